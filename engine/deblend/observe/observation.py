@@ -1,0 +1,165 @@
+"""Observations: what a telescope saw, in one flux unit, with weights, PSF and world coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from deblend.observe.noise import measured_sigma
+from deblend.observe.psf import mend_psf
+from deblend.sky import Channel, PixelGrid, TangentWcs
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """Images of one patch of sky by one telescope on one pixel grid.
+
+    Whatever is undefined (NaN, infinite, no or negative weight) is a masked pixel: its weight and its image are
+    0, so that it can nowhere leak into a likelihood.
+    """
+
+    name: str
+    channels: tuple[Channel, ...]
+    images: Float[np.ndarray, "band y x"]
+    """Surface brightness [nJy/pix]."""
+    weights: Float[np.ndarray, "band y x"]
+    """Inverse variance [1/(nJy/pix)²]; 0 masks the pixel."""
+    psf: Float[np.ndarray, "band side side"]
+    """Image of a point source per band, pixel-integrated; odd, centered, sum 1."""
+    wcs: TangentWcs | None = None
+    unit: str = "nJy"
+    """Unit of the files that it came from, per pixel."""
+    njy_per_unit: Float[np.ndarray, " band"] = field(default_factory=lambda: np.ones(1))
+    """Flux of one such unit [nJy], per band."""
+    notes: tuple[str, ...] = ()
+    """A sentence for everything that was assumed or mended."""
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        psf: Any,
+        weights: Any = None,
+        *,
+        channels: Sequence[Channel | str] | None = None,
+        name: str = "image",
+        wcs: TangentWcs | None = None,
+        unit: str = "nJy",
+        njy_per_unit: Any = 1.0,
+        notes: Sequence[str] = (),
+    ) -> Observation:
+        """Make an observation of arrays in the given unit; everything is converted to nJy and checked.
+
+        Parameters
+        ----------
+        images
+            (band, y, x), or (y, x) for one band [unit/pix].
+        psf
+            (band, y, x), a sequence of stamps that may differ in size, or one stamp for all bands.
+        weights
+            Inverse variances of the images' shape [1/(unit/pix)²]; without them the noise is measured.
+        channels
+            A `Channel` or a band name per band.
+        njy_per_unit
+            Flux of one unit [nJy], a number or one per band.
+
+        Raises
+        ------
+        ValueError
+            Where shapes do not fit, or a band has not one usable pixel.
+        """
+        images = np.atleast_3d(np.asarray(images, dtype=np.float64).T).T
+        if images.ndim != 3:
+            raise ValueError(f"{name}: images must be (band, y, x), got shape {images.shape}.")
+        n_bands = images.shape[0]
+        keys = tuple(
+            c if isinstance(c, Channel) else Channel(name, str(c))
+            for c in (channels if channels is not None else [str(i + 1) for i in range(n_bands)])
+        )
+        if len(keys) != n_bands:
+            raise ValueError(f"{name}: {n_bands} bands need as many channel names, got {len(keys)}.")
+        if len(set(keys)) != n_bands:
+            raise ValueError(f"{name}: every channel needs a name of its own, got {', '.join(map(str, keys))}.")
+        notes = list(notes)
+        if weights is None:
+            sigmas = np.array([measured_sigma(image) for image in images])
+            weights = np.ones_like(images) / sigmas[:, None, None] ** 2
+            notes.append(
+                f"{name}: no weights given; the noise was measured in the images: "
+                + ", ".join(f"{key.band} {sigma:.3g}" for key, sigma in zip(keys, sigmas, strict=True))
+                + f" {unit}/pix."
+            )
+        weights = np.broadcast_to(np.asarray(weights, dtype=np.float64), images.shape)
+        scale = np.broadcast_to(np.asarray(njy_per_unit, dtype=np.float64), (n_bands,)).copy()
+        usable = np.isfinite(images) & np.isfinite(weights) & (weights > 0)
+        for key, good in zip(keys, usable, strict=True):
+            if not good.any():
+                raise ValueError(f"{name}: band {key.band} has no usable pixel; every one is undefined or masked.")
+        stamps = _stamps(psf, n_bands, name)
+        cube, psf_notes = mend_psf(stamps, [str(key) for key in keys])
+        return cls(
+            name=name,
+            channels=keys,
+            images=_frozen(np.where(usable, images, 0.0) * scale[:, None, None]),
+            weights=_frozen(np.where(usable, weights, 0.0) / scale[:, None, None] ** 2),
+            psf=_frozen(cube),
+            wcs=wcs,
+            unit=unit,
+            njy_per_unit=_frozen(scale),
+            notes=(*notes, *psf_notes),
+        )
+
+    @staticmethod
+    def read(*paths: str | PathLike[str], **options: Any) -> Observation:
+        """Read one observation from FITS files; options as in `deblend.io.read_observations`.
+
+        Raises ValueError where the files hold several observations.
+        """
+        from deblend.io import read_observations
+
+        observations = read_observations(paths, **options)
+        if len(observations) != 1:
+            names = ", ".join(o.name for o in observations)
+            raise ValueError(f"The files hold {len(observations)} observations ({names}); use read_observations.")
+        return observations[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) [pix]."""
+        return self.images.shape[1], self.images.shape[2]
+
+    @property
+    def grid(self) -> PixelGrid:
+        return PixelGrid(self.shape, self.wcs)
+
+    @property
+    def n_unmasked(self) -> int:
+        """How many pixels count in the likelihood."""
+        return int(np.count_nonzero(self.weights))
+
+    def to_input_unit(self, cube: Float[np.ndarray, "band y x"]) -> Float[np.ndarray, "band y x"]:
+        """Convert surface brightness [nJy/pix] to the unit of the files."""
+        return cube / self.njy_per_unit[:, None, None]
+
+    def chi2(self, model: Float[np.ndarray, "band y x"]) -> float:
+        """Return Σ w (model - image)² over unmasked pixels, for a model in nJy/pix."""
+        return float(np.sum(self.weights * (np.asarray(model, np.float64) - self.images) ** 2))
+
+
+def _stamps(psf: Any, n_bands: int, name: str) -> list[np.ndarray]:
+    stamps = list(psf) if not (isinstance(psf, np.ndarray) and psf.ndim == 2) else [psf]
+    if len(stamps) == 1:
+        stamps = stamps * n_bands
+    if len(stamps) != n_bands:
+        raise ValueError(f"{name}: {n_bands} bands need as many PSF stamps, or one for all, got {len(stamps)}.")
+    return stamps
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,199 @@
+"""Morphologies, as said by a person: how the light of a component is spread over the sky.
+
+Sizes are in pixels of the scene's grid, before any PSF. Ellipticity is the conformal shear (η1, η2): the axis
+ratio is exp(-|η|), the major axis lies at ½ atan2(η2, η1) counter-clockwise from x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from deblend.scene.constraint import Constraint, ConstraintKind
+from deblend.scene.parameter import Parameter
+
+PROFILE_SIGMAS = (0.3, 0.75, 1.4, 2.5, 4.4, 7.9)
+"""Widths of the Gaussians that make a galaxy's profile, in units of its `scale`."""
+
+
+def _round() -> Parameter:
+    return Parameter(np.zeros(2), lower=-3.0, upper=3.0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Morphology:
+    """What every morphology has: free parameters by name, and constraints."""
+
+    label: ClassVar[str]
+    """What a person calls it."""
+    constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters by name, in a fixed order."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Parameter)}
+
+    def with_parameters(self, **parameters: Parameter) -> Any:
+        """Return this morphology with some parameters replaced."""
+        return replace(self, **parameters)  # type: ignore[arg-type]
+
+    def constraint(self, kind: ConstraintKind) -> Constraint | None:
+        """Return the constraint of that kind where the morphology has it."""
+        return next((c for c in self.constraints if c.kind is kind), None)
+
+    def with_constraint(self, constraint: Constraint) -> Any:
+        """Return this morphology with the constraint of the same kind replaced, or added."""
+        others = tuple(c for c in self.constraints if c.kind is not constraint.kind)
+        return replace(self, constraints=(*others, constraint))
+
+    @property
+    def half_light_radius_guess(self) -> float:
+        """About how far half of the light reaches [pix], without rendering."""
+        return 0.0
+
+    def resized(self, radius: int) -> Any:
+        """Return this morphology for a box of another `radius` [pix]; only pixels change."""
+        return self
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Point(Morphology):
+    """A star: all light in one point."""
+
+    label: ClassVar[str] = "point"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Gaussian(Morphology):
+    """An elliptical Gaussian of total flux 1."""
+
+    label: ClassVar[str] = "gaussian"
+    half_light_radius: Parameter = field(default_factory=lambda: Parameter(2.0, lower=0.05, upper=200.0))
+    ellipticity: Parameter = field(default_factory=_round)
+
+    @property
+    def half_light_radius_guess(self) -> float:
+        return float(self.half_light_radius.value)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sersic(Morphology):
+    """A Sérsic (1963) profile of total flux 1: surface brightness falls as exp(-b_n (r/r_e)^(1/n))."""
+
+    label: ClassVar[str] = "sersic"
+    index: Parameter = field(default_factory=lambda: Parameter(1.0, lower=0.5, upper=4.0))
+    half_light_radius: Parameter = field(default_factory=lambda: Parameter(2.0, lower=0.3, upper=200.0))
+    ellipticity: Parameter = field(default_factory=_round)
+
+    @property
+    def half_light_radius_guess(self) -> float:
+        return float(self.half_light_radius.value)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Galaxy(Morphology):
+    """The default for extended sources: an elliptical profile of a few Gaussians plus a signed free-form correction.
+
+    The correction is held to a fraction of the profile's own brightness, so that where the data say little the
+    source is its profile, and where they say much it takes any shape.
+    """
+
+    label: ClassVar[str] = "galaxy"
+    amplitudes: Parameter
+    """Flux of each Gaussian of the profile; widths are `PROFILE_SIGMAS` times `scale`."""
+    ellipticity: Parameter = field(default_factory=_round)
+    correction: Parameter
+    """Signed light per pixel on top of the profile, (y, x), on a box centered on the source."""
+    scale: float = 1.0
+    """Width of the profile's Gaussians, relative to `PROFILE_SIGMAS` [pix]."""
+    constraints: tuple[Constraint, ...] = (
+        Constraint(ConstraintKind.POSITIVITY),
+        Constraint(ConstraintKind.CORRECTION, 0.3),
+    )
+
+    @classmethod
+    def of_size(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Galaxy:
+        """Return a smooth round galaxy of about this half-light radius [pix] in a box of this radius [pix]."""
+        sigmas = np.asarray(PROFILE_SIGMAS) * scale
+        target = max(half_light_radius / 1.1774, 0.3 * scale)
+        closeness = np.exp(-0.5 * (np.log(sigmas / target) / 0.45) ** 2) + 1e-3
+        side = 2 * radius + 1
+        return cls(
+            amplitudes=Parameter(closeness / closeness.sum(), lower=0.0),
+            correction=Parameter(np.zeros((side, side))),
+            scale=scale,
+        )
+
+    @property
+    def half_light_radius_guess(self) -> float:
+        amplitudes = self.amplitudes.value
+        total = max(float(amplitudes.sum()), 1e-30)
+        return float(1.1774 * np.sum(amplitudes * np.asarray(PROFILE_SIGMAS)) / total * self.scale)
+
+    def resized(self, radius: int) -> Galaxy:
+        return replace(self, correction=self.correction.at(fit_box(self.correction.value, radius)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FreeForm(Morphology):
+    """One free number per pixel, before the telescope's PSF, with a free sub-pixel center."""
+
+    label: ClassVar[str] = "free-form"
+    pixels: Parameter
+    """Light per pixel, (y, x), on a box centered on the source."""
+    constraints: tuple[Constraint, ...] = (
+        Constraint(ConstraintKind.POSITIVITY),
+        Constraint(ConstraintKind.SYMMETRY, 0.5),
+        Constraint(ConstraintKind.MONOTONICITY, 0.03),
+    )
+
+    @classmethod
+    def of_size(cls, half_light_radius: float, radius: int) -> FreeForm:
+        """Return a round exponential-like start of this half-light radius [pix] in a box of this radius [pix].
+
+        It is a picture before the PSF (blurred by the model PSF only), not a cut of the observed image.
+        """
+        y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+        softened = np.hypot(np.hypot(y, x), 0.8)
+        pixels = np.exp(-softened / max(half_light_radius / 1.678, 0.6))
+        return cls(pixels=Parameter(pixels / pixels.sum()))
+
+    @property
+    def half_light_radius_guess(self) -> float:
+        pixels = np.clip(self.pixels.value, 0, None)
+        radius = pixels.shape[0] // 2
+        y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+        return float(0.8 * np.sqrt((pixels * (y**2 + x**2)).sum() / max(pixels.sum(), 1e-30)))
+
+    def resized(self, radius: int) -> FreeForm:
+        return replace(self, pixels=self.pixels.at(fit_box(self.pixels.value, radius)))
+
+
+def fit_box(pixels: Float[np.ndarray, "y x"], radius: int) -> Float[np.ndarray, "side side"]:
+    """Return a centered picture cut or zero-padded to a box of `radius` [pix]."""
+    old = pixels.shape[0] // 2
+    keep = min(old, radius)
+    result = np.zeros((2 * radius + 1, 2 * radius + 1))
+    inner = slice(radius - keep, radius + keep + 1)
+    outer = slice(old - keep, old + keep + 1)
+    result[inner, inner] = pixels[outer, outer]
+    return result
+
+
+MORPHOLOGIES: dict[str, type[Morphology]] = {m.label: m for m in (Point, Gaussian, Sersic, Galaxy, FreeForm)}
+"""Every morphology by its label."""
+
+__all__ = [
+    "MORPHOLOGIES",
+    "PROFILE_SIGMAS",
+    "FreeForm",
+    "Galaxy",
+    "Gaussian",
+    "Morphology",
+    "Point",
+    "Sersic",
+    "fit_box",
+]

@@ -1,0 +1,107 @@
+"""The scene: what is on the sky, frozen and cheap to copy. Undo is the previous scene."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+
+from deblend.scene.source import Source, make_source
+from deblend.sky import Channel, PixelGrid
+
+MODEL_PSF_SIGMA = 0.8
+"""Standard deviation of the narrow Gaussian that every model is blurred by, so that it is well sampled [pix]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Sources on a pixel grid, with a flux per channel each."""
+
+    grid: PixelGrid
+    channels: tuple[Channel, ...]
+    sources: tuple[Source, ...] = ()
+    model_psf_sigma: float = MODEL_PSF_SIGMA
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, source_id: str) -> Source:
+        return self.sources[self.index(source_id)]
+
+    def index(self, source_id: str) -> int:
+        """Return the row of a source; raises KeyError where there is none of that id."""
+        for row, source in enumerate(self.sources):
+            if source.id == source_id:
+                return row
+        raise KeyError(f"There is no source with id {source_id!r} in the scene.")
+
+    def add(self, *sources: Source) -> Scene:
+        """Return the scene with more sources, at its end; a source without a name gets the next number."""
+        taken = {source.id for source in self.sources}
+        names = {source.name for source in self.sources}
+        added = list(self.sources)
+        for source in sources:
+            if source.id in taken:
+                raise ValueError(f"The scene already has a source with id {source.id!r}.")
+            for component in source.components:
+                if component.spectrum.value.shape != (len(self.channels),):
+                    raise ValueError(
+                        f"A source of this scene needs {len(self.channels)} fluxes, one per channel, "
+                        f"got {component.spectrum.value.shape}."
+                    )
+            if not source.name:
+                source = source.renamed(_next_number(names))
+            taken.add(source.id)
+            names.add(source.name)
+            added.append(source)
+        return replace(self, sources=tuple(added))
+
+    def place(self, kind: str, at: str | Sequence[float], **options: Any) -> Scene:
+        """Return the scene with a source of a kind placed at pixel (x, y), or at a sky position like
+        "10:00:01.2 +02:13:07"; options as in `make_source`."""
+        x, y = self.pixel(at)
+        return self.add(make_source(kind, x, y, n_channels=len(self.channels), **options))
+
+    def pixel(self, at: str | Sequence[float]) -> tuple[float, float]:
+        """Return the pixel (x, y) of a sky position given as text, or of a pair of pixel coordinates."""
+        if not isinstance(at, str):
+            x, y = at
+            return float(x), float(y)
+        if self.grid.wcs is None:
+            raise ValueError(f"The sky position {at!r} cannot be placed: the image has no WCS. Give pixels (x, y).")
+        unit = ("hourangle", "deg") if ":" in at or "h" in at else ("deg", "deg")
+        position = SkyCoord(at, unit=unit)
+        x, y = self.grid.wcs.sky_to_pixel(position.ra.deg, position.dec.deg)
+        return float(x), float(y)
+
+    def remove(self, *source_ids: str) -> Scene:
+        gone = {self[source_id].id for source_id in source_ids}
+        return replace(self, sources=tuple(s for s in self.sources if s.id not in gone))
+
+    def replace(self, *sources: Source) -> Scene:
+        """Return the scene with sources exchanged for those of the same id."""
+        new = {self[source.id].id: source for source in sources}
+        return replace(self, sources=tuple(new.get(s.id, s) for s in self.sources))
+
+    def with_sources(self, sources: Iterable[Source]) -> Scene:
+        return replace(self, sources=tuple(sources))
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether every component has a flux in every channel."""
+        return all(c.is_solved for s in self.sources for c in s.components)
+
+    @property
+    def fluxes(self) -> np.ndarray:
+        """Flux per source and channel [nJy], shape (source, channel)."""
+        if not self.sources:
+            return np.zeros((0, len(self.channels)))
+        return np.stack([source.flux for source in self.sources])
+
+
+def _next_number(names: set[str]) -> str:
+    numbers = [int(name) for name in names if name.isdigit()]
+    return str(max(numbers, default=0) + 1)

@@ -1,0 +1,161 @@
+"""Sources and components: what a person places on the sky."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic
+from deblend.scene.parameter import Parameter, Status
+
+DEFAULT_RADIUS = 15
+"""Half the side of a source's box where nothing better is known [pix]."""
+CENTER_SCATTER = 0.3
+"""How far a placed center is believed to be off, per axis [pix] (rms of a person's or a catalog's peak)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """One spectrum times one morphology."""
+
+    morphology: Morphology
+    spectrum: Parameter
+    """Flux per channel of the scene [nJy]; NaN where it has never been solved for."""
+    radius: int = DEFAULT_RADIUS
+    """Half the side of the box that holds the morphology [pix]."""
+
+    def __post_init__(self) -> None:
+        if self.radius < 1:
+            raise ValueError(f"A box needs a radius of at least 1 pixel, got {self.radius}.")
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether every channel has a flux."""
+        return bool(np.all(np.isfinite(self.spectrum.value)))
+
+    def resized(self, radius: int) -> Component:
+        return replace(self, radius=radius, morphology=self.morphology.resized(radius))
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An object on the sky: a center and one or more components that share it."""
+
+    center: Parameter
+    """(x, y), 0-based [pix of the scene's grid]."""
+    components: tuple[Component, ...]
+    anchor: tuple[float, float]
+    """(x, y) where a person, a catalog or the detection put it [pix]; the prior of the center is around it."""
+    center_scatter: float = CENTER_SCATTER
+    """Standard deviation of that prior per axis [pix]; infinite for none."""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    """Never changes, whatever is done to the source."""
+    name: str = ""
+
+    @property
+    def x(self) -> float:
+        return float(self.center.value[0])
+
+    @property
+    def y(self) -> float:
+        return float(self.center.value[1])
+
+    @property
+    def kind(self) -> str:
+        """What a person calls it: the label of its morphology, or of its first."""
+        return self.components[0].morphology.label
+
+    @property
+    def flux(self) -> np.ndarray:
+        """Flux per channel, summed over components [nJy]."""
+        return np.sum([c.spectrum.value for c in self.components], axis=0)
+
+    @property
+    def radius(self) -> int:
+        """Half the side of its largest box [pix]."""
+        return max(c.radius for c in self.components)
+
+    def moved(self, x: float, y: float) -> Source:
+        """Return the source where a person dragged it; raises LockedParameterError where it is locked."""
+        center = self.center.edited((x, y))
+        return replace(self, center=center, anchor=(float(center.value[0]), float(center.value[1])))
+
+    def renamed(self, name: str) -> Source:
+        return replace(self, name=name)
+
+    def resized(self, radius: int) -> Source:
+        """Return the source with boxes of another radius [pix]."""
+        return replace(self, components=tuple(c.resized(radius) for c in self.components))
+
+    def with_status(self, status: Status) -> Source:
+        """Return the source with every parameter free, fixed or locked."""
+        components = tuple(
+            replace(
+                c,
+                spectrum=c.spectrum.with_status(status),
+                morphology=c.morphology.with_parameters(
+                    **{name: p.with_status(status) for name, p in c.morphology.parameters.items()}
+                ),
+            )
+            for c in self.components
+        )
+        return replace(self, center=self.center.with_status(status), components=components)
+
+    @property
+    def is_locked(self) -> bool:
+        return self.center.status is Status.LOCKED
+
+    def retyped(self, kind: str) -> Source:
+        """Return the source with another morphology of about its size; position, fluxes and box stay."""
+        old = self.components[0]
+        morphology = start_morphology(kind, old.morphology.half_light_radius_guess or 2.0, old.radius)
+        flux = old.spectrum.at(self.flux)
+        return replace(self, components=(Component(morphology, flux, old.radius),))
+
+
+def start_morphology(kind: str, half_light_radius: float, radius: int, scale: float = 1.0) -> Morphology:
+    """Return a round morphology of the kind named by `label`, of about this half-light radius [pix]."""
+    size = float(np.clip(half_light_radius, 0.35, 150.0))
+    sized = Parameter(size, lower=0.3, upper=200.0)
+    if kind == Point.label:
+        return Point()
+    if kind == Gaussian.label:
+        return Gaussian(half_light_radius=sized)
+    if kind == Sersic.label:
+        return Sersic(half_light_radius=sized)
+    if kind == Galaxy.label:
+        return Galaxy.of_size(size, radius, scale)
+    if kind == FreeForm.label:
+        return FreeForm.of_size(size, radius)
+    kinds = ", ".join(m.label for m in (Point, Gaussian, Sersic, Galaxy, FreeForm))
+    raise ValueError(f"There is no morphology {kind!r}; choose one of {kinds}.")
+
+
+def make_source(
+    kind: str,
+    x: float,
+    y: float,
+    *,
+    n_channels: int,
+    flux: Sequence[float] | np.ndarray | None = None,
+    half_light_radius: float = 2.0,
+    radius: int = DEFAULT_RADIUS,
+    scale: float = 1.0,
+    **fields: Any,
+) -> Source:
+    """Return a source of the kind named by `label` at pixel (x, y), with one component.
+
+    Without `flux` [nJy per channel] the fluxes are solved for, jointly with those of all other sources, before
+    the first picture.
+    """
+    spectrum = np.full(n_channels, np.nan) if flux is None else np.asarray(flux, float)
+    if spectrum.shape != (n_channels,):
+        raise ValueError(f"A flux per channel is needed: expected {n_channels} numbers, got {spectrum.shape}.")
+    component = Component(
+        start_morphology(kind, half_light_radius, radius, scale), Parameter(spectrum, lower=0.0), radius
+    )
+    return Source(Parameter(np.array([x, y])), (component,), (float(x), float(y)), **fields)

@@ -1,0 +1,182 @@
+"""World coordinates: a gnomonic tangent plane with an affine map from pixels.
+
+Every image is described by where it touches the sky (the tangent point) and by the affine map from its
+pixels to that plane, in arcsec east and north. For a TAN header, in CD, PC+CDELT or rotated form, the
+description is exact; any other projection is replaced by the affine that fits it best over the image,
+and the largest residual is kept, to be shown.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from astropy.io.fits import Header
+from astropy.wcs import WCS, FITSFixedWarning
+from jaxtyping import Float
+
+ARCSEC_PER_DEGREE = 3600.0
+RADIANS_PER_ARCSEC = np.pi / 180.0 / ARCSEC_PER_DEGREE
+
+Matrix = tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class TangentWcs:
+    """Pixels (x, y), 0-based, to the plane that touches the sky at `center`.
+
+    (east, north) [arcsec] = `matrix` · ((x, y) - `reference`).
+    """
+
+    center: tuple[float, float]
+    """Right ascension and declination of the tangent point [deg, ICRS]."""
+    reference: tuple[float, float]
+    """Pixel (x, y), 0-based, that lies on the tangent point [pix]."""
+    matrix: Matrix
+    """Pixel offsets (x, y) to (east, north) [arcsec/pix]."""
+    residual: float = 0.0
+    """Largest distance between this map and the file's own projection over the image [pix]."""
+
+    def __post_init__(self) -> None:
+        determinant = np.linalg.det(np.asarray(self.matrix))
+        if not np.isfinite(determinant) or determinant == 0:
+            raise ValueError(
+                f"The WCS matrix {self.matrix} [arcsec/pix] is singular; check the CD or PC and CDELT cards."
+            )
+
+    @property
+    def pixel_scale(self) -> float:
+        """Side of a square pixel of the same area [arcsec]."""
+        return float(np.sqrt(abs(np.linalg.det(np.asarray(self.matrix)))))
+
+    def pixel_to_plane(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return (east, north) of the tangent point [arcsec] at pixels (x, y)."""
+        dx, dy = np.asarray(x, float) - self.reference[0], np.asarray(y, float) - self.reference[1]
+        (xx, xy), (yx, yy) = self.matrix
+        return xx * dx + xy * dy, yx * dx + yy * dy
+
+    def plane_to_pixel(self, east: Any, north: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels (x, y) at (east, north) of the tangent point [arcsec]."""
+        (xx, xy), (yx, yy) = np.linalg.inv(np.asarray(self.matrix))
+        east, north = np.asarray(east, float), np.asarray(north, float)
+        return xx * east + xy * north + self.reference[0], yx * east + yy * north + self.reference[1]
+
+    def pixel_to_sky(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return right ascension and declination [deg] at pixels (x, y), 0-based."""
+        return plane_to_sky(*self.pixel_to_plane(x, y), self.center)
+
+    def sky_to_pixel(self, ra: Any, dec: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels (x, y), 0-based, at right ascension and declination [deg]."""
+        return self.plane_to_pixel(*sky_to_plane(ra, dec, self.center))
+
+    def affine_in(self, center: tuple[float, float], shape: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
+        """Return the affine from pixels (y, x) to (north, east) [arcsec] of the plane that touches at `center`.
+
+        Array order on both sides, as a picture of `shape` (height, width) [pix] is placed in a window.
+        """
+        height, width = shape
+        x = np.array([0.0, width - 1.0, 0.0, width - 1.0])
+        y = np.array([0.0, 0.0, height - 1.0, height - 1.0])
+        east, north = sky_to_plane(*self.pixel_to_sky(x, y), center)
+        design = np.column_stack([y, x, np.ones(4)])
+        rows, *_ = np.linalg.lstsq(design, np.column_stack([north, east]), rcond=None)
+        affine = np.eye(3)
+        affine[:2] = rows.T
+        return affine
+
+    def shifted(self, x: float, y: float) -> TangentWcs:
+        """Return the same sky on an image whose pixel (0, 0) is this one's pixel (x, y)."""
+        reference = (self.reference[0] - x, self.reference[1] - y)
+        return TangentWcs(self.center, reference, self.matrix, self.residual)
+
+    def is_same_grid(self, other: TangentWcs | None, tolerance: float = 0.01) -> bool:
+        """Tell whether the other image's pixels lie on these, to `tolerance` [pix] near the reference."""
+        if other is None:
+            return False
+        x = self.reference[0] + np.array([0.0, 100.0, 0.0])
+        y = self.reference[1] + np.array([0.0, 0.0, 100.0])
+        other_x, other_y = other.sky_to_pixel(*self.pixel_to_sky(x, y))
+        return bool(np.all(np.hypot(other_x - x, other_y - y) < tolerance))
+
+    def to_header(self) -> Header:
+        """Return the FITS cards of this map: TAN, CD form, 1-based reference pixel."""
+        header = Header()
+        header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+        header["CUNIT1"], header["CUNIT2"] = "deg", "deg"
+        header["CRVAL1"], header["CRVAL2"] = self.center
+        header["CRPIX1"], header["CRPIX2"] = self.reference[0] + 1.0, self.reference[1] + 1.0
+        (xx, xy), (yx, yy) = self.matrix
+        header["CD1_1"], header["CD1_2"] = xx / ARCSEC_PER_DEGREE, xy / ARCSEC_PER_DEGREE
+        header["CD2_1"], header["CD2_2"] = yx / ARCSEC_PER_DEGREE, yy / ARCSEC_PER_DEGREE
+        header["RADESYS"] = "ICRS"
+        return header
+
+    @classmethod
+    def from_header(cls, header: Header | Mapping[str, Any], shape: tuple[int, int]) -> TangentWcs | None:
+        """Read the celestial WCS of an image of `shape` (height, width); None where the header has none.
+
+        Raises ValueError where the header has celestial axes that cannot be used.
+        """
+        with warnings.catch_warnings():
+            # astropy mends dates and units that do not concern where light lands
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            try:
+                wcs = WCS(Header(header) if not isinstance(header, Header) else header, naxis=2)
+                if not wcs.has_celestial:
+                    return None
+                return cls._from_astropy(wcs.celestial, shape)
+            except (ValueError, np.linalg.LinAlgError) as error:
+                raise ValueError(f"The WCS of the header cannot be used: {error}") from error
+
+    @classmethod
+    def _from_astropy(cls, wcs: WCS, shape: tuple[int, int]) -> TangentWcs:
+        is_plain_tan = list(wcs.wcs.ctype) == ["RA---TAN", "DEC--TAN"] and not wcs.has_distortion
+        if is_plain_tan:
+            matrix = wcs.pixel_scale_matrix * ARCSEC_PER_DEGREE
+            reference = (float(wcs.wcs.crpix[0]) - 1.0, float(wcs.wcs.crpix[1]) - 1.0)
+            center = (float(wcs.wcs.crval[0]), float(wcs.wcs.crval[1]))
+            return cls(center, reference, _as_tuple(matrix))
+        height, width = shape
+        middle = ((width - 1) / 2.0, (height - 1) / 2.0)
+        center = tuple(float(v) for v in wcs.all_pix2world([middle], 0)[0])
+        y, x = np.meshgrid(np.linspace(0, height - 1, 9), np.linspace(0, width - 1, 9), indexing="ij")
+        ra, dec = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+        east, north = sky_to_plane(ra, dec, center)
+        design = np.column_stack([x.ravel() - middle[0], y.ravel() - middle[1], np.ones(x.size)])
+        rows, *_ = np.linalg.lstsq(design, np.column_stack([east, north]), rcond=None)
+        matrix = rows[:2].T
+        offset = np.linalg.solve(matrix, rows[2])
+        local = cls(center, (middle[0] - float(offset[0]), middle[1] - float(offset[1])), _as_tuple(matrix))
+        local_x, local_y = local.sky_to_pixel(ra, dec)
+        residual = float(np.max(np.hypot(local_x - x.ravel(), local_y - y.ravel())))
+        return cls(local.center, local.reference, local.matrix, residual)
+
+
+def _as_tuple(matrix: np.ndarray) -> Matrix:
+    return (float(matrix[0, 0]), float(matrix[0, 1])), (float(matrix[1, 0]), float(matrix[1, 1]))
+
+
+def sky_to_plane(ra: Any, dec: Any, center: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (east, north) [arcsec] on the plane that touches at `center` (gnomonic projection).
+
+    Calabretta & Greisen 2002, section 5.1.3.
+    """
+    ra, dec = np.radians(np.asarray(ra, float)), np.radians(np.asarray(dec, float))
+    ra0, dec0 = np.radians(center)
+    cosine = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra - ra0)
+    east = np.cos(dec) * np.sin(ra - ra0) / cosine
+    north = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra - ra0)) / cosine
+    return east / RADIANS_PER_ARCSEC, north / RADIANS_PER_ARCSEC
+
+
+def plane_to_sky(east: Any, north: Any, center: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return right ascension (0 to 360) and declination [deg] of a point on the plane touching at `center`."""
+    xi, eta = np.asarray(east, float) * RADIANS_PER_ARCSEC, np.asarray(north, float) * RADIANS_PER_ARCSEC
+    ra0, dec0 = np.radians(center)
+    denominator = np.cos(dec0) - eta * np.sin(dec0)
+    ra = ra0 + np.arctan2(xi, denominator)
+    dec = np.arctan2(np.sin(dec0) + eta * np.cos(dec0), np.hypot(xi, denominator))
+    return np.degrees(ra) % 360.0, np.degrees(dec)
