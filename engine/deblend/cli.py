@@ -1,0 +1,56 @@
+"""The command line: `deblend COMMAND`, the same jobs as in the window, headless.
+
+Exit status: 0 done, 1 the fit did not converge (everything is written all the same), 2 bad input (one sentence on
+stderr), 130 interrupted (what the fit had reached is written).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import NoReturn
+
+from deblend.commands import COMMANDS
+
+DISTRIBUTION = "napari-deblend"
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one sentence, as the rest of the program does."""
+
+    def error(self, message: str) -> NoReturn:
+        sentence = message[:1].upper() + message[1:].rstrip(".")
+        self.exit(BAD_INPUT, f"deblend: {sentence}; see `{self.prog} --help`.\n")
+
+
+def build_parser() -> Parser:
+    """Return the parser of all commands; each sets `run`, which takes the arguments and returns the exit status."""
+    parser = Parser(prog="deblend", description="Take blended stars and galaxies apart.")
+    parser.add_argument("--version", action="version", version=f"deblend {metadata.version(DISTRIBUTION)}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        sub = commands.add_parser(command.NAME, help=command.HELP, description=command.HELP)
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status; raises SystemExit for help and wrong arguments."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (ValueError, OSError) as error:
+        print(f"deblend: {_sentence(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("deblend: Interrupted; nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

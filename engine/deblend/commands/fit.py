@@ -1,0 +1,236 @@
+"""`deblend fit`: from images to catalog, models, residuals and components."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+NAME = "fit"
+HELP = "Fit the sources of one patch of sky in all its images at once."
+
+CONVERGED, NOT_CONVERGED, INTERRUPTED = 0, 1, 130
+KINDS = ("galaxy", "point", "gaussian", "sersic", "free-form")
+SOLVERS = ("gauss-newton", "proximal-gradient")
+PACKAGES = ("napari-deblend", "numpy", "scipy", "jax", "jaxlib", "equinox", "astropy", "sep")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments the command takes."""
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="FITS image or cube, a folder of them, or FILE[HDU]")
+    add("--psf", action="append", metavar="FILE", help="PSF stamps; once for all images or once per image, in order")
+    add("--weights", action="append", metavar="FILE", help="inverse variances [1/(image unit)²]; once per image")
+    add("--bands", metavar="g,r,i", help="name of every plane, in the order of the images")
+    add("--peaks", metavar="CSV", help="0-based x, y of the first image, or ra, dec; without it sources are detected")
+    add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
+    add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
+    add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
+    add("--solver", choices=SOLVERS, default="gauss-newton", help="(default: %(default)s)")
+    add("--max-iterations", type=_count, metavar="N", help="stop there, converged or not")
+    add("--no-errors", action="store_true", help="leave the error bars out")
+    add("--out", type=Path, default=Path("deblend_output"), metavar="DIR", help="(default: %(default)s)")
+    add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the job and return the exit status; raises ValueError with a sentence where the input is at fault."""
+    notes: list[str] = []
+
+    def note(sentence: str) -> None:
+        notes.append(sentence)
+        if not arguments.quiet:
+            print(f"note: {sentence}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: note(" ".join(str(message).split()))
+        return _run(arguments, note, notes)
+
+
+def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
+    clock = Clock()
+    make_folder(arguments.out)
+    with clock.phase("import"):
+        from tqdm import tqdm
+
+        import deblend
+        from deblend import io
+
+    with clock.phase("read"):
+        observations = io.read_observations(
+            arguments.images, psf=arguments.psf, weights=arguments.weights, bands=arguments.bands
+        )
+        peaks = io.read_peaks(arguments.peaks, observations[0]) if arguments.peaks else None
+    for sentence in (sentence for observation in observations for sentence in observation.notes):
+        note(sentence)
+
+    with clock.phase("detect"):
+        options = {"kind": arguments.kind, "box_scale": arguments.box_scale}
+        if peaks is None:
+            scene = deblend.detect(observations, arguments.threshold, **options)
+        else:
+            scene = deblend.scene_from_positions(observations, *peaks, **options)
+    if not len(scene):
+        raise ValueError(
+            f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
+        )
+    with clock.phase("prepare"):
+        program = deblend.Program(observations, scene)
+
+    given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
+    settings = deblend.FitSettings(solver=arguments.solver, **given)
+    bar = tqdm(total=settings.max_iterations, desc="fit", unit="it", disable=arguments.quiet, file=sys.stderr)
+    with clock.phase("fit", cpu=True), bar, interruptible() as is_interrupted:
+        fit = deblend.fit(scene, observations, settings=settings, program=program)
+        for state in fit:
+            bar.set_postfix_str(f"chi2 {state.chi2:.4f}", refresh=False)
+            bar.update(max(state.iteration - bar.n, 0))
+            last = state
+            if is_interrupted():
+                break
+    interrupted = is_interrupted()
+    converged = last.outcome is deblend.Outcome.CONVERGED
+    state = fit.best
+
+    with clock.phase("measure"):
+        catalog = deblend.measure(state.scene, observations, program=program, errors=not arguments.no_errors)
+    with clock.phase("write"):
+        out = arguments.out
+        models = [state.model(i) for i in range(len(observations))]
+        io.write_catalog(out / "catalog.ecsv", catalog)
+        io.write_models(out / "models.fits", observations, models)
+        io.write_residuals(out / "residuals.fits", observations, models)
+        names = [source.name for source in state.scene.sources]
+        io.write_components(out / "components.fits", observations, names, state.component)
+    outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
+    io.write_summary(
+        out / "summary.json",
+        {
+            "chi2": state.chi2,
+            "chi2_per_observation": state.chi2_per_observation,
+            "n_sources": len(state.scene),
+            "iterations": last.iteration,
+            "compilations": program.compilations,
+            "converged": converged and not interrupted,
+            "outcome": outcome,
+            "seconds": clock.seconds,
+            "observations": [
+                {
+                    "name": o.name,
+                    "bands": [channel.band for channel in o.channels],
+                    "shape": o.shape,
+                    "unmasked_pixels": o.n_unmasked,
+                    "unit": o.unit,
+                }
+                for o in observations
+            ],
+            "notes": notes,
+            "settings": {"arguments": _said(arguments), "fit": asdict(settings)},
+            "versions": versions(),
+        },
+    )
+    if not arguments.quiet:
+        print("\n".join(table_lines(catalog.table)))
+        print(f"chi2 per pixel {state.chi2:.4f} after {last.iteration} iterations. {outcome} Results in {out}.")
+    if interrupted:
+        return INTERRUPTED
+    return CONVERGED if converged else NOT_CONVERGED
+
+
+class Clock:
+    """Seconds per phase, by the wall and where asked by the processor."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str, cpu: bool = False) -> Iterator[None]:
+        wall, process = time.perf_counter(), time.process_time()
+        yield
+        self.seconds[name] = time.perf_counter() - wall
+        if cpu:
+            self.seconds[f"{name}_cpu"] = time.process_time() - process
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C ask for an end after the present iteration; a second one ends at once.
+
+    Gives a function that tells whether it was asked for. Signals reach the main thread only; elsewhere nothing
+    can ask.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def handler(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for the results; raises ValueError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot be made a folder ({error.strerror}); give another --out.") from error
+
+
+def table_lines(table: Table) -> list[str]:
+    """Return name, x, y and the fluxes [nJy] of a catalog as lines of text."""
+    fluxes = [name for name in table.colnames if name.startswith("flux_") and not name.startswith("flux_err_")]
+    rows = [["name", "x", "y", *(f"{name.removeprefix('flux_')} [nJy]" for name in fluxes)]]
+    for row in table:
+        numbers = [f"{_bare(row[name]):.2f}" for name in ("x", "y")]
+        rows.append([str(row["name"]), *numbers, *(f"{_bare(row[name]):.4g}" for name in fluxes)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the numbers depend on."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+
+
+def _bare(value: Any) -> float:
+    return float(getattr(value, "value", value))
+
+
+def _said(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(arguments).items() if name not in ("run", "command")}
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value

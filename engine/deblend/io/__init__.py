@@ -1,0 +1,21 @@
+"""Files: observations from FITS, positions from tables, results to a folder."""
+
+from deblend.io.group import read_observations
+from deblend.io.peaks import read_peaks
+from deblend.io.results import (
+    write_catalog,
+    write_components,
+    write_models,
+    write_residuals,
+    write_summary,
+)
+
+__all__ = [
+    "read_observations",
+    "read_peaks",
+    "write_catalog",
+    "write_components",
+    "write_models",
+    "write_residuals",
+    "write_summary",
+]

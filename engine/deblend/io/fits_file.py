@@ -1,0 +1,225 @@
+"""FITS files, opened, read whole and closed again; whatever is wrong with one is said in a sentence.
+
+A path may name one HDU of its file in brackets, by number or name: "stack.fits[2]", "drz.fits[SCI]".
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import re
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from jaxtyping import Float
+
+FITS_BLOCK = 2880
+"""FITS files come in blocks of this size [bytes]."""
+DAMAGE = (OSError, ValueError, TypeError, EOFError, IndexError, KeyError, zlib.error)
+"""What astropy raises, in one place or another, on a file that is cut short or is no FITS at all."""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Header cards of an image: its own first, then those of the file's primary header."""
+
+    own: fits.Header
+    primary: fits.Header
+
+    def get(self, *names: str) -> Any:
+        """Return the value of the first of these cards that has one; None where none has."""
+        for name in names:
+            for header in (self.own, self.primary):
+                value = header.get(name)
+                if value is not None and not isinstance(value, fits.card.Undefined) and str(value).strip():
+                    return value.strip() if isinstance(value, str) else value
+        return None
+
+    def number(self, *names: str) -> tuple[str, float] | None:
+        """Return name and value of the first of these cards that holds a finite number."""
+        for name in names:
+            value = self.get(name)
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                continue
+            if np.isfinite(number):
+                return name, number
+        return None
+
+
+@dataclass(frozen=True)
+class FitsImage:
+    """The data of one image HDU, with what is needed to speak of it."""
+
+    path: Path
+    hdu: str
+    """As said to a person: "HDU 1 (IMAGE)"."""
+    data: np.ndarray
+    """In native byte order, as stored (integers stay integers); leading axes of length 1 are gone."""
+    cards: Cards
+    left_aside: tuple[str, ...] = ()
+    """Other images of the file, which nobody asked for."""
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}, {self.hdu}"
+
+    def cube(self) -> Float[np.ndarray, "band y x"]:
+        """Return the data as a cube of float64; raises ValueError where it is no image or cube."""
+        data = self.data
+        if data.ndim == 2:
+            data = data[None]
+        if data.ndim != 3:
+            raise ValueError(
+                f"{self.where}: holds {data.ndim}-D data of shape {data.shape}; "
+                "an image (y, x) or a cube (band, y, x) is needed."
+            )
+        return np.array(data, dtype=np.float64)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file, compressed or not, and close it; raises ValueError where it is missing or broken."""
+    if not path.exists():
+        raise ValueError(f"{path}: there is no such file; check the path.")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, and a FITS file is needed here.")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            hdus = fits.open(_unpacked(path), memmap=False, lazy_load_hdus=False)
+        except DAMAGE as error:
+            raise ValueError(f"{path}: cannot be read as FITS ({_first_line(error)}); give a FITS file.") from error
+        with hdus:
+            damage = next(filter(None, (_damage(str(w.message)) for w in caught)), None)
+            if damage:
+                raise ValueError(f"{path}: is cut short or damaged ({damage}); fetch the file again.")
+            yield hdus
+
+
+def data_of(hdus: fits.HDUList, number: int, path: Path) -> np.ndarray:
+    """Return the data of an HDU in native byte order; raises ValueError where they are cut short."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            data = np.asarray(hdus[number].data)
+        except DAMAGE as error:
+            raise ValueError(
+                f"{path}, {label(hdus, number)}: its data are cut short or damaged ({_first_line(error)}); "
+                "fetch the file again."
+            ) from error
+    return data.astype(data.dtype.newbyteorder("="), copy=True)
+
+
+def label(hdus: fits.HDUList, number: int) -> str:
+    """Return how to call an HDU: its number, and its name where it has one."""
+    name = hdus[number].name
+    return f"HDU {number} ({name})" if name else f"HDU {number}"
+
+
+def image_numbers(hdus: fits.HDUList) -> list[int]:
+    """Return the numbers of the HDUs that hold an array of any dimension."""
+    return [n for n, hdu in enumerate(hdus) if hdu.is_image and int(hdu.header.get("NAXIS", 0)) > 0]
+
+
+def named(hdus: fits.HDUList, name: str) -> int | None:
+    """Return the number of the image HDU of that EXTNAME, None where there is none."""
+    return next((n for n in image_numbers(hdus) if hdus[n].name.upper() == name.upper()), None)
+
+
+def image_of(hdus: fits.HDUList, number: int, path: Path, left_aside: Sequence[str] = ()) -> FitsImage:
+    """Return one image of an open file."""
+    data = data_of(hdus, number, path)
+    while data.ndim > 2 and data.shape[0] == 1:
+        data = data[0]
+    cards = Cards(hdus[number].header.copy(), hdus[0].header.copy())
+    return FitsImage(path, label(hdus, number), data, cards, tuple(left_aside))
+
+
+def read_image(path: Path, prefer: Sequence[str] = ()) -> FitsImage:
+    """Read the image of a FITS file: the HDU in brackets, else one of the preferred EXTNAMEs, else the first.
+
+    Raises ValueError where the file is missing or broken, or holds no image or cube.
+    """
+    path, hdu = split_hdu(path)
+    with opened(path) as hdus:
+        if hdu is not None:
+            return image_of(hdus, _asked_for(hdus, hdu, path), path)
+        numbers = image_numbers(hdus)
+        if not numbers:
+            raise ValueError(
+                f"{path}: none of its {len(hdus)} HDUs holds an image; give a file with an image (y, x) "
+                "or a cube (band, y, x)."
+            )
+        flat = [n for n in numbers if int(hdus[n].header["NAXIS"]) >= 2]
+        if not flat:
+            raise ValueError(
+                f"{path}, {label(hdus, numbers[0])}: holds 1-D data of shape {hdus[numbers[0]].shape}; "
+                "an image (y, x) or a cube (band, y, x) is needed."
+            )
+        wanted = [n for name in prefer for n in flat if hdus[n].name.upper() == name]
+        chosen = wanted[0] if wanted else flat[0]
+        return image_of(hdus, chosen, path, [label(hdus, n) for n in flat if n != chosen])
+
+
+def split_hdu(path: Path) -> tuple[Path, str | None]:
+    """Split "file.fits[HDU]" into the path and the HDU; None where no HDU is named."""
+    match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", str(path))
+    if match and not path.exists() and Path(match[1]).is_file():
+        return Path(match[1]), match[2].strip()
+    return path, None
+
+
+def stem(path: Path) -> str:
+    """Return the name of a file without folder, brackets and FITS suffixes."""
+    return re.sub(r"\.(fits?|fts)(\.(gz|fz|bz2))?$", "", split_hdu(path)[0].name, flags=re.IGNORECASE)
+
+
+def _asked_for(hdus: fits.HDUList, hdu: str, path: Path) -> int:
+    if hdu.isdigit():
+        number: int | None = int(hdu)
+        exists = number is not None and number < len(hdus)
+    else:
+        number = next((n for n in range(len(hdus)) if hdus[n].name.upper() == hdu.upper()), None)
+        exists = number is not None
+    if not exists or number is None:
+        names = ", ".join(label(hdus, n) for n in range(len(hdus)))
+        raise ValueError(f"{path}: has no HDU {hdu}; it has {names}.")
+    if number not in image_numbers(hdus):
+        names = ", ".join(label(hdus, n) for n in image_numbers(hdus)) or "none"
+        raise ValueError(f"{path}, {label(hdus, number)}: holds no image; those that do are: {names}.")
+    return number
+
+
+def _unpacked(path: Path) -> Path | io.BytesIO:
+    """Return the file, or its content where it is packed whole: a packed file that is cut short must not pass."""
+    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(path.suffix.lower())
+    return path if unpack is None else io.BytesIO(unpack(path.read_bytes()))
+
+
+def _damage(warning: str) -> str | None:
+    """Return what a warning of astropy says of a damaged file; None where it says nothing of the kind.
+
+    Files without the padding of their last block are common and whole.
+    """
+    sizes = re.search(r"actual file length \((\d+)\) is smaller than the expected size \((\d+)\)", warning)
+    if sizes:
+        actual, expected = int(sizes[1]), int(sizes[2])
+        return f"{actual} of {expected} bytes" if expected - actual >= FITS_BLOCK else None
+    if "Error validating header" in warning:
+        return warning.split("(note")[0].strip().rstrip(".")
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -1,0 +1,141 @@
+"""Results to a folder: models, residuals and components in FITS, the catalog, a summary in JSON.
+
+Every file appears whole or not at all: it is written under another name and moved into place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from astropy.io import fits
+from jaxtyping import Float
+
+from deblend.io.calibration import UNKNOWN_UNIT, njy_per_unit
+from deblend.io.fits_file import FITS_BLOCK
+from deblend.observe import Observation
+from deblend.sky import AB_ZERO_POINT_NJY
+
+Cube = Float[np.ndarray, "band y x"]
+
+
+class Writable(Protocol):
+    """What can write itself to a path, like a catalog."""
+
+    def write(self, path: Any) -> Any: ...
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; what is there in the end moves to `path`, and nothing is left where writing failed."""
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_models(path: Path, observations: Sequence[Observation], models: Sequence[Cube]) -> None:
+    """Write one (band, y, x) HDU per observation, in its unit, of models in nJy/pix."""
+    _write(path, (_hdu(o, o.to_input_unit(m), o.name) for o, m in zip(observations, models, strict=True)))
+
+
+def write_residuals(path: Path, observations: Sequence[Observation], models: Sequence[Cube]) -> None:
+    """Write data minus model like `write_models`; NaN where a pixel is masked."""
+    _write(
+        path,
+        (
+            _hdu(o, np.where(o.weights > 0, o.to_input_unit(o.images - m), np.nan), o.name)
+            for o, m in zip(observations, models, strict=True)
+        ),
+    )
+
+
+def write_components(
+    path: Path,
+    observations: Sequence[Observation],
+    names: Sequence[str],
+    component: Callable[[int, int], Cube],
+) -> None:
+    """Write one (band, y, x) HDU per source and observation: noiseless, as that observation sees it, in its unit.
+
+    `component` returns the picture [nJy/pix] of a source (by its row) in an observation (by its index). SOURCE is
+    the 0-based row of the source, OBS the observation, NAME the source's name.
+    """
+
+    def hdus() -> Iterator[fits.ImageHDU]:
+        for row, name in enumerate(names):
+            for i, observation in enumerate(observations):
+                hdu = _hdu(observation, observation.to_input_unit(component(row, i)), f"{row} {observation.name}")
+                hdu.header["SOURCE"] = (row, "0-based row of the peaks or the catalog")
+                hdu.header["OBS"] = (observation.name, "observation that sees it so")
+                hdu.header["NAME"] = (name, "name of the source")
+                yield hdu
+
+    _write(path, hdus())
+
+
+def write_catalog(path: Path, catalog: Writable) -> None:
+    """Write a catalog in the format of the path's suffix."""
+    with replacing(path) as part:
+        catalog.write(part)
+
+
+def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write numbers, texts, lists and mappings as JSON; what is not finite becomes null."""
+    with replacing(path) as part:
+        part.write_text(json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def _hdu(observation: Observation, cube: Cube, name: str) -> fits.ImageHDU:
+    """Return the cube as an HDU with the observation's place on the sky, bands and unit."""
+    hdu = fits.ImageHDU(np.asarray(cube, dtype=np.float32))
+    header = hdu.header
+    # set on the header: as an argument astropy would capitalise it
+    header["EXTNAME"] = name
+    if observation.wcs is not None:
+        header.update(observation.wcs.to_header())
+        header["WCSAXES"] = 2
+    surveys = {channel.survey for channel in observation.channels}
+    if len(surveys) == 1:
+        header["SURVEY"] = surveys.pop()
+    for i, (channel, size) in enumerate(zip(observation.channels, observation.njy_per_unit, strict=True)):
+        header[f"BAND{i + 1}"] = channel.band
+        header[f"NJY{i + 1}"] = (float(size), "[nJy] one unit of this band")
+    header["BUNIT"] = ("count" if observation.unit == UNKNOWN_UNIT else observation.unit, "per pixel")
+    is_calibrated = observation.unit != UNKNOWN_UNIT and njy_per_unit(observation.unit) is None
+    if is_calibrated and np.ptp(observation.njy_per_unit) == 0 and observation.njy_per_unit[0] != 1.0:
+        size = float(observation.njy_per_unit[0])
+        header["MAGZERO"] = (AB_ZERO_POINT_NJY - 2.5 * math.log10(size), "[mag] AB zero point")
+    return hdu
+
+
+def _write(path: Path, hdus: Iterable[fits.ImageHDU]) -> None:
+    """Write HDUs as they come, so that never more than one is in memory."""
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+        for hdu in hdus:
+            file.write(hdu.header.tostring().encode("ascii"))
+            data = np.ascontiguousarray(hdu.data, dtype=">f4").tobytes()
+            file.write(data + bytes(-len(data) % FITS_BLOCK))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
