@@ -1,0 +1,46 @@
+# Everything sets itself up: a fresh machine needs Python >= 3.11 and make, nothing else.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup test lint format demo benchmark screenshots sample-data clean
+
+help:  ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: $(READY)  ## make .venv with the program and its tools
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh
+	@touch $@
+
+demo: $(READY)  ## open the sample blend, find its sources and fit them live
+	@$(BIN)/python docs/demo.py
+
+test: $(READY)  ## run all tests, those of the window too
+	@$(BIN)/python -m pytest
+	@echo "make test: all tests passed."
+
+lint: $(READY)  ## ruff, mypy and import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@echo "make lint: nothing to mend."
+
+format: $(READY)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+benchmark: $(READY)  ## compare with scarlet2 (installed into its own environment)
+	@$(BIN)/python benchmarks/compare_scarlet2.py
+
+screenshots: $(READY)  ## make the pictures of the documentation anew
+	@$(BIN)/python docs/screenshots.py
+
+sample-data: $(READY)  ## make sample_data/ anew from its seed
+	@$(BIN)/python sample_data/generate.py
+
+clean:  ## remove what was built; .venv stays
+	rm -rf build dist demo_output benchmarks/results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
