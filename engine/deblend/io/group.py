@@ -74,11 +74,8 @@ def read_observations(
         pictures = [picture.with_survey(survey) for picture in pictures]
     psf_files = _files(psf)
     if not psf_files:
-        siblings = sibling_psfs(files)
-        if siblings is None:
-            raise ValueError(f"{files[0]}: its PSF is not known; give --psf FILE, one per image or one for all.")
-        psf_files = siblings
-        notes.append(f"No PSF given; {', '.join(p.name for p in siblings)} beside the images are used.")
+        psf_files = sibling_psfs(files)
+        notes.append(f"No PSF given; {', '.join(p.name for p in psf_files)} beside the images are used.")
     stamps = stamps_for(pictures, psf_files)
     return _observations(list(zip(pictures, stamps, strict=True)), notes)
 
@@ -96,22 +93,30 @@ def find_images(paths: Sequence[AnyPath]) -> tuple[list[Path], list[str]]:
             files.append(path)
         elif path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.is_file() and _FITS_FILE.search(p.name))
-            aside = [p for p in inside if _NOT_AN_IMAGE.search(stem(p))]
-            if len(aside) == len(inside):
+            images, aside = _without_companions(inside)
+            if not images:
                 raise ValueError(f"{path}: the folder holds no FITS image; give the files themselves.")
-            files += [p for p in inside if p not in aside]
-            if aside:
-                notes.append(f"{path}: {', '.join(p.name for p in aside)} are no images and were left aside.")
+            files += images
+            notes += [f"{path}: {aside}"] if aside else []
         elif glob.has_magic(fspath(given)):
-            found = sorted(Path(p) for p in glob.glob(fspath(given), recursive=True))
-            if not found:
-                raise ValueError(f"{given}: no file fits this pattern; check it.")
-            files += [p for p in found if p.is_file()]
+            found = sorted(Path(p) for p in glob.glob(fspath(given), recursive=True) if Path(p).is_file())
+            images, aside = _without_companions(found)
+            if not images:
+                raise ValueError(f"{given}: no image fits this pattern; check it, or give the files themselves.")
+            files += images
+            notes += [f"{given}: {aside}"] if aside else []
         else:
             raise ValueError(f"{path}: there is no such file; check the path.")
     if not files:
         raise ValueError("No image was given; give at least one FITS file.")
     return files, notes
+
+
+def _without_companions(files: Sequence[Path]) -> tuple[list[Path], str | None]:
+    """Return the files that are images, and what to say of those that only go with some."""
+    aside = [p for p in files if _NOT_AN_IMAGE.search(stem(p))]
+    said = f"{', '.join(p.name for p in aside)} left aside, since by their names they are no images." if aside else None
+    return [p for p in files if p not in aside], said
 
 
 def _observations(pairs: list[tuple[Picture, Stamps]], notes: list[str]) -> tuple[Observation, ...]:

@@ -58,7 +58,12 @@ def wcs_of(image: FitsImage) -> tuple[TangentWcs | None, list[str]]:
     try:
         wcs = TangentWcs.from_header(image.cards.own, shape)
     except ValueError as error:
-        raise ValueError(f"{image.where}: {error}") from error
+        # the library that reads it says what is wrong in its last line
+        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
+        raise ValueError(
+            f"{image.where}: its WCS cannot be used ({reason}); mend or remove its cards CTYPE, CRVAL, CRPIX and CD "
+            "or PC and CDELT."
+        ) from error
     if wcs is None:
         return None, ["has no WCS; positions are known in pixels only."]
     remarks = []

@@ -52,14 +52,14 @@ def stamps_for(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Stamp
     ]
 
 
-def sibling_psfs(paths: Sequence[Path]) -> list[Path] | None:
-    """Return the psf-*.fits that lie beside calexp-*.fits of the same ending, if every image has one."""
+def sibling_psfs(paths: Sequence[Path]) -> list[Path]:
+    """Return the psf-*.fits that lie beside calexp-*.fits of the same ending; raises ValueError where one has none."""
     found = []
     for path in paths:
         name = re.sub("^calexp", "psf", path.name, flags=re.IGNORECASE)
         sibling = path.with_name(name)
         if name == path.name or not sibling.is_file():
-            return None
+            raise ValueError(f"{path}: its PSF is not known; give --psf FILE, one per image or one for all.")
         found.append(sibling)
     return found
 
