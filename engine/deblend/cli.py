@@ -33,7 +33,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"deblend {metadata.version(DISTRIBUTION)}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        sub = commands.add_parser(command.NAME, help=command.HELP, description=command.HELP)
+        sub = commands.add_parser(command.NAME, help=command.HELP, description=command.HELP, allow_abbrev=False)
         command.add_arguments(sub)
         sub.set_defaults(run=command.run)
     return parser

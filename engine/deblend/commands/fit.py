@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import platform
 import signal
 import sys
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
     clock = Clock()
-    make_folder(arguments.out)
+    check_folder(arguments.out)
     with clock.phase("import"):
         from tqdm import tqdm
 
@@ -88,6 +89,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         raise ValueError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
+    # only now, so that bad input leaves no empty folder behind
+    arguments.out.mkdir(parents=True, exist_ok=True)
     with clock.phase("prepare"):
         program = deblend.Program(observations, scene)
 
@@ -190,12 +193,11 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder for the results; raises ValueError where that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"{folder}: cannot be made a folder ({error.strerror}); give another --out.") from error
+def check_folder(folder: Path) -> None:
+    """Raise ValueError where the folder for the results can be neither made nor written to."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"{folder}: results cannot be written there; give another --out.")
 
 
 def table_lines(table: Table) -> list[str]:

@@ -1,0 +1,334 @@
+"""The command line from FITS to results, on a small blend made here; exit codes and every file it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+from astropy.wcs import WCS
+from deblend.cli import main
+from deblend.observe import gaussian_psf
+from deblend.sky import TangentWcs
+from scipy.signal import fftconvolve
+
+SHAPE, FINE_SHAPE = (44, 40), (88, 80)
+ZERO_POINT = 27.0
+NJY = 10 ** (0.4 * (31.4 - ZERO_POINT))
+SIGMA = 0.05
+X, Y = np.array([12.3, 19.8, 28.1]), np.array([14.2, 17.9, 30.4])
+WIDTHS = (1.6, 0.05, 2.3)
+"""Standard deviations of round Gaussians; the second is a star."""
+FLUXES = {"g": (40.0, 25.0, 60.0), "r": (80.0, 20.0, 75.0), "F814W": (90.0, 15.0, 85.0)}
+COARSE = TangentWcs((150.0, 2.2), (19.5, 21.5), ((-0.168, 0.0), (0.0, 0.168)))
+FINE = TangentWcs((150.0, 2.2), (39.5, 43.5), ((-0.084, 0.0), (0.0, 0.084)))
+OUTPUTS = {"catalog.ecsv", "models.fits", "residuals.fits", "components.fits", "summary.json"}
+
+
+@dataclass
+class Blend:
+    """Files of one patch: two bands on a coarse grid, one on a grid of half the pixel size."""
+
+    folder: Path
+    coarse: list[str]
+    fine: str
+    components: dict[str, np.ndarray]
+    """Noiseless (source, y, x) as each band sees it [count]."""
+
+
+def gaussian(shape: tuple[int, int], x: float, y: float, width: float) -> np.ndarray:
+    """Return a Gaussian of flux 1, integrated over pixels by sampling them nine times finer."""
+    fine = (np.arange(9) - 4) / 9
+    yy = (np.arange(shape[0])[:, None] + fine).ravel()
+    xx = (np.arange(shape[1])[:, None] + fine).ravel()
+    width = max(width, 0.15)
+    row = np.exp(-0.5 * ((yy - y) / width) ** 2).reshape(-1, 9).sum(1)
+    column = np.exp(-0.5 * ((xx - x) / width) ** 2).reshape(-1, 9).sum(1)
+    return np.outer(row / row.sum(), column / column.sum())
+
+
+@pytest.fixture(scope="module")
+def blend(tmp_path_factory: pytest.TempPathFactory) -> Blend:
+    folder = tmp_path_factory.mktemp("blend")
+    rng = np.random.default_rng(11)
+    components, files = {}, {}
+    for band, survey, wcs, shape, scale, fwhm in (
+        ("g", "HSC-G", COARSE, SHAPE, 1.0, 4.0),
+        ("r", "HSC-R", COARSE, SHAPE, 1.0, 3.6),
+        ("F814W", "F814W", FINE, FINE_SHAPE, 2.0, 2.6),
+    ):
+        psf = gaussian_psf(fwhm)
+        x, y = wcs.sky_to_pixel(*COARSE.pixel_to_sky(X, Y))
+        seen = [
+            flux * fftconvolve(gaussian(shape, cx, cy, width * scale), psf, mode="same")
+            for flux, cx, cy, width in zip(FLUXES[band], x, y, WIDTHS, strict=True)
+        ]
+        components[band] = np.stack(seen)
+        image = components[band].sum(0) + rng.normal(0, SIGMA, shape)
+        header = wcs.to_header()
+        header["FILTER"], header["MAGZERO"] = survey, ZERO_POINT
+        if band == "F814W":
+            header["TELESCOP"] = "HST"
+        files[band] = str(folder / f"image_{band}.fits")
+        fits.PrimaryHDU(image.astype("f4"), header).writeto(files[band])
+        fits.PrimaryHDU(np.full(shape, SIGMA**-2, "f4")).writeto(folder / f"weight_{band}.fits")
+        fits.PrimaryHDU(psf).writeto(folder / f"psf_{band}.fits")
+    rows = "\n".join(f"{i},{x},{y}" for i, (x, y) in enumerate(zip(X, Y, strict=True)))
+    (folder / "peaks.csv").write_text(f"id,x,y\n{rows}\n")
+    return Blend(folder, [files["g"], files["r"]], files["F814W"], components)
+
+
+def with_companions(blend: Blend, *bands: str) -> list[str]:
+    options = []
+    for band in bands:
+        options += ["--psf", str(blend.folder / f"psf_{band}.fits")]
+        options += ["--weights", str(blend.folder / f"weight_{band}.fits")]
+    return options
+
+
+def summary(out: Path) -> dict[str, Any]:
+    return json.loads((out / "summary.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def fitted(blend: Blend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The results of a fit with given peaks."""
+    out = tmp_path_factory.mktemp("fitted") / "new" / "folder"
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(blend.folder / "peaks.csv")]
+    assert main(["fit", *arguments, "--out", str(out)]) == 0
+    yield out
+
+
+def test_every_file_is_there_and_nothing_else(fitted: Path) -> None:
+    assert {path.name for path in fitted.iterdir()} == OUTPUTS
+
+
+def test_the_summary(fitted: Path) -> None:
+    found = summary(fitted)
+    assert 0.85 < found["chi2"] < 1.15
+    assert found["chi2_per_observation"] == {"HSC": pytest.approx(found["chi2"], rel=1e-6)}
+    assert found["n_sources"] == 3 and found["converged"] is True and found["outcome"]
+    assert 1 <= found["iterations"] <= 60 and found["compilations"] >= 1
+    phases = {"import", "read", "detect", "prepare", "fit", "fit_cpu", "measure", "write"}
+    assert phases <= set(found["seconds"]) and all(s >= 0 for s in found["seconds"].values())
+    assert {"napari-deblend", "jax", "numpy", "python"} <= set(found["versions"])
+    assert any("MAGZERO = 27" in note for note in found["notes"])
+    assert found["settings"]["fit"]["solver"] and found["settings"]["arguments"]["box_scale"] == 1.0
+
+
+def test_models_and_residuals_add_up_to_the_images(fitted: Path, blend: Blend) -> None:
+    with fits.open(fitted / "models.fits") as models, fits.open(fitted / "residuals.fits") as residuals:
+        assert [hdu.header["EXTNAME"] for hdu in models[1:]] == ["HSC"]
+        model, residual = models["HSC"], residuals["HSC"]
+        assert model.data.shape == residual.data.shape == (2, *SHAPE)
+        assert [model.header["BAND1"], model.header["BAND2"]] == ["g", "r"]
+        for plane, left, path in zip(model.data, residual.data, blend.coarse, strict=True):
+            np.testing.assert_allclose(plane + left, fits.getdata(path), atol=1e-4)
+            assert np.std(left) == pytest.approx(SIGMA, rel=0.1)
+        chi2 = np.mean((residual.data / SIGMA) ** 2)
+        assert chi2 == pytest.approx(summary(fitted)["chi2"], rel=1e-3)
+        sky = WCS(model.header, naxis=2).all_pix2world(X, Y, 0)
+        np.testing.assert_allclose(sky, COARSE.pixel_to_sky(X, Y), atol=1e-8)
+
+
+def test_components_are_those_of_the_peaks(fitted: Path, blend: Blend) -> None:
+    with fits.open(fitted / "components.fits") as hdus, fits.open(fitted / "models.fits") as models:
+        assert [(h.header["SOURCE"], h.header["OBS"]) for h in hdus[1:]] == [(0, "HSC"), (1, "HSC"), (2, "HSC")]
+        total = sum(hdu.data for hdu in hdus[1:])
+        np.testing.assert_allclose(total, models["HSC"].data, atol=2e-3 * models["HSC"].data.max())
+        for row, hdu in enumerate(hdus[1:]):
+            assert hdu.data.shape == (2, *SHAPE)
+            for plane, band in zip(hdu.data, "gr", strict=True):
+                truth = blend.components[band][row]
+                assert np.abs(plane - truth).sum() < 0.2 * truth.sum()
+                assert plane.sum() == pytest.approx(truth.sum(), rel=0.1)
+
+
+def test_the_catalog(fitted: Path) -> None:
+    table = QTable.read(fitted / "catalog.ecsv")
+    assert len(table) == 3
+    np.testing.assert_allclose(table["x"].value if hasattr(table["x"], "unit") else table["x"], X, atol=0.3)
+    for band in "gr":
+        flux = table[f"flux_HSC_{band}"]
+        np.testing.assert_allclose(flux.to_value("nJy"), np.array(FLUXES[band]) * NJY, rtol=0.1)
+        assert (table[f"flux_err_HSC_{band}"].to_value("nJy") > 0).all()
+    np.testing.assert_allclose(table["ra"].to_value("deg"), COARSE.pixel_to_sky(X, Y)[0], atol=0.3 * 0.168 / 3600)
+
+
+def test_what_is_said(blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", *blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(blend.folder / "peaks.csv")]
+    assert main([*arguments, "--out", str(tmp_path / "loud"), "--no-errors"]) == 0
+    said = capsys.readouterr()
+    assert "note: all 2 images from image_g.fits on: one count is" in said.err
+    assert "chi2" in said.err, "the progress bar shows chi²"
+    head, *rows, last = said.out.splitlines()
+    assert head.split()[:3] == ["name", "x", "y"] and len(rows) == 3
+    assert last.startswith("chi2 per pixel")
+    assert main([*arguments, "--out", str(tmp_path / "quiet"), "--no-errors", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert summary(tmp_path / "quiet")["notes"] == summary(tmp_path / "loud")["notes"]
+
+
+def test_sources_are_detected_where_none_are_given(blend: Blend, tmp_path: Path) -> None:
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--threshold", "8", "--out", str(tmp_path)]
+    assert main(["fit", *arguments]) == 0
+    table = QTable.read(tmp_path / "catalog.ecsv")
+    assert summary(tmp_path)["n_sources"] == len(table) >= 2
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    with fits.open(tmp_path / "components.fits") as hdus:
+        assert [hdu.header["SOURCE"] for hdu in hdus[1:]] == list(range(len(table)))
+        for hdu, row in zip(hdus[1:], table, strict=True):
+            weight = np.clip(hdu.data.sum(0), 0, None)
+            center = (weight * x).sum() / weight.sum(), (weight * y).sum() / weight.sum()
+            assert np.hypot(center[0] - float(row["x"].value), center[1] - float(row["y"].value)) < 1.5
+
+
+def test_two_grids_and_sky_positions(blend: Blend, tmp_path: Path) -> None:
+    ra, dec = COARSE.pixel_to_sky(X, Y)
+    peaks = tmp_path / "sky.csv"
+    peaks.write_text("ra,dec\n" + "".join(f"{a!r},{b!r}\n" for a, b in zip(ra.tolist(), dec.tolist(), strict=True)))
+    arguments = [*blend.coarse, blend.fine, *with_companions(blend, "g", "r", "F814W"), "--peaks", str(peaks)]
+    assert main(["fit", *arguments, "--out", str(tmp_path / "out")]) == 0
+    found = summary(tmp_path / "out")
+    assert set(found["chi2_per_observation"]) == {"HSC", "HST"}
+    assert all(0.8 < chi2 < 1.2 for chi2 in found["chi2_per_observation"].values())
+    with fits.open(tmp_path / "out" / "components.fits") as hdus:
+        found_rows = [(h.header["SOURCE"], h.header["OBS"], h.data.shape) for h in hdus[1:]]
+        shapes = {"HSC": (2, *SHAPE), "HST": (1, *FINE_SHAPE)}
+        assert found_rows == [(row, name, shape) for row in range(3) for name, shape in shapes.items()]
+        for hdu in hdus[1:]:
+            if hdu.header["OBS"] == "HST":
+                truth = blend.components["F814W"][hdu.header["SOURCE"]]
+                assert hdu.data.sum() == pytest.approx(truth.sum(), rel=0.15)
+
+
+def test_a_fit_that_does_not_converge_writes_everything(blend: Blend, tmp_path: Path) -> None:
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(blend.folder / "peaks.csv")]
+    assert main(["fit", *arguments, "--max-iterations", "1", "--out", str(tmp_path)]) == 1
+    assert {path.name for path in tmp_path.iterdir()} == OUTPUTS
+    assert summary(tmp_path)["converged"] is False and summary(tmp_path)["iterations"] == 1
+
+
+def test_ctrl_c_keeps_the_best_and_writes_everything(
+    blend: Blend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import deblend
+
+    real = deblend.fit
+
+    class Pressed:
+        """The real fit, with Ctrl-C pressed after its second state."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            self.fit = real(*args, **options)
+
+        @property
+        def best(self) -> Any:
+            return self.fit.best
+
+        def __iter__(self) -> Iterator[Any]:
+            for i, state in enumerate(self.fit):
+                if i == 1:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield state
+
+    monkeypatch.setattr(deblend, "fit", Pressed)
+    before = signal.getsignal(signal.SIGINT)
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(blend.folder / "peaks.csv")]
+    assert main(["fit", *arguments, "--out", str(tmp_path)]) == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert {path.name for path in tmp_path.iterdir()} == OUTPUTS
+    assert "Interrupted" in summary(tmp_path)["outcome"] and summary(tmp_path)["iterations"] <= 3
+    assert "Interrupted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gone.fits"], "gone.fits: there is no such file"),
+        (["{g}"], "its PSF is not known; give --psf FILE"),
+        (["{g}", "--psf", "{peaks}"], "peaks.csv: cannot be read as FITS"),
+        (["{g}", "--psf", "{psf}", "--bands", "g,r"], "--bands names 2"),
+        (["{g}", "--psf", "{psf}", "--peaks", "gone.csv"], "gone.csv: there is no such table"),
+        (["{g}", "--psf", "{psf}", "--out", "{peaks}"], "peaks.csv: results cannot be written there"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: list[str], says: str, blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = blend.folder
+    names = {"g": blend.coarse[0], "psf": folder / "psf_g.fits", "peaks": folder / "peaks.csv"}
+    given = [argument.format(**names) for argument in arguments]
+    out = [] if "--out" in given else ["--out", str(tmp_path)]
+    assert main(["fit", "-q", *given, *out]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and says in said.err
+    assert said.err.startswith("deblend: ") and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fut"],
+        ["fit"],
+        ["fit", "a", "--threshold", "-1"],
+        ["fit", "a", "--max-iterations", "0"],
+        ["fit", "a", "--no"],
+    ],
+)
+def test_wrong_arguments_are_one_sentence_and_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("deblend: ") and said.count("\n") == 1
+
+
+def test_nothing_above_the_threshold_is_said(blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = tmp_path / "empty.fits"
+    fits.PrimaryHDU(np.random.default_rng(0).normal(size=SHAPE)).writeto(image)
+    assert (
+        main(
+            [
+                "fit",
+                str(image),
+                "--psf",
+                str(blend.folder / "psf_g.fits"),
+                "--threshold",
+                "50",
+                "--out",
+                str(tmp_path / "o"),
+                "-q",
+            ]
+        )
+        == 2
+    )
+    assert "lower --threshold or give --peaks" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from deblend.cli import build_parser; build_parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"jax", "numpy", "astropy"} & set(done.stdout.split())
+
+
+def test_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "deblend", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("deblend ")
+    done = subprocess.run(
+        [sys.executable, "-m", "deblend", "fit", "gone.fits"], capture_output=True, text=True, cwd="/"
+    )
+    assert done.returncode == 2
