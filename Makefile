@@ -26,7 +26,7 @@ lint: $(READY)  ## ruff, mypy and import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	@echo "make lint: nothing to mend."
 
 format: $(READY)  ## let ruff mend what it can
