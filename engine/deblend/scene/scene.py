@@ -12,8 +12,10 @@ from astropy.coordinates import SkyCoord
 from deblend.scene.source import Source, make_source
 from deblend.sky import Channel, PixelGrid
 
-MODEL_PSF_SIGMA = 0.8
-"""Standard deviation of the narrow Gaussian that every model is blurred by, so that it is well sampled [pix]."""
+MODEL_PSF_SIGMA = 0.85
+"""Standard deviation of the narrow Gaussian that every model is blurred by, so that it is well sampled [pix].
+
+It stands for the model PSF with the pixel: as wide as a Gaussian of 0.8 px integrated over pixels."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,7 @@
+"""Fits and what they hand out."""
+
+from deblend.infer.fit import Fit, fit
+from deblend.infer.settings import FitSettings, Outcome, Solver
+from deblend.infer.state import FitState
+
+__all__ = ["Fit", "FitSettings", "FitState", "Outcome", "Solver", "fit"]

@@ -1,0 +1,395 @@
+"""Projected Gauss-Newton: the default solver.
+
+The model is bilinear in spectra and morphologies and the loss a sum of squares, so each step solves the normal
+equations of the linearized model, matrix-free, by conjugate gradients under a block preconditioner, on the parameters
+that are not at a bound they would cross (Bertsekas 1982, projected Newton), damped (Levenberg-Marquardt) and followed by
+a short line search along the projection. Priors and soft constraints are residuals like the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from deblend.program.arrays import GroupParameters, Parameters, ProblemData
+from deblend.program.layout import Layout
+from deblend.program.operator import (
+    Canvas,
+    Linearization,
+    apply_adjoint,
+    apply_jacobian,
+    box_mask,
+    envelope_of,
+    linearize,
+    lower_bound,
+    over_slots,
+    render,
+    render_pictures,
+)
+from deblend.program.penalty import (
+    Lag,
+    is_free_form,
+    lag,
+    penalty,
+    penalty_diagonal,
+    penalty_gradient,
+    penalty_product,
+    pixel_mask,
+)
+from deblend.render import KINDS
+
+STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
+"""Lengths tried along a step."""
+LEAST_FLUX_FRACTION = 0.25
+"""A free-form source keeps at least this fraction of its flux in a step: at zero flux it could not come back."""
+
+
+class SolverState(NamedTuple):
+    """Where a solver stands; arrays only, so that it can be resumed."""
+
+    parameters: Parameters
+    damping: Float[Array, ""]
+    loss: Float[Array, ""]
+    """½ χ² plus penalties."""
+    models: tuple[Canvas, ...]
+    """Model of every observation, in units of the noise."""
+    step: Float[Array, ""]
+    """Length accepted along the last step; 0 where none lowered the loss."""
+    predicted: Float[Array, ""]
+    """Fall of the loss that the linearized model promised for the last step."""
+
+
+class Preconditioner(NamedTuple):
+    """About the inverse of a group's normal matrix."""
+
+    block: Float[Array, "slot n n"]
+    """Inverse for shape parameters and fluxes of each slot, which are few."""
+    damping: Float[Array, "slot n"]
+    """What is added to the diagonal of that part: a fraction of it, and how far a step may be trusted."""
+    pixels: Float[Array, "slot side side"] | None
+    """Diagonal of the normal matrix for pixels."""
+
+
+class Step(NamedTuple):
+    """A linearized problem: all that a step, or an error estimate, needs."""
+
+    lines: tuple[Linearization, ...]
+    lags: tuple[Lag | None, ...]
+    free: Parameters
+    lower: Parameters
+    upper: Parameters
+    gradient: Parameters
+    loss: Float[Array, ""]
+
+
+def dot(a: Parameters, b: Parameters) -> Float[Array, ""]:
+    """Return Σ a b over all parameters."""
+    products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
+    return jnp.asarray(sum(jax.tree.leaves(products)))
+
+
+def data_loss(data: ProblemData, models: tuple[Canvas, ...]) -> Float[Array, ""]:
+    """Return ½ Σ w (model - image)²."""
+    return 0.5 * sum(
+        (jnp.sum(o.weights * (m - o.images) ** 2) for o, m in zip(data.observations, models, strict=True)),
+        start=jnp.zeros((), data.psf_variance.dtype),
+    )
+
+
+def prepare(
+    layout: Layout, data: ProblemData, parameters: Parameters, models: tuple[Canvas, ...] | None = None
+) -> tuple[Step, tuple[Canvas, ...]]:
+    """Return the problem linearized at `parameters`, and the models there."""
+    lines = linearize(layout, data, parameters)
+    lags = lag(layout, parameters)
+    if models is None:
+        models = render_pictures(layout, data, parameters, lines)
+    residuals = tuple(o.weights * (m - o.images) for o, m in zip(data.observations, models, strict=True))
+    gradient = jax.tree.map(
+        jnp.add,
+        apply_adjoint(layout, data, parameters, lines, residuals),
+        penalty_gradient(layout, data, parameters, lags),
+    )
+    lower, upper, movable = [], [], []
+    for group, d, p, line in zip(layout.groups, data.groups, parameters, lines, strict=True):
+        used = (jnp.arange(group.capacity) < d.count).astype(p.theta.dtype)
+        pixels = (None, None, None)
+        if p.pixels is not None:
+            bound = line.floor
+            free_pixels = pixel_mask(group, d, p.theta.dtype) * used[:, None, None]
+            pixels = (bound, jnp.full_like(p.pixels, jnp.inf), free_pixels)
+        flux_lower = d.flux_lower
+        if is_free_form(group):
+            flux_lower = jnp.maximum(flux_lower, LEAST_FLUX_FRACTION * p.flux)
+        trust = jnp.asarray(KINDS[group.kind].trust, p.theta.dtype)
+        lower.append(GroupParameters(jnp.maximum(d.theta_lower, p.theta - trust), flux_lower, pixels[0]))
+        upper.append(GroupParameters(jnp.minimum(d.theta_upper, p.theta + trust), d.flux_upper, pixels[1]))
+        movable.append(GroupParameters(d.theta_free * used[:, None], d.flux_free * used[:, None], pixels[2]))
+    free = jax.tree.map(
+        lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
+        tuple(movable),
+        parameters,
+        tuple(lower),
+        tuple(upper),
+        gradient,
+    )
+    loss = data_loss(data, models) + penalty(layout, data, parameters, lags)
+    return Step(lines, lags, free, tuple(lower), tuple(upper), gradient, loss), models
+
+
+def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, step: Step, v: Parameters) -> Parameters:
+    """Return (Jᵀ W J + penalties) v."""
+    change = apply_jacobian(layout, data, parameters, step.lines, v)
+    weighted = tuple(o.weights * c for o, c in zip(data.observations, change, strict=True))
+    return jax.tree.map(
+        jnp.add,
+        apply_adjoint(layout, data, parameters, step.lines, weighted),
+        penalty_product(layout, data, parameters, step.lags, v),
+    )
+
+
+def make_preconditioner(
+    layout: Layout, data: ProblemData, parameters: Parameters, step: Step, damping: Any
+) -> tuple[Preconditioner, ...]:
+    """Return about the inverse of the damped normal matrix, a block per source.
+
+    Within a source the response of the telescope is taken into account in Fourier space, as if the weights were
+    constant over it; overlap with neighbours is left to the conjugate gradients.
+    """
+    result = []
+    for index, (group, d, p, line, weights, free) in enumerate(
+        zip(layout.groups, data.groups, parameters, step.lines, step.lags, step.free, strict=True)
+    ):
+        power = jnp.concatenate([o.power[index] for o in data.observations])
+        energy = jnp.concatenate([o.kernel_energy for o in data.observations])
+        side, n_theta = group.side, p.theta.shape[1]
+        # a real transform holds each frequency but the first (and, for even sides, the last) once for two
+        twice = jnp.where(jnp.arange(side // 2 + 1) == 0, 1.0, 2.0).astype(p.theta.dtype) / side**2
+        n = n_theta + p.flux.shape[1]
+        trust = jnp.asarray(KINDS[group.kind].trust, p.theta.dtype)
+        caution = jnp.concatenate([trust**-2.0, jnp.zeros(p.flux.shape[1], p.theta.dtype)])
+
+        def block(slot: Any, carry: Any, p: Any = p, line: Any = line, free: Any = free, d: Any = d, power: Any = power,
+                  caution: Any = caution, twice: Any = twice, n_theta: int = n_theta, n: int = n) -> Any:  # fmt: skip
+            flux = p.flux[slot]
+            waves = jnp.fft.rfft2(jnp.concatenate([line.tangents[slot], line.picture[slot][None]]))
+            parts = jnp.stack([waves.real, waves.imag], axis=1)
+            channel_power = power * twice
+            mixed = jnp.tensordot(flux**2, channel_power, axes=1)
+            shapes = parts[:n_theta].reshape(n_theta, -1)
+            response = (parts[:n_theta] * mixed).reshape(n_theta, -1)
+            picture = parts[n_theta]
+            per_channel = channel_power[:, None] * picture
+            cross = flux[:, None] * (per_channel.reshape(flux.size, -1) @ shapes.T)
+            fluxes = jnp.sum(per_channel * picture, axis=(1, 2, 3))
+            matrix = jnp.block([[response @ shapes.T, cross.T], [cross, jnp.diag(fluxes)]])
+            prior = jnp.concatenate([d.theta_precision[slot] ** 2, jnp.zeros_like(flux)])
+            diagonal = jnp.diagonal(matrix) + prior
+            diagonal = jnp.where(diagonal > 0, diagonal, 1.0)
+            is_free = jnp.concatenate([free.theta[slot], free.flux[slot]])
+            root = jnp.sqrt(diagonal)
+            scaled = (matrix + jnp.diag(prior)) / root / root[:, None]
+            scaled = scaled * is_free * is_free[:, None] + jnp.diag(1.0 - is_free)
+            extra = damping * diagonal + caution
+            scaled = scaled + jnp.diag(extra / diagonal + 1e-5)
+            inverse = jnp.linalg.inv(scaled) / root / root[:, None]
+            inverse = 0.5 * (inverse + inverse.T)
+            blocks, scales = carry
+            return blocks.at[slot].set(inverse), scales.at[slot].set(extra)
+
+        initial = (jnp.zeros((group.capacity, n, n), p.theta.dtype), jnp.ones((group.capacity, n), p.theta.dtype))
+        blocks, scales = over_slots(d.count, block, initial)
+        pixels = None
+        if line.envelope is not None:
+            curvature = jnp.sum(p.flux**2 * energy, axis=1)[:, None, None] * line.envelope**2
+            pixels = curvature + penalty_diagonal(d, weights) + 1e-12
+        result.append(Preconditioner(blocks, scales, pixels))
+    return tuple(result)
+
+
+def precondition(
+    preconditioners: tuple[Preconditioner, ...], free: Parameters, damping: Any, r: Parameters
+) -> Parameters:
+    """Return about the solution of the damped normal equations for the right side r."""
+    result = []
+    for c, f, x in zip(preconditioners, free, r, strict=True):
+        n_theta = x.theta.shape[1]
+        both = jnp.einsum("kij,kj->ki", c.block, jnp.concatenate([x.theta, x.flux], axis=1))
+        pixels = None if x.pixels is None else x.pixels / (c.pixels * (1.0 + damping))  # type: ignore[operator]
+        result.append(GroupParameters(both[:, :n_theta], both[:, n_theta:], pixels))
+    return jax.tree.map(jnp.multiply, tuple(result), free)
+
+
+def damping_product(preconditioners: tuple[Preconditioner, ...], damping: Any, v: Parameters) -> Parameters:
+    """Return damping times the diagonal of the normal matrix times v."""
+    result = []
+    for c, x in zip(preconditioners, v, strict=True):
+        n_theta = x.theta.shape[1]
+        pixels = None if x.pixels is None else damping * c.pixels * x.pixels  # type: ignore[operator]
+        result.append(
+            GroupParameters(c.damping[:, :n_theta] * x.theta, c.damping[:, n_theta:] * x.flux, pixels)
+        )
+    return tuple(result)
+
+
+def conjugate_gradients(
+    product: Callable[[Parameters], Parameters],
+    inverse: Callable[[Parameters], Parameters],
+    right: Parameters,
+    tolerance: Any,
+    budget: Any,
+) -> tuple[Parameters, Float[Array, ""]]:
+    """Solve a positive normal system, preconditioned; return the solution and the fall of its quadratic function.
+
+    Ends when the residual, in the metric of the preconditioner, has fallen to `tolerance` of where it started, or
+    after `budget` products.
+    """
+    z = inverse(right)
+    first = dot(right, z)
+    start = (jnp.zeros((), int), jax.tree.map(jnp.zeros_like, right), right, z, first)
+
+    def going(carry: Any) -> Any:
+        k, _, _, _, rz = carry
+        return (k < budget) & (rz > tolerance**2 * first)
+
+    def body(carry: Any) -> Any:
+        k, x, r, p, rz = carry
+        a_p = product(p)
+        curvature = dot(p, a_p)
+        alpha = jnp.where(curvature > 0, rz / curvature, 0.0)
+        x = jax.tree.map(lambda a, b: a + alpha * b, x, p)
+        r = jax.tree.map(lambda a, b: a - alpha * b, r, a_p)
+        z = inverse(r)
+        rz_next = dot(r, z)
+        p = jax.tree.map(lambda a, b: a + rz_next / rz * b, z, p)
+        return k + 1, x, r, p, jnp.where(curvature > 0, rz_next, 0.0)
+
+    _, x, r, _, _ = lax.while_loop(going, body, start)
+    # from zero the function falls by ½ xᵀ (b + r)
+    return x, 0.5 * dot(x, jax.tree.map(jnp.add, right, r))
+
+
+def newton_direction(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    step: Step,
+    damping: Any,
+    tolerance: Any,
+    budget: Any,
+) -> tuple[Parameters, Float[Array, ""]]:
+    """Return about the minimum of the damped quadratic model over the free parameters, and the fall it promises."""
+    preconditioners = make_preconditioner(layout, data, parameters, step, damping)
+
+    def masked(v: Parameters) -> Parameters:
+        return jax.tree.map(jnp.multiply, step.free, v)
+
+    def product(v: Parameters) -> Parameters:
+        undamped = normal_product(layout, data, parameters, step, v)
+        return masked(jax.tree.map(jnp.add, undamped, damping_product(preconditioners, damping, v)))
+
+    def inverse(v: Parameters) -> Parameters:
+        return precondition(preconditioners, step.free, damping, v)
+
+    right = masked(jax.tree.map(jnp.negative, step.gradient))
+    return conjugate_gradients(product, inverse, right, tolerance, budget)
+
+
+def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parameters:
+    """Return the same scene where it is best to stand: what the data cannot see goes to where the prior is.
+
+    Pixels are brought back to the floors that have moved with their profiles; the sum of a profile's amplitudes,
+    which cancels in its picture, is the one that their prior likes best.
+    """
+    result = []
+    for group, d, p in zip(layout.groups, data.groups, parameters, strict=True):
+        kind = KINDS[group.kind]
+        if not kind.is_correction:
+            result.append(p)
+            continue
+        place = slice(2, 2 + dict(kind.parameters)["amplitudes"])
+        off = jnp.mean(d.theta_mean[:, place] - p.theta[:, place], axis=1, keepdims=True)
+        p = p._replace(theta=p.theta.at[:, place].add(off * d.theta_free[:, place]))
+
+        def body(slot: Any, carry: Any, group: Any = group, d: Any = d, p: Any = p) -> Any:
+            theta = p.theta[slot]
+            mask = box_mask(group.side, d.radius[slot], theta.dtype)
+            profile, envelope = envelope_of(group, theta, d.scale[slot], d.correction[slot], mask, data.psf_variance)
+            floor = lower_bound(profile, envelope, d.positivity[slot])
+            return carry.at[slot].set(jnp.maximum(p.pixels[slot], floor))
+
+        result.append(p._replace(pixels=over_slots(d.count, body, p.pixels)))
+    return tuple(result)
+
+
+def gauss_newton_step(
+    layout: Layout, data: ProblemData, state: SolverState, tolerance: Any, max_inner: Any
+) -> SolverState:
+    """Return the state after one step; never of a higher loss but for the lagged weights."""
+    parameters = state.parameters
+    step, _ = prepare(layout, data, parameters, state.models)
+    direction, predicted = newton_direction(layout, data, parameters, step, state.damping, tolerance, max_inner)
+
+    def candidate(fraction: Any) -> Parameters:
+        moved = jax.tree.map(
+            lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, step.lower, step.upper
+        )
+        return settled(layout, data, moved)
+
+    def evaluate(trial: Parameters) -> tuple[Any, tuple[Canvas, ...]]:
+        models = render(layout, data, trial)
+        return data_loss(data, models) + penalty(layout, data, trial, step.lags), models
+
+    fractions = jnp.asarray(STEP_FRACTIONS, state.damping.dtype)
+
+    def searching(carry: Any) -> Any:
+        k, loss, _, _ = carry
+        return (k < fractions.size) & ~(loss < step.loss)
+
+    def body(carry: Any) -> Any:
+        k, _, _, _ = carry
+        trial = candidate(fractions[k])
+        return (k + 1, *evaluate(trial), trial)
+
+    start = (jnp.zeros((), int), jnp.asarray(jnp.inf, step.loss.dtype), state.models, parameters)
+    tried, loss, models, trial = lax.while_loop(searching, body, start)
+    is_better = loss < step.loss
+    length = jnp.where(is_better, fractions[tried - 1], 0.0)
+    chosen = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), trial, parameters)
+    models = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), models, state.models)
+    gain = (step.loss - loss) / jnp.where(predicted > 0, predicted, 1.0)
+    # trust the linearized model as far as it kept its promise
+    change = jnp.where((gain > 0.7) & (length == 1.0), 0.2, jnp.where(gain > 0.3, 1.0, 4.0))
+    damping = jnp.where(is_better, change, 10.0) * state.damping
+    damping = jnp.clip(damping, 1e-6, 1e3)
+    return SolverState(chosen, damping, total_loss(layout, data, chosen, models), models, length, predicted)
+
+
+def total_loss(
+    layout: Layout, data: ProblemData, parameters: Parameters, models: tuple[Canvas, ...]
+) -> Float[Array, ""]:
+    """Return ½ χ² plus penalties, with the penalties' weights taken from the parameters themselves."""
+    return data_loss(data, models) + penalty(layout, data, parameters, lag(layout, parameters))
+
+
+def evaluated(layout: Layout, data: ProblemData, parameters: Parameters, damping: Any) -> SolverState:
+    """Return the state of a scene before any step."""
+    models = render(layout, data, parameters)
+    zero = jnp.zeros((), data.psf_variance.dtype)
+    loss = total_loss(layout, data, parameters, models)
+    return SolverState(parameters, jnp.asarray(damping, zero.dtype), loss, models, zero, zero)
+
+
+def advance(
+    layout: Layout, data: ProblemData, parameters: Parameters, damping: Any, n_steps: Any, tolerance: Any, max_inner: Any
+) -> SolverState:
+    """Return the state after `n_steps` steps; with none, the scene is only evaluated."""
+    start = evaluated(layout, data, parameters, damping)
+    return lax.fori_loop(
+        0, n_steps, lambda _, state: gauss_newton_step(layout, data, state, tolerance, max_inner), start
+    )

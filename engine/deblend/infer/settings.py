@@ -1,0 +1,57 @@
+"""What a person may set about a fit, with defaults that work without reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Solver(Enum):
+    """How a fit goes downhill."""
+
+    GAUSS_NEWTON = "gauss-newton"
+    """Second order; finishes in few steps."""
+    PROXIMAL_GRADIENT = "proximal-gradient"
+    """First order; cheap steps, slow to finish; the reference."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of a fit."""
+
+    solver: Solver = Solver.GAUSS_NEWTON
+    max_iterations: int = 60
+    """A fit that has not converged by then stops and says so."""
+    tolerance: float = 3e-4
+    """A fit has converged when two steps in a row lower the loss by less than this fraction, and when no flux moves by
+    more than 0.5 % or a fifth of its error. The loss counts noise, so that neither depends on units."""
+    inner_iterations: int = 30
+    """Conjugate-gradient iterations in a step of the Gauss-Newton solver."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "solver", Solver(self.solver))
+        if self.max_iterations < 0:
+            raise ValueError(f"max_iterations must not be negative, got {self.max_iterations}.")
+        if not self.tolerance > 0:
+            raise ValueError(f"tolerance must be positive, got {self.tolerance}.")
+        if self.inner_iterations < 1:
+            raise ValueError(f"inner_iterations must be at least 1, got {self.inner_iterations}.")
+
+
+class Outcome(Enum):
+    """How a fit stands; the value is the sentence to show."""
+
+    RUNNING = "Fitting."
+    CONVERGED = "The fit has converged."
+    STOPPED_AT_LIMIT = "The fit stopped at its limit of iterations before it converged; run it on, or raise the limit."
+    STUCK = "No step lowers the loss any further; the fit is as good as it gets with this solver."
+    DIVERGED = "The fit met an undefined value; the best state before it is kept. Check weights and PSF."
+    EMPTY = "The scene has no sources; place one or detect them."
+
+    @property
+    def is_final(self) -> bool:
+        return self is not Outcome.RUNNING
+
+    @property
+    def is_success(self) -> bool:
+        return self in (Outcome.CONVERGED, Outcome.STUCK, Outcome.EMPTY)

@@ -1,0 +1,6 @@
+"""The machine: a scene and its observations as compiled arrays."""
+
+from deblend.program.compiled import compilations
+from deblend.program.program import Program
+
+__all__ = ["Program", "compilations"]

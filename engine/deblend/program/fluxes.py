@@ -1,0 +1,113 @@
+"""Fluxes given morphologies: a joint, bounded, linear least-squares problem per channel.
+
+Its normal matrix is kept between edits; only the rows of sources that changed are computed again. Its conditioning
+tells which sources are degenerate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import lsq_linear, nnls
+
+from deblend.program.columns import Column
+
+RIDGE = 1e-9
+"""Relative to the diagonal: keeps twins solvable without moving anything else."""
+
+
+class NormalEquations:
+    """Gᵀ W G and Gᵀ W d of the columns of all sources, for every channel."""
+
+    def __init__(self, images: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> None:
+        self._images, self._weights = images, weights
+        self._columns: list[tuple[Column, ...]] = []
+        n = sum(len(image) for image in images)
+        self._gram = np.zeros((n, 0, 0))
+        self._right = np.zeros((n, 0))
+
+    def update(self, columns: Sequence[tuple[Column, ...]]) -> None:
+        """Take the columns of all sources, (source, observation); rows whose columns are the same are kept."""
+        old = {id(column): row for row, column in enumerate(self._columns)}
+        rows = [old.get(id(column), -1) for column in columns]
+        n = len(columns)
+        gram, right = np.zeros((len(self._gram), n, n)), np.zeros((len(self._gram), n))
+        kept = [i for i, row in enumerate(rows) if row >= 0]
+        before = [rows[i] for i in kept]
+        gram[:, np.array(kept, int)[:, None], kept] = self._gram[:, np.array(before, int)[:, None], before]
+        right[:, kept] = self._right[:, before]
+        changed = [i for i, row in enumerate(rows) if row < 0]
+        for i in changed:
+            right[:, i], weighted = self._against_data(columns[i])
+            for j in range(n):
+                if rows[j] >= 0 or j <= i:
+                    gram[:, i, j] = gram[:, j, i] = _product(weighted, columns[j])
+        self._gram, self._right, self._columns = gram, right, list(columns)
+
+    def _against_data(self, column: tuple[Column, ...]) -> tuple[np.ndarray, tuple[Column, ...]]:
+        right, weighted = [], []
+        for part, image, weight in zip(column, self._images, self._weights, strict=True):
+            rows, columns = part.window
+            patch = part.patch * weight[:, rows, columns]
+            right.append(np.einsum("cyx,cyx->c", patch, image[:, rows, columns], dtype=np.float64))
+            weighted.append(Column(patch, part.y, part.x))
+        return np.concatenate(right), tuple(weighted)
+
+    def solve(
+        self,
+        flux: Float[np.ndarray, "source channel"],
+        free: Float[np.ndarray, "source channel"],
+        lower: Float[np.ndarray, "source channel"],
+        upper: Float[np.ndarray, "source channel"],
+    ) -> Float[np.ndarray, "source channel"]:
+        """Return the fluxes that fit best within their bounds; those that are not free stay."""
+        result = np.array(flux, np.float64)
+        for channel, (gram, right) in enumerate(zip(self._gram, self._right, strict=True)):
+            held = free[:, channel] == 0
+            diagonal = np.diagonal(gram)
+            # a source that no unmasked pixel sees keeps the flux it has
+            open_ = ~held & (diagonal > 0)
+            if not open_.any():
+                continue
+            target = right[open_] - gram[np.ix_(open_, ~open_)] @ result[~open_, channel]
+            result[open_, channel] = _bounded(
+                gram[np.ix_(open_, open_)], target, lower[open_, channel], upper[open_, channel]
+            )
+        return result
+
+    def covariance(self, channel: int) -> Float[np.ndarray, "source source"]:
+        """Return the covariance of the fluxes of one channel, given the morphologies."""
+        gram = self._gram[channel]
+        root = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
+        scaled = gram / root / root[:, None] + RIDGE * np.eye(len(gram))
+        return np.linalg.pinv(scaled, hermitian=True) / root / root[:, None]
+
+
+def _product(a: tuple[Column, ...], b: tuple[Column, ...]) -> np.ndarray:
+    result = []
+    for first, second in zip(a, b, strict=True):
+        common = first.overlap(second)
+        if common is None:
+            result.append(np.zeros(len(first.patch)))
+        else:
+            cuts = first.cut(*common), second.cut(*common)
+            result.append(np.einsum("cyx,cyx->c", *cuts, dtype=np.float64))
+    return np.concatenate(result)
+
+
+def _bounded(gram: np.ndarray, right: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Minimise ½ fᵀ G f - rᵀ f within bounds, through the Cholesky factor of the scaled matrix."""
+    root = np.sqrt(np.diagonal(gram))
+    scaled = gram / root / root[:, None] + RIDGE * np.eye(len(gram))
+    values, vectors = np.linalg.eigh(scaled)
+    factor = np.sqrt(np.maximum(values, RIDGE * values[-1]))[:, None] * vectors.T
+    target = np.linalg.lstsq(factor.T, right / root, rcond=None)[0]
+    if np.all(lower == 0) and np.all(np.isinf(upper)):
+        return nnls(factor, target)[0] / root
+    if np.all(np.isinf(lower)) and np.all(np.isinf(upper)):
+        return np.linalg.lstsq(factor, target, rcond=None)[0] / root
+    width = np.maximum(upper * root - lower * root, 1e-12)
+    bounded = lsq_linear(factor, target, (lower * root, lower * root + width), method="bvls")
+    return bounded.x / root

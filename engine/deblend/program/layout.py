@@ -1,0 +1,88 @@
+"""The static shape of a compiled program: everything that, when it changes, costs a compilation.
+
+Sources are grouped by kind and by the side of their box, padded to a bucket; a group has a capacity. The layout
+depends on nothing else, so that edits within slots and buckets leave it, and with it the compiled code, alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import scipy.fft
+
+SIDES = (15, 31, 63, 127, 255)
+"""Sides of boxes that are compiled for; a smaller box is masked inside of the next one [pix]."""
+FIRST_CAPACITY = 32
+"""Slots of a new group. Loops run over the used ones only, so free slots cost memory, not time."""
+CENTER_SLACK = 3
+"""How far outside of the image a center may lie [pix]."""
+
+
+@dataclass(frozen=True)
+class GroupLayout:
+    """Sources of one kind in boxes of one side."""
+
+    kind: str
+    side: int
+    capacity: int = FIRST_CAPACITY
+
+
+@dataclass(frozen=True)
+class ObservationLayout:
+    """One observation: which channels of the scene it holds, and the sizes of its convolution."""
+
+    start: int
+    stop: int
+    shape: tuple[int, int]
+    radius: int
+    """Radius of its difference kernels [pix]."""
+    fft_shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Groups and observations of one program, on one model grid."""
+
+    groups: tuple[GroupLayout, ...]
+    observations: tuple[ObservationLayout, ...]
+    shape: tuple[int, int]
+    """(height, width) of the model grid [pix]."""
+
+    @property
+    def n_channels(self) -> int:
+        return self.observations[-1].stop
+
+    @property
+    def pad(self) -> int:
+        """Pixels of sky kept around the image, from where light still reaches it [pix]."""
+        return max(o.radius for o in self.observations)
+
+    @property
+    def margin(self) -> int:
+        """Further pixels around that, so that every box fits; light there is dropped [pix]."""
+        largest = max((g.side for g in self.groups), default=1)
+        return max(largest // 2 + CENTER_SLACK - self.pad, 0) + 1
+
+    @property
+    def canvas_shape(self) -> tuple[int, int]:
+        """(height, width) of the sky that is rendered [pix]."""
+        return self.shape[0] + 2 * self.pad, self.shape[1] + 2 * self.pad
+
+    @property
+    def scratch_shape(self) -> tuple[int, int]:
+        """(height, width) of the array that boxes are added to [pix]."""
+        return self.canvas_shape[0] + 2 * self.margin, self.canvas_shape[1] + 2 * self.margin
+
+
+def bucket(radius: int) -> int:
+    """Return the side of the smallest compiled box that holds a box of this radius [pix]."""
+    for side in SIDES:
+        if side >= 2 * radius + 1:
+            return side
+    raise ValueError(f"A box of radius {radius} px is larger than the largest, {SIDES[-1] // 2} px; make it smaller.")
+
+
+def observation_layout(start: int, stop: int, shape: tuple[int, int], radius: int) -> ObservationLayout:
+    """Return the layout of an observation whose difference kernels have this radius [pix]."""
+    fft_shape = tuple(scipy.fft.next_fast_len(n + 2 * radius, real=True) for n in shape)
+    return ObservationLayout(start, stop, shape, radius, (fft_shape[0], fft_shape[1]))

@@ -1,0 +1,318 @@
+"""The forward model and its derivative, over all sources at once.
+
+A source's picture is its profile at the true sub-pixel center plus its free-form pixels moved there. Pixels that
+correct a profile are in units of an envelope, the light that a correction may add or take: with M = G + (τ G + ε ΣG) u
+and u of unit variance the prior needs no knowledge of the scene, and no pixel of u can outlive the light that allowed
+it. The sum is divided by its own total, so that a spectrum is the flux of its source and no scale
+can move between the two. Times its spectrum it is added to a canvas, and each observation convolves the canvas with its difference kernels. The
+derivative is kept as pictures: one per shape parameter and source, and two small shift matrices for the pixels.
+With these J v and Jᵀ u are a few products per source and one convolution per channel.
+
+Loops run over the used slots of a group and are compiled once, whatever their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from deblend.program.arrays import GroupData, GroupParameters, ObservationData, Parameters, ProblemData
+from deblend.program.layout import GroupLayout, Layout, ObservationLayout
+from deblend.render import KINDS, shift_matrix
+
+CORRECTION_FLOOR = 1e-4
+"""Correction per pixel that one unit always stands for, relative to the flux of the source."""
+
+Canvas = Float[Array, "channel y x"]
+
+
+class Linearization(NamedTuple):
+    """The derivative of a group's pictures at one point, for every slot."""
+
+    picture: Float[Array, "slot side side"]
+    """The source at its sub-pixel center, per unit flux."""
+    tangents: Float[Array, "slot theta side side"]
+    shift_y: Float[Array, "slot side side"] | None
+    shift_x: Float[Array, "slot side side"] | None
+    envelope: Float[Array, "slot side side"] | None
+    """Light that one unit of a pixel stands for, per unit flux of the source."""
+    floor: Float[Array, "slot side side"] | None
+    """Where a pixel takes away all light of the profile."""
+
+
+def over_slots(count: Any, body: Callable[[Any, Any], Any], initial: Any) -> Any:
+    """Run `body(slot, carry)` over the used slots of a group."""
+    return lax.fori_loop(0, count, body, initial)
+
+
+def line_mask(side: int, radius: Any, dtype: Any) -> Float[Array, " side"]:
+    """Return 1 on the rows or columns of the box in use, 0 on its padding."""
+    return (jnp.abs(jnp.arange(side) - side // 2) <= radius).astype(dtype)
+
+
+def box_mask(side: int, radius: Any, dtype: Any) -> Float[Array, "side side"]:
+    """Return 1 inside of the box in use, 0 in its padding."""
+    line = line_mask(side, radius, dtype)
+    return line[:, None] * line[None, :]
+
+
+def profile_of(group: GroupLayout, theta: Any, scale: Any, psf_variance: Any) -> Float[Array, "side side"]:
+    return KINDS[group.kind].profile(theta, scale, group.side, psf_variance)
+
+
+def envelope_of(
+    group: GroupLayout, theta: Any, scale: Any, correction: Any, mask: Any, psf_variance: Any
+) -> tuple[Float[Array, "side side"], Float[Array, "side side"]]:
+    """Return the centered profile and the light that one unit of a pixel stands for."""
+    if not KINDS[group.kind].is_correction:
+        return jnp.zeros_like(mask), mask
+    profile = profile_of(group, theta.at[:2].set(0.0), scale, psf_variance) * mask
+    return profile, (correction * profile + CORRECTION_FLOOR * jnp.sum(profile)) * mask
+
+
+def lower_bound(profile: Any, envelope: Any, positivity: Any) -> Float[Array, "side side"]:
+    """Return what pixels may not fall below, so that the sum emits no negative light."""
+    ratio = profile / jnp.where(envelope > 0, envelope, 1.0)
+    return jnp.where(positivity > 0, -ratio, -jnp.inf)
+
+
+def picture_of(
+    group: GroupLayout, theta: Any, pixels: Any, scale: Any, correction: Any, radius: Any, psf_variance: Any
+) -> Float[Array, "side side"]:
+    """Return one source per unit flux at its sub-pixel center."""
+    mask = box_mask(group.side, radius, theta.dtype)
+    picture = profile_of(group, theta, scale, psf_variance)
+    if pixels is not None:
+        _, envelope = envelope_of(group, theta, scale, correction, mask, psf_variance)
+        shift_y, shift_x = shift_matrix(theta[0], group.side), shift_matrix(theta[1], group.side)
+        picture = picture + shift_y @ (envelope * pixels) @ shift_x.T
+    return _normalised(group, picture * mask)
+
+
+def _normalised(group: GroupLayout, picture: Float[Array, "side side"]) -> Float[Array, "side side"]:
+    """Return the picture with sum 1, unless its kind has flux 1 by itself."""
+    return picture if KINDS[group.kind].is_normalised else picture / _total(picture)
+
+
+def _total(picture: Float[Array, "side side"]) -> Float[Array, ""]:
+    total = jnp.sum(picture)
+    return jnp.where(jnp.abs(total) > 1e-6, total, 1.0)
+
+
+def linearize_group(
+    group: GroupLayout, data: GroupData, parameters: GroupParameters, psf_variance: Any
+) -> Linearization:
+    """Return pictures and their derivatives for every used slot."""
+    kind, side = KINDS[group.kind], group.side
+    has_pixels = kind.pixels is not None
+    dtype = parameters.theta.dtype
+
+    def one(slot: Any) -> Linearization:
+        theta, scale, radius = parameters.theta[slot], data.scale[slot], data.radius[slot]
+        line = line_mask(side, radius, dtype)
+        mask = line[:, None] * line[None, :]
+
+        def at(theta: Any) -> Any:
+            return profile_of(group, theta, scale, psf_variance)
+
+        profile = at(theta)
+        tangents = jnp.moveaxis(jax.jacfwd(at)(theta), -1, 0)
+        if not has_pixels:
+            return Linearization(profile * mask, tangents * mask, None, None, None, None)
+        pixels = parameters.pixels[slot]  # type: ignore[index]
+
+        def light(theta: Any) -> Any:
+            return envelope_of(group, theta, scale, data.correction[slot], mask, psf_variance)
+
+        centered, envelope = light(theta)
+        lit = envelope * pixels
+        (shift_y, slope_y), (shift_x, slope_x) = (
+            jax.jvp(lambda offset: shift_matrix(offset, side), (theta[axis],), (jnp.ones((), dtype),))
+            for axis in (0, 1)
+        )
+        moved = lit @ shift_x.T
+        tangents = tangents.at[0].add(slope_y @ moved).at[1].add(shift_y @ (lit @ slope_x.T))
+        if kind.is_correction:
+            stretch = jnp.moveaxis(jax.jacfwd(lambda theta: light(theta)[1])(theta), -1, 0)[2:]
+            tangents = tangents.at[2:].add(shift_y @ (stretch * pixels) @ shift_x.T)
+        tangents = tangents * mask
+        picture = (profile + shift_y @ moved) * mask
+        total = _total(picture)
+        picture = picture / total
+        tangents = (tangents - jnp.sum(tangents, axis=(1, 2), keepdims=True) * picture) / total
+        # masked rows of the shift matrices keep moved pixels inside of the box without a further product
+        shift_y, shift_x = shift_y * line[:, None], shift_x * line[:, None]
+        floor = lower_bound(centered, envelope, data.positivity[slot])
+        return Linearization(picture, tangents, shift_y, shift_x, envelope / total, floor)
+
+    n, n_theta = group.capacity, kind.n_theta
+    square = jnp.zeros((n, side, side), dtype)
+    initial = Linearization(
+        square,
+        jnp.zeros((n, n_theta, side, side), dtype),
+        *((square,) * 4 if has_pixels else (None,) * 4),
+    )
+
+    def body(slot: Any, carry: Linearization) -> Linearization:
+        return jax.tree.map(lambda stack, value: stack.at[slot].set(value), carry, one(slot))
+
+    result: Linearization = over_slots(data.count, body, initial)
+    return result
+
+
+def linearize(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[Linearization, ...]:
+    """Return the linearization of every group."""
+    return tuple(
+        linearize_group(group, d, p, data.psf_variance)
+        for group, d, p in zip(layout.groups, data.groups, parameters, strict=True)
+    )
+
+
+def _corner(layout: Layout, group: GroupLayout, origin: Any) -> tuple[Any, Any]:
+    start = layout.pad + layout.margin - group.side // 2
+    return origin[0] + start, origin[1] + start
+
+
+def _add_patch(scratch: Canvas, patch: Canvas, corner: tuple[Any, Any]) -> Canvas:
+    start = (0, *corner)
+    return lax.dynamic_update_slice(scratch, lax.dynamic_slice(scratch, start, patch.shape) + patch, start)
+
+
+def draw(
+    layout: Layout, data: ProblemData, dtype: Any, patches: tuple[Callable[[Any], Canvas], ...]
+) -> Canvas:
+    """Return the canvas with one patch per used slot added; `patches` makes them, a function per group."""
+    scratch = jnp.zeros((layout.n_channels, *layout.scratch_shape), dtype)
+    for group, d, patch in zip(layout.groups, data.groups, patches, strict=True):
+
+        def body(slot: Any, carry: Canvas, group: Any = group, d: Any = d, patch: Any = patch) -> Canvas:
+            return _add_patch(carry, patch(slot), _corner(layout, group, d.origin[slot]))
+
+        scratch = over_slots(d.count, body, scratch)
+    margin, (height, width) = layout.margin, layout.canvas_shape
+    return scratch[:, margin : margin + height, margin : margin + width]
+
+
+def convolve(layout: ObservationLayout, pad: int, data: ObservationData, canvas: Canvas) -> Canvas:
+    """Return what an observation sees of the sky canvas."""
+    (height, width), r = layout.shape, layout.radius
+    inner = canvas[layout.start : layout.stop, pad - r : pad + height + r, pad - r : pad + width + r]
+    spectrum = jnp.fft.rfft2(inner, s=layout.fft_shape) * data.transfer
+    return jnp.fft.irfft2(spectrum, s=layout.fft_shape)[:, r : r + height, r : r + width]
+
+
+def convolve_adjoint(layout: ObservationLayout, pad: int, data: ObservationData, image: Canvas) -> Canvas:
+    """Return the transpose of `convolve`, on the channels of this observation."""
+    (height, width), r = layout.shape, layout.radius
+    rows, columns = layout.fft_shape
+    padded = jnp.pad(image, ((0, 0), (r, rows - height - r), (r, columns - width - r)))
+    spectrum = jnp.fft.rfft2(padded) * jnp.conj(data.transfer)
+    back = jnp.fft.irfft2(spectrum, s=layout.fft_shape)[:, : height + 2 * r, : width + 2 * r]
+    extra = pad - r
+    return jnp.pad(back, ((0, 0), (extra, extra), (extra, extra)))
+
+
+def observe(layout: Layout, data: ProblemData, canvas: Canvas) -> tuple[Canvas, ...]:
+    """Return what every observation sees of the sky canvas."""
+    return tuple(
+        convolve(o, layout.pad, d, canvas) for o, d in zip(layout.observations, data.observations, strict=True)
+    )
+
+
+def observe_adjoint(layout: Layout, data: ProblemData, images: tuple[Canvas, ...]) -> Canvas:
+    """Return the transpose of `observe`, embedded in the scratch array that boxes are cut from."""
+    canvas = jnp.concatenate(
+        [
+            convolve_adjoint(o, layout.pad, d, image)
+            for o, d, image in zip(layout.observations, data.observations, images, strict=True)
+        ]
+    )
+    margin = layout.margin
+    return jnp.pad(canvas, ((0, 0), (margin, margin), (margin, margin)))
+
+
+def render(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[Canvas, ...]:
+    """Return the model of every observation, in units of each channel's noise."""
+
+    def patch_of(group: GroupLayout, d: GroupData, p: GroupParameters) -> Callable[[Any], Canvas]:
+        def patch(slot: Any) -> Canvas:
+            pixels = p.pixels[slot] if p.pixels is not None else None
+            picture = picture_of(
+                group, p.theta[slot], pixels, d.scale[slot], d.correction[slot], d.radius[slot], data.psf_variance
+            )
+            return p.flux[slot][:, None, None] * picture
+
+        return patch
+
+    patches = tuple(patch_of(*item) for item in zip(layout.groups, data.groups, parameters, strict=True))
+    dtype = data.observations[0].images.dtype
+    return observe(layout, data, draw(layout, data, dtype, patches))
+
+
+def render_pictures(
+    layout: Layout, data: ProblemData, parameters: Parameters, lines: tuple[Linearization, ...]
+) -> tuple[Canvas, ...]:
+    """Return the same as `render`, from pictures that are drawn already."""
+    patches = tuple(
+        lambda slot, p=p, line=line: p.flux[slot][:, None, None] * line.picture[slot]
+        for p, line in zip(parameters, lines, strict=True)
+    )
+    return observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
+
+
+def apply_jacobian(
+    layout: Layout, data: ProblemData, parameters: Parameters, lines: tuple[Linearization, ...], change: Parameters
+) -> tuple[Canvas, ...]:
+    """Return J v: how the models change with the parameters."""
+
+    def patch_of(p: GroupParameters, line: Linearization, v: GroupParameters) -> Callable[[Any], Canvas]:
+        def patch(slot: Any) -> Canvas:
+            shape_change = jnp.tensordot(v.theta[slot], line.tangents[slot], axes=1)
+            if v.pixels is not None:
+                light = line.envelope[slot] * v.pixels[slot]  # type: ignore[index]
+                moved = line.shift_y[slot] @ light @ line.shift_x[slot].T  # type: ignore[index]
+                shape_change = shape_change + moved - jnp.sum(moved) * line.picture[slot]
+            return (
+                p.flux[slot][:, None, None] * shape_change + v.flux[slot][:, None, None] * line.picture[slot]
+            )
+
+        return patch
+
+    patches = tuple(patch_of(*item) for item in zip(parameters, lines, change, strict=True))
+    return observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
+
+
+def apply_adjoint(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    lines: tuple[Linearization, ...],
+    images: tuple[Canvas, ...],
+) -> Parameters:
+    """Return Jᵀ u for images u of every observation."""
+    scratch = observe_adjoint(layout, data, images)
+    result = []
+    for group, d, p, line in zip(layout.groups, data.groups, parameters, lines, strict=True):
+
+        def body(
+            slot: Any, carry: GroupParameters, group: Any = group, d: Any = d, p: Any = p, line: Any = line
+        ) -> GroupParameters:
+            corner = (0, *_corner(layout, group, d.origin[slot]))
+            patch = lax.dynamic_slice(scratch, corner, (layout.n_channels, group.side, group.side))
+            flux = jnp.tensordot(patch, line.picture[slot], axes=2)
+            mixed = jnp.tensordot(p.flux[slot], patch, axes=1)
+            theta = jnp.tensordot(line.tangents[slot], mixed, axes=2)
+            pixels = None
+            if carry.pixels is not None:
+                mixed = mixed - jnp.sum(mixed * line.picture[slot])
+                light = line.shift_y[slot].T @ mixed @ line.shift_x[slot]
+                pixels = carry.pixels.at[slot].set(line.envelope[slot] * light)
+            return GroupParameters(carry.theta.at[slot].set(theta), carry.flux.at[slot].set(flux), pixels)
+
+        result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))
+    return tuple(result)

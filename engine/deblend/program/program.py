@@ -1,0 +1,335 @@
+"""The program: a scene and its observations as the machine runs them.
+
+A program is built once and kept. Every edit of the scene is written into its slots as data; only a new kind, a new
+bucket or a full group changes the layout and compiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from deblend.observe import Observation
+from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.columns import CHUNK, Column, clipped, compiled_columns
+from deblend.program.compiled import compilations
+from deblend.program.fluxes import NormalEquations
+from deblend.program.layout import GroupLayout, Layout
+from deblend.program.problem import PreparedObservation, make_layout, noise_units, prepare_observations
+from deblend.program.slots import GroupSlots, box_origin, group_key, raise_component
+from deblend.scene import Scene, Source
+
+STANDARD_GROUPS = (("point", 15), ("galaxy", 31))
+"""Groups that are always there, so that the first star or galaxy that is added compiles nothing."""
+
+
+class Program:
+    """A scene with its observations, lowered to arrays; the present scene always has a flux everywhere.
+
+    Its methods are to be called from one thread at a time.
+    """
+
+    def __init__(
+        self, observations: Sequence[Observation], scene: Scene, *, dtype: Any = np.float32, standard_groups: bool = True
+    ) -> None:
+        """Lower a scene; raises ValueError where it does not fit the observations."""
+        if not observations:
+            raise ValueError("A program needs at least one observation.")
+        self.observations = tuple(observations)
+        self.dtype = np.dtype(dtype)
+        self._prepared = prepare_observations(self.observations, scene, self.dtype)
+        self.noise = noise_units(self._prepared)
+        """Unit of flux of every channel [nJy]."""
+        self._groups = [
+            GroupSlots(GroupLayout(*key), len(self.noise), self.dtype) for key in STANDARD_GROUPS if standard_groups
+        ]
+        self._normal = NormalEquations([p.images for p in self._prepared], [p.weights for p in self._prepared])
+        self._columns: dict[str, tuple[tuple[Any, ...], tuple[Column, ...]]] = {}
+        self._static: tuple[Any, ...] | None = None
+        self._scene = scene
+        self.update(scene)
+
+    # -- the scene ---------------------------------------------------------------------------------------------
+
+    @property
+    def scene(self) -> Scene:
+        """The present scene."""
+        return self._scene
+
+    @property
+    def compilations(self) -> int:
+        """How many compilations this process has asked for so far."""
+        return compilations()
+
+    def update(self, scene: Scene, *, solve: bool = True) -> Scene:
+        """Take an edited scene, solve all free fluxes again jointly, and return the scene with them.
+
+        With `solve` off, fluxes stay as they are where all of them are known.
+        """
+        self._lower(scene)
+        if (solve or not scene.is_solved) and scene.sources:
+            self._scene = self._with_fluxes(scene, self._solved_fluxes(scene))
+            self._lower(self._scene)
+        return self._scene
+
+    def take(self, scene: Scene) -> None:
+        """Take a scene as it is, for instance a fitted one; it must have its fluxes."""
+        self._lower(scene)
+
+    def _lower(self, scene: Scene) -> None:
+        if scene.model_psf_sigma != self._scene.model_psf_sigma or scene.channels != self._scene.channels:
+            raise ValueError("A program keeps its channels and its model PSF; make a new one for another scene.")
+        members: dict[tuple[str, int], list[tuple[Source, int]]] = {}
+        for source in scene.sources:
+            if len(source.components) != 1:
+                raise ValueError(
+                    f"Source {source.name or source.id} has {len(source.components)} components; "
+                    "this version fits sources of one component."
+                )
+            members.setdefault(group_key(source.components[0]), []).append((source, 0))
+        known = {(g.layout.kind, g.layout.side): i for i, g in enumerate(self._groups)}
+        for key, group in members.items():
+            if key not in known:
+                known[key] = len(self._groups)
+                self._groups.append(GroupSlots(GroupLayout(*key), len(self.noise), self.dtype))
+                self._static = None
+            index = known[key]
+            capacity = self._groups[index].layout.capacity
+            while capacity < len(group):
+                capacity *= 2
+            if capacity != self._groups[index].layout.capacity:
+                self._groups[index] = GroupSlots(GroupLayout(*key, capacity), len(self.noise), self.dtype)
+                self._static = None
+        shape = scene.grid.shape
+        for slots in self._groups:
+            slots.fill(members.get((slots.layout.kind, slots.layout.side), []), shape, self.noise)
+        self._scene = scene
+
+    def snapshot(self) -> Callable[[Parameters], Scene]:
+        """Return the function that turns parameters of the present slots into a scene, whatever is edited later."""
+        scene, noise, members = self._scene, self.noise, self.members
+
+        def raised(parameters: Parameters) -> Scene:
+            fitted: dict[str, Source] = {}
+            for slots, p in zip(members, parameters, strict=True):
+                for slot, (source, index) in enumerate(slots):
+                    pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
+                    theta, flux = np.asarray(p.theta[slot]), np.asarray(p.flux[slot])
+                    fitted[source.id] = raise_component(source, index, theta, flux, pixels, scene.grid.shape, noise)
+            return scene.with_sources(fitted[source.id] for source in scene.sources)
+
+        return raised
+
+    # -- for solvers -------------------------------------------------------------------------------------------
+
+    @property
+    def layout(self) -> Layout:
+        """The static shape; a new one compiles anew."""
+        return make_layout(self._prepared, [g.layout for g in self._groups], self._scene.grid.shape)
+
+    @property
+    def parameters(self) -> Parameters:
+        """What a fit may change, as it stands; fresh arrays."""
+        return tuple(
+            g.parameters._replace(
+                theta=g.parameters.theta.copy(),
+                flux=g.parameters.flux.copy(),
+                pixels=None if g.parameters.pixels is None else g.parameters.pixels.copy(),
+            )
+            for g in self._groups
+        )
+
+    @property
+    def data(self) -> ProblemData:
+        """All else that a compiled step needs; fresh arrays where an edit may write."""
+        if self._static is None:
+            layouts = [g.layout for g in self._groups]
+            self._static = (
+                tuple(p.data(layouts) for p in self._prepared),
+                tuple(zip(*(p.column_transfers(layouts) for p in self._prepared), strict=True)),
+            )
+        groups = tuple(g.data._replace(**{k: np.copy(v) for k, v in g.data._asdict().items()}) for g in self._groups)
+        variance = np.asarray(self._scene.model_psf_sigma**2, self.dtype)
+        return ProblemData(groups, self._static[0], variance)
+
+    @property
+    def members(self) -> list[list[tuple[Source, int]]]:
+        """The source and the index of its component in every used slot of every group."""
+        return [list(g.members) for g in self._groups]
+
+    @property
+    def noise_per_observation(self) -> list[Float[np.ndarray, " band"]]:
+        """Unit of flux of the channels of every observation [nJy], float32."""
+        return [p.noise.astype(np.float32) for p in self._prepared]
+
+    @property
+    def point_source_errors(self) -> Float[np.ndarray, " channel"]:
+        """Error of the flux of an isolated star in every channel, in units of the noise."""
+        return np.concatenate([1.0 / np.sqrt((p.observation.psf**2).sum(axis=(1, 2))) for p in self._prepared])
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """Row of the scene for every used slot of every group."""
+        row = {source.id: i for i, source in enumerate(self._scene.sources)}
+        return [[row[source.id] for source, _ in g.members] for g in self._groups]
+
+    # -- fluxes and columns ------------------------------------------------------------------------------------
+
+    def columns(self) -> list[tuple[Column, ...]]:
+        """Return each source per unit flux, as every observation sees it; only what changed is drawn."""
+        stale = {
+            source.id
+            for source in self._scene.sources
+            if source.id not in self._columns or not _same(self._columns[source.id][0], _drawn_from(source))
+        }
+        self._columns = {s.id: self._columns[s.id] for s in self._scene.sources if s.id in self._columns}
+        if stale:
+            self._draw(stale)
+        return [self._columns[source.id][1] for source in self._scene.sources]
+
+    def _draw(self, stale: set[str]) -> None:
+        data, parameters, layout = self.data, self.parameters, self.layout
+        assert self._static is not None
+        todo = [[k for k, (s, _) in enumerate(g.members) if s.id in stale] for g in self._groups]
+        while any(todo):
+            chunks = [slots[:CHUNK] for slots in todo]
+            todo = [slots[CHUNK:] for slots in todo]
+            slots = tuple(np.array(chunk + [0] * (CHUNK - len(chunk)), np.int32) for chunk in chunks)
+            counts = tuple(np.int32(len(chunk)) for chunk in chunks)
+            drawn = compiled_columns(layout, data, parameters, self._static[1], slots, counts)
+            for group, chunk, patches in zip(self._groups, chunks, drawn, strict=True):
+                stacks = [np.asarray(stack) for stack in patches] if chunk else []
+                for k, slot in enumerate(chunk):
+                    source = group.members[slot][0]
+                    y, x = box_origin(source, self._scene.grid.shape)
+                    columns = tuple(
+                        clipped(
+                            stack[k],
+                            (y - group.layout.side // 2 - p.layout.radius, x - group.layout.side // 2 - p.layout.radius),
+                            p.layout.shape,
+                        )
+                        for stack, p in zip(stacks, self._prepared, strict=True)
+                    )
+                    self._columns[source.id] = (_drawn_from(source), columns)
+
+    def normal_equations(self) -> NormalEquations:
+        """Return the linear problem of the fluxes, given the present morphologies."""
+        self._normal.update(self.columns())
+        return self._normal
+
+    def _solved_fluxes(self, scene: Scene) -> Float[np.ndarray, "source channel"]:
+        spectra = [s.components[0].spectrum for s in scene.sources]
+        flux = np.nan_to_num(np.stack([p.value for p in spectra])) / self.noise
+        shape = flux.shape
+        unsolved = np.array([not np.all(np.isfinite(p.value)) for p in spectra])
+        free = np.broadcast_to(np.array([p.is_free for p in spectra])[:, None], shape) | unsolved[:, None]
+        lower = np.broadcast_to(np.array([p.lower for p in spectra])[:, None], shape) / self.noise
+        upper = np.broadcast_to(np.array([p.upper for p in spectra])[:, None], shape) / self.noise
+        return self.normal_equations().solve(flux, free.astype(float), lower, upper) * self.noise
+
+    @staticmethod
+    def _with_fluxes(scene: Scene, fluxes: Float[np.ndarray, "source channel"]) -> Scene:
+        sources = []
+        for source, flux in zip(scene.sources, fluxes, strict=True):
+            component = source.components[0]
+            spectrum = component.spectrum.at(flux)
+            sources.append(replace(source, components=(replace(component, spectrum=spectrum),)))
+        return scene.with_sources(sources)
+
+    # -- pictures ----------------------------------------------------------------------------------------------
+
+    def model(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return the whole scene as an observation sees it [nJy/pix], float32."""
+        prepared = self._prepared[observation_index]
+        result = np.zeros(prepared.images.shape, np.float32)
+        for source, columns in zip(self._scene.sources, self.columns(), strict=True):
+            column = columns[observation_index]
+            rows, across = column.window
+            result[:, rows, across] += self._flux(source, prepared)[:, None, None] * column.patch
+        return result
+
+    def component(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return one source as an observation sees it, without noise [nJy/pix], float32."""
+        prepared = self._prepared[observation_index]
+        result = np.zeros(prepared.images.shape, np.float32)
+        column = self.columns()[source_index][observation_index]
+        rows, across = column.window
+        flux = self._flux(self._scene.sources[source_index], prepared)
+        result[:, rows, across] = flux[:, None, None] * column.patch
+        return result
+
+    def component_plane(
+        self, source_index: int, band_index: int, observation_index: int = 0
+    ) -> Float[np.ndarray, "y x"]:
+        """Return one source in one band of an observation [nJy/pix], float32."""
+        prepared = self._prepared[observation_index]
+        result = np.zeros(prepared.layout.shape, np.float32)
+        column = self.columns()[source_index][observation_index]
+        flux = self._flux(self._scene.sources[source_index], prepared)
+        result[column.window] = flux[band_index] * column.patch[band_index]
+        return result
+
+    def pictures_of(self, scene: Scene) -> list[tuple[Column, ...]]:
+        """Return each source of a scene, with its flux, as every observation sees it [nJy/pix]; the program's own
+        scene stays as it is."""
+        mine, drawn = self._scene, self._columns
+        try:
+            self._lower(scene)
+            return [
+                tuple(
+                    Column(self._flux(source, p)[:, None, None] * column.patch, column.y, column.x)
+                    for column, p in zip(columns, self._prepared, strict=True)
+                )
+                for source, columns in zip(scene.sources, self.columns(), strict=True)
+            ]
+        finally:
+            self._columns = drawn
+            self._lower(mine)
+
+    def residual_sigma(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return (image - model) in units of each pixel's noise; 0 where it is masked."""
+        return residual_sigma(self.observations[observation_index], self.model(observation_index))
+
+    @property
+    def chi2_per_observation(self) -> dict[str, float]:
+        """χ² per unmasked pixel of every observation."""
+        return chi2_per_observation(self.observations, [self.model(i) for i in range(len(self.observations))])
+
+    @property
+    def chi2(self) -> float:
+        """χ² per unmasked pixel over everything."""
+        return total_chi2(self.observations, self.chi2_per_observation)
+
+    def _flux(self, source: Source, prepared: PreparedObservation) -> Float[np.ndarray, " band"]:
+        return source.flux[prepared.layout.start : prepared.layout.stop].astype(np.float32)
+
+
+def residual_sigma(
+    observation: Observation, model: Float[np.ndarray, "band y x"]
+) -> Float[np.ndarray, "band y x"]:
+    """Return (image - model) in units of each pixel's noise, float32; 0 where it is masked."""
+    return ((observation.images - model) * np.sqrt(observation.weights)).astype(np.float32)
+
+
+def chi2_per_observation(observations: Sequence[Observation], models: Sequence[np.ndarray]) -> dict[str, float]:
+    """Return χ² per unmasked pixel of every observation, by name."""
+    return {o.name: o.chi2(m) / max(o.n_unmasked, 1) for o, m in zip(observations, models, strict=True)}
+
+
+def total_chi2(observations: Sequence[Observation], each: dict[str, float]) -> float:
+    """Return χ² per unmasked pixel over everything."""
+    counts = [o.n_unmasked for o in observations]
+    return float(np.dot(list(each.values()), counts) / max(sum(counts), 1))
+
+
+def _drawn_from(source: Source) -> tuple[Any, ...]:
+    component = source.components[0]
+    return (component.morphology, source.center, component.radius, source.anchor)
+
+
+def _same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    return all(x is y or (isinstance(x, int | tuple) and x == y) for x, y in zip(a, b, strict=True))

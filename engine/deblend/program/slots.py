@@ -1,0 +1,228 @@
+"""From a scene to slots and back.
+
+`lower_component` writes what a person said into one slot of a group's arrays; `raise_component` reads a slot back.
+Coordinates turn from (x, y) on the grid, float64, to offsets (y, x) from the middle of the box, float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from deblend.program.arrays import GroupData, GroupParameters
+from deblend.program.layout import CENTER_SLACK, GroupLayout, bucket
+from deblend.render import KINDS, Kind, kind_of
+from deblend.scene import PROFILE_SIGMAS, Component, ConstraintKind, Point, Source
+
+POINT_RADIUS = 7
+"""The model PSF needs no larger box than this [pix]."""
+MAX_OFFSET = 4.0
+"""How far a fit may move a center from where it was placed, per axis [pix]."""
+TYPICAL_SIGMA, TYPICAL_RANGE = 1.2, 0.9
+"""Where the light of a profile is expected, and in how wide a range of the logarithm of sizes [scale]."""
+PROFILE_SCATTER = 2.0
+"""Standard deviation of the prior of the logarithm of each amplitude of a profile."""
+LEAST_POSITIVE = 1e-6
+"""Where the logarithm of a parameter is cut."""
+ELLIPTICITY_SCATTER = 0.5
+"""Standard deviation of the prior of each component of η."""
+
+
+def profile_prior() -> Float[np.ndarray, " gaussian"]:
+    """Return the mean of the prior of the logarithms of a profile's amplitudes: any size may be, none is required."""
+    return -0.5 * (np.log(np.asarray(PROFILE_SIGMAS) / TYPICAL_SIGMA) / TYPICAL_RANGE) ** 2
+
+
+def box_radius(component: Component) -> int:
+    """Return the radius of the box that a component is computed in [pix]."""
+    return min(component.radius, POINT_RADIUS) if isinstance(component.morphology, Point) else component.radius
+
+
+def group_key(component: Component) -> tuple[str, int]:
+    """Return the kind and the side of the group that a component belongs to."""
+    return component.morphology.label, bucket(box_radius(component))
+
+
+def box_origin(source: Source, shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the pixel (y, x) under the middle of a source's boxes.
+
+    It is tied to where the source was placed, so that a fit that moves the center leaves the box where it is.
+    """
+    center = source.center.value
+    anchor = np.asarray(source.anchor)
+    reference = anchor if np.all(np.abs(center - anchor) < MAX_OFFSET - 0.5) else center
+    x, y = np.floor(reference + 0.5).astype(int)
+    low, (height, width) = -CENTER_SLACK, shape
+    return int(np.clip(y, low, height - 1 + CENTER_SLACK)), int(np.clip(x, low, width - 1 + CENTER_SLACK))
+
+
+@dataclass
+class GroupSlots:
+    """The arrays of one group, and which component of which source is in each slot."""
+
+    layout: GroupLayout
+    n_channels: int
+    dtype: np.dtype
+    parameters: GroupParameters = field(init=False)
+    data: GroupData = field(init=False)
+    members: list[tuple[Source, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        kind, n, side = self.kind, self.layout.capacity, self.layout.side
+        channels, shape = (n, self.n_channels), (n, kind.n_theta)
+
+        def zeros(*size: int) -> np.ndarray:
+            return np.zeros(size, self.dtype)
+
+        self.parameters = GroupParameters(
+            zeros(*shape), zeros(*channels), zeros(n, side, side) if kind.pixels else None
+        )
+        self.data = GroupData(
+            count=np.int32(0),
+            origin=np.zeros((n, 2), np.int32),
+            radius=np.zeros(n, np.int32),
+            scale=np.ones(n, self.dtype),
+            theta_lower=zeros(*shape),
+            theta_upper=zeros(*shape),
+            theta_free=zeros(*shape),
+            theta_mean=zeros(*shape),
+            theta_precision=zeros(*shape),
+            flux_lower=zeros(*channels),
+            flux_upper=zeros(*channels),
+            flux_free=zeros(*channels),
+            pixels_free=zeros(n),
+            positivity=zeros(n),
+            correction=np.ones(n, self.dtype),
+            correction_precision=zeros(n),
+            symmetry=zeros(n),
+            monotonicity=zeros(n),
+        )
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.layout.kind]
+
+    def fill(self, members: list[tuple[Source, int]], shape: tuple[int, int], noise: np.ndarray) -> None:
+        """Write sources into the slots; a slot that holds the same source already is left alone.
+
+        `noise` is the unit of flux of each channel [nJy].
+        """
+        for slot, (source, index) in enumerate(members):
+            if slot < len(self.members) and self.members[slot] == (source, index):
+                continue
+            lower_component(self, slot, source, index, shape, noise)
+        self.members = list(members)
+        self.data = self.data._replace(count=np.int32(len(members)))
+
+
+def lower_component(
+    slots: GroupSlots, slot: int, source: Source, index: int, shape: tuple[int, int], noise: np.ndarray
+) -> None:
+    """Write one component of a source into a slot."""
+    component = source.components[index]
+    morphology, kind = component.morphology, kind_of(component.morphology)
+    data, parameters = slots.data, slots.parameters
+    y0, x0 = box_origin(source, shape)
+    data.origin[slot] = (y0, x0)
+    data.radius[slot] = box_radius(component)
+    data.scale[slot] = getattr(morphology, "scale", 1.0)
+
+    (x, y), anchor = source.center.value, source.anchor
+    parameters.theta[slot, :2] = (y - y0, x - x0)
+    data.theta_lower[slot, :2], data.theta_upper[slot, :2] = -MAX_OFFSET, MAX_OFFSET
+    data.theta_free[slot, :2] = source.center.is_free
+    data.theta_mean[slot, :2] = (anchor[1] - y0, anchor[0] - x0)
+    data.theta_precision[slot, :] = 0.0
+    data.theta_precision[slot, :2] = 1.0 / source.center_scatter
+
+    start = 2
+    for name, size in kind.parameters:
+        parameter = morphology.parameters[name]
+        place = slice(start, start + size)
+        values = (parameter.value, parameter.lower, parameter.upper)
+        if name in kind.logarithmic:
+            values = tuple(np.log(np.maximum(v, LEAST_POSITIVE)) for v in values)
+        parameters.theta[slot, place] = values[0]
+        data.theta_lower[slot, place], data.theta_upper[slot, place] = values[1], values[2]
+        data.theta_free[slot, place] = parameter.is_free
+        if name == "amplitudes":
+            # the profile does not change with their sum: choose the one that the prior likes best
+            mean = profile_prior()
+            parameters.theta[slot, place] += np.mean(mean - parameters.theta[slot, place])
+            data.theta_lower[slot, place], data.theta_upper[slot, place] = -np.inf, np.inf
+            data.theta_mean[slot, place] = mean
+            data.theta_precision[slot, place] = 1.0 / PROFILE_SCATTER
+        if name == "ellipticity":
+            data.theta_mean[slot, place] = 0.0
+            data.theta_precision[slot, place] = 1.0 / ELLIPTICITY_SCATTER
+        start += size
+
+    spectrum = component.spectrum
+    parameters.flux[slot] = np.nan_to_num(spectrum.value) / noise
+    data.flux_lower[slot], data.flux_upper[slot] = spectrum.lower / noise, spectrum.upper / noise
+    data.flux_free[slot] = spectrum.is_free
+
+    if kind.pixels and parameters.pixels is not None:
+        picture = morphology.parameters[kind.pixels]
+        parameters.pixels[slot] = _padded(picture.value, slots.layout.side)
+        data.pixels_free[slot] = picture.is_free
+    data.positivity[slot] = _strength(component, ConstraintKind.POSITIVITY)
+    if kind.is_correction:
+        allowed = _strength(component, ConstraintKind.CORRECTION)
+        data.correction[slot], data.correction_precision[slot] = allowed or 1.0, allowed > 0
+    data.symmetry[slot] = _strength(component, ConstraintKind.SYMMETRY)
+    data.monotonicity[slot] = _strength(component, ConstraintKind.MONOTONICITY)
+
+
+def raise_component(
+    source: Source,
+    index: int,
+    theta: Float[np.ndarray, " theta"],
+    flux: Float[np.ndarray, " channel"],
+    pixels: Float[np.ndarray, "side side"] | None,
+    shape: tuple[int, int],
+    noise: np.ndarray,
+) -> Source:
+    """Return the source with the fitted values of one of its components; what is not free stays as it was."""
+    component = source.components[index]
+    morphology, kind = component.morphology, kind_of(component.morphology)
+    y0, x0 = box_origin(source, shape)
+    theta = np.asarray(theta, np.float64)
+    changed = {}
+    start = 2
+    for name, size in kind.parameters:
+        parameter = morphology.parameters[name]
+        value = theta[start] if size == 1 else theta[start : start + size]
+        if name in kind.logarithmic:
+            value = np.exp(value)
+        if name == "amplitudes":
+            value = value / value.sum()
+        if parameter.is_free:
+            changed[name] = parameter.at(value)
+        start += size
+    if kind.pixels and pixels is not None:
+        parameter = morphology.parameters[kind.pixels]
+        half, radius = pixels.shape[0] // 2, component.radius
+        inner = slice(half - radius, half + radius + 1)
+        changed[kind.pixels] = parameter.at(pixels[inner, inner])
+    spectrum = component.spectrum
+    if spectrum.is_free:
+        spectrum = spectrum.at(np.asarray(flux, np.float64) * noise)
+    component = replace(component, morphology=morphology.with_parameters(**changed), spectrum=spectrum)
+    components = (*source.components[:index], component, *source.components[index + 1 :])
+    center = source.center
+    if center.is_free:
+        center = center.at((x0 + theta[1], y0 + theta[0]))
+    return replace(source, center=center, components=components)
+
+
+def _strength(component: Component, kind: ConstraintKind) -> float:
+    constraint = component.morphology.constraint(kind)
+    return constraint.strength if constraint is not None and constraint.active else 0.0
+
+
+def _padded(picture: np.ndarray, side: int) -> np.ndarray:
+    extra = (side - picture.shape[0]) // 2
+    return np.pad(picture, extra)
