@@ -1,0 +1,1 @@
+"""The window of the deblender: a napari plugin on top of the engine `deblend`."""

@@ -1,0 +1,219 @@
+"""All that a person can do by name: the same from a button, a key and the command palette.
+
+Each takes the workbench. What cannot be done is a ValueError with a sentence; `perform` says it in the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from deblend import Status, detect
+
+from napari_deblend.machine import Machine
+from napari_deblend.views import View
+from napari_deblend.workbench import DETECTED, Workbench
+
+FIT_LABEL = "Fit"
+NUDGE = 0.1
+"""How far a key moves a source [pix]."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something a person can do: its command id is `napari-deblend.` and its name."""
+
+    name: str
+    title: str
+    do: Callable[[Workbench], None]
+    key: str = ""
+    """In napari's notation; empty for none."""
+
+
+def perform(bench: Workbench, name: str) -> None:
+    """Do an action; what cannot be done is said in the window."""
+    try:
+        ACTIONS[name].do(bench)
+    except ValueError as error:
+        bench.tell(str(error))
+
+
+# the fit ---------------------------------------------------------------------------------------------------------
+
+
+def fit_or_pause(bench: Workbench) -> None:
+    """Start a fit; pause the one that runs; resume the one that waits."""
+    runner = bench.runner
+    if runner is None:
+        bench.resume()
+        runner = bench.runner
+    assert runner is not None
+    if runner.is_running:
+        runner.pause(not runner.is_paused)
+        return
+    if not bench.document.scene.sources:
+        raise ValueError("There are no sources to fit; detect some, or Shift-click the image to add one.")
+    bench.document.mark(FIT_LABEL)
+    runner.run(bench.settings)
+
+
+def cancel_fit(bench: Workbench) -> None:
+    """Stop the fit; the best state so far is kept."""
+    if bench.runner is None or not bench.runner.is_running:
+        raise ValueError("No fit is running.")
+    bench.runner.cancel()
+
+
+# the scene -------------------------------------------------------------------------------------------------------
+
+
+def undo(bench: Workbench) -> None:
+    """Take the last step back; taking back a running fit stops it."""
+    is_fit = bench.document.undo_label == FIT_LABEL and not bench.document.in_gesture
+    if is_fit and bench.runner is not None and bench.runner.is_running:
+        bench.runner.cancel()
+    bench.document.undo()
+
+
+def redo(bench: Workbench) -> None:
+    bench.document.redo()
+
+
+def find_sources(bench: Workbench) -> None:
+    """Detect sources at the present threshold and put them in place of the present ones."""
+    if bench.runner is None:
+        bench.resume()
+    assert bench.runner is not None
+    observations, threshold, kind, box_scale = (
+        bench.document.observations,
+        bench.threshold,
+        bench.kind,
+        bench.box_scale,
+    )
+
+    def job(machine: Machine) -> object:
+        return observations, detect(observations, threshold, kind=kind, box_scale=box_scale)
+
+    bench.tell("Looking for sources…")
+    bench.runner.submit(DETECTED, job)
+
+
+def delete_selected(bench: Workbench) -> None:
+    if not bench.document.selection:
+        raise ValueError("No source is selected; click its marker or its row first.")
+    bench.document.delete(bench.document.selection)
+
+
+def toggle_lock(bench: Workbench) -> None:
+    """Lock the selected sources, or unlock them where all are locked."""
+    selected = bench.document.selected
+    if not selected:
+        raise ValueError("No source is selected; click its marker or its row first.")
+    all_locked = all(source.is_locked for source in selected)
+    bench.document.set_status(bench.document.selection, Status.FREE if all_locked else Status.LOCKED)
+
+
+def toggle_adding(bench: Workbench) -> None:
+    """Have plain clicks add sources, or no longer."""
+    layer = bench.markers.layer
+    if layer is None:
+        raise ValueError("The layer of sources was deleted; press “Show layers” to have it again.")
+    layer.mode = "pan_zoom" if bench.markers.is_adding else "add"
+    bench.viewer.layers.selection.active = layer
+
+
+def add_at_cursor(bench: Workbench) -> None:
+    bench.add_at(*bench.gestures.pixel(bench.viewer.cursor.position))
+
+
+def _nudge(right: int, up: int) -> Callable[[Workbench], None]:
+    def nudge(bench: Workbench) -> None:
+        """Move the selected sources a little, as seen on the screen."""
+        selected = bench.document.selected
+        layer = bench.markers.layer
+        if not selected or layer is None:
+            raise ValueError("No source is selected; click its marker or its row first.")
+        vertical, horizontal = (str(getattr(o, "value", o)) for o in bench.viewer.scene.camera.orientation2d)
+        world = np.array([up if vertical == "up" else -up, right if horizontal == "right" else -right], float)
+        origin = np.asarray(layer.world_to_data((0.0, 0.0)))
+        shift = (np.asarray(layer.world_to_data(tuple(world))) - origin)[-2:]
+        shift *= NUDGE / np.hypot(*shift)
+        bench.document.move({s.id: (s.x + shift[1], s.y + shift[0]) for s in selected})
+
+    return nudge
+
+
+def _select_next(step: int) -> Callable[[Workbench], None]:
+    def select(bench: Workbench) -> None:
+        sources = bench.document.scene.sources
+        if sources:
+            ids = [source.id for source in sources]
+            last = bench.document.selection[-1] if bench.document.selection else None
+            row = (ids.index(last) + step) % len(ids) if last is not None else (0 if step > 0 else -1)
+            bench.document.select([ids[row]])
+
+    return select
+
+
+# looking ---------------------------------------------------------------------------------------------------------
+
+
+def _look(view: View) -> Callable[[Workbench], None]:
+    def look(bench: Workbench) -> None:
+        bench.layers.look_at(view)
+        if view is View.COMPONENT and bench.document.selection:
+            bench.layers.show_component(bench.document.selection[-1])
+
+    return look
+
+
+def blink(bench: Workbench) -> None:
+    """Switch between data and model."""
+    bench.layers.look_at(View.MODEL if bench.layers.view is View.DATA else View.DATA)
+
+
+def next_view(bench: Workbench) -> None:
+    views = list(View)
+    _look(views[(views.index(bench.layers.view) + 1) % len(views)])(bench)
+
+
+def toggle_color(bench: Workbench) -> None:
+    """Switch data and model between one band and the color of all."""
+    bench.layers.look_at(bench.layers.view, not bench.layers.color)
+
+
+def show_layers(bench: Workbench) -> None:
+    """Bring deleted layers back."""
+    bench.resume()
+
+
+ACTIONS: dict[str, Action] = {
+    action.name: action
+    for action in (
+        Action("fit_or_pause", "Fit, pause or go on", fit_or_pause, "G"),
+        Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
+        Action("find_sources", "Detect sources", find_sources, "Shift-F"),
+        Action("undo", "Undo", undo, "Control-Z"),
+        Action("redo", "Redo", redo, "Control-Shift-Z"),
+        Action("toggle_adding", "Add sources by clicking: on or off", toggle_adding, "N"),
+        Action("add_at_cursor", "Add a source under the pointer", add_at_cursor, "Shift-N"),
+        Action("delete_selected", "Delete the selected sources", delete_selected, "Shift-Delete"),
+        Action("toggle_lock", "Lock or unlock the selected sources", toggle_lock, "K"),
+        Action("nudge_left", "Move the selected sources left by 0.1 px", _nudge(-1, 0), "Shift-Left"),
+        Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),
+        Action("nudge_up", "Move the selected sources up by 0.1 px", _nudge(0, 1), "Shift-Up"),
+        Action("nudge_down", "Move the selected sources down by 0.1 px", _nudge(0, -1), "Shift-Down"),
+        Action("next_source", "Select the next source", _select_next(1), "."),
+        Action("previous_source", "Select the previous source", _select_next(-1), ","),
+        Action("blink", "Blink data and model", blink, "Q"),
+        Action("next_view", "Look at the next of data, model, residual, component", next_view, "W"),
+        Action("look_at_data", "Look at the data", _look(View.DATA), "Shift-D"),
+        Action("look_at_model", "Look at the model", _look(View.MODEL), "Shift-M"),
+        Action("look_at_residual", "Look at the residual", _look(View.RESIDUAL), "Shift-R"),
+        Action("look_at_component", "Look at the selected source alone", _look(View.COMPONENT), "Shift-C"),
+        Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
+        Action("show_layers", "Show layers again", show_layers),
+    )
+}
+"""Every action by its name, in the order in which the help shows them."""

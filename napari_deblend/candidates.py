@@ -1,0 +1,58 @@
+"""What detection would find at the present threshold: thin rings that follow the slider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from deblend import Observation, Peaks
+from napari.layers import Points
+
+from napari_deblend.compat import unwrap
+from napari_deblend.world import World
+
+COLOR = "#ffd166"
+
+
+class Candidates:
+    """A layer of rings while a threshold is being chosen; it is no part of the document."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = unwrap(viewer)
+        self._layer: Points | None = None
+        self._viewer.layers.events.removed.connect(self._on_removed)
+
+    def disconnect(self) -> None:
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def show(self, peaks: Peaks, observation: Observation, world: World) -> None:
+        """Show these peaks on the grid of the first observation."""
+        places = np.column_stack([peaks.y, peaks.x]).astype(float).reshape(-1, 2)
+        if self._layer is None:
+            active = self._viewer.layers.selection.active
+            self._layer = Points(
+                places,
+                ndim=2,
+                name="candidates",
+                symbol="disc",
+                face_color="transparent",
+                border_color=COLOR,
+                border_width=0.04,
+                size=7,
+                canvas_size_limits=(16, 34),
+                **world.place(observation),
+            )
+            self._viewer.add_layer(self._layer)
+            self._viewer.layers.selection.active = active
+        else:
+            self._layer.data = places
+            self._layer.selected_data = set()
+
+    def clear(self) -> None:
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self._layer:
+            self._layer = None

@@ -1,0 +1,54 @@
+"""Commands of the palette and the menus; each finds the workbench of the viewer that it is called in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari.viewer import Viewer
+
+from napari_deblend.actions import perform
+from napari_deblend.workbench import Workbench
+
+
+def open_fits(viewer: Viewer) -> None:
+    """Ask for FITS files and open them in the window, with the widget beside them."""
+    from napari_deblend.widgets.opening import ask_and_open
+
+    _with_widget(viewer)
+    ask_and_open(Workbench.of(viewer))
+
+
+def _with_widget(viewer: Viewer) -> None:
+    viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
+
+
+def _command(name: str) -> Callable[[Viewer], None]:
+    def run(viewer: Viewer) -> None:
+        perform(Workbench.of(viewer), name)
+
+    return run
+
+
+fit_or_pause = _command("fit_or_pause")
+cancel_fit = _command("cancel_fit")
+find_sources = _command("find_sources")
+undo = _command("undo")
+redo = _command("redo")
+toggle_adding = _command("toggle_adding")
+add_at_cursor = _command("add_at_cursor")
+delete_selected = _command("delete_selected")
+toggle_lock = _command("toggle_lock")
+nudge_left = _command("nudge_left")
+nudge_right = _command("nudge_right")
+nudge_up = _command("nudge_up")
+nudge_down = _command("nudge_down")
+next_source = _command("next_source")
+previous_source = _command("previous_source")
+blink = _command("blink")
+next_view = _command("next_view")
+look_at_data = _command("look_at_data")
+look_at_model = _command("look_at_model")
+look_at_residual = _command("look_at_residual")
+look_at_component = _command("look_at_component")
+toggle_color = _command("toggle_color")
+show_layers = _command("show_layers")

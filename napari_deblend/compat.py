@@ -1,0 +1,90 @@
+"""The only place that touches napari's private parts, or what differs between its versions and Qt's.
+
+Each function says what public means would be used if there were one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, ClassVar
+
+import numpy as np
+from napari.layers import Image, Layer, Points
+from napari.layers.points._points_constants import Mode
+from napari.layers.points._points_mouse_bindings import select
+from qtpy.QtWidgets import QMainWindow
+
+Status = Callable[..., dict[str, str]]
+
+
+def unwrap(viewer: Any) -> Any:
+    """Return the viewer itself: a widget gets a proxy, whose layers are never identical to their own."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
+def main_window(viewer: Any) -> QMainWindow:
+    """Return the window, to hear it close; napari has no signal for that."""
+    return unwrap(viewer).window._qt_window
+
+
+def show_pixels(layer: Image, data: Any) -> None:
+    """Give an image layer a fresh array of the same shape and dtype, and repaint.
+
+    `layer.data = data` does this too, and besides validates dimensions, extent and thumbnail for 12 instead of 4 ms,
+    which a stream of pictures cannot afford; nothing of that changes while shape and place stay.
+    """
+    if np.shape(data) != np.shape(layer.data):
+        reshape(layer, data)
+        return
+    layer._data = layer._data_raw = data
+    layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+
+def reshape(layer: Image, data: Any) -> None:
+    """Give an image layer data of another shape; napari forgets the old extent only of visible layers."""
+    layer._clear_extent()
+    layer.data = data
+
+
+def move_points(viewer: Any, layer: Points, data: np.ndarray) -> None:
+    """Move the points of a layer without the viewer recomputing its dimensions; their number stays."""
+    with layer.events.data.blocker(unwrap(viewer)._on_layers_change):
+        layer.data = data
+
+
+def set_status(layer: Layer, status: Callable[[Any], tuple[str, str]]) -> None:
+    """Have a layer say `status(world position)` = (place, value) in the status bar.
+
+    napari computes it in a thread of its own, so `status` must take no locks; the precision that napari would show
+    comes from `scale` and not from the affine.
+    """
+    name = layer._get_source_info
+
+    def get_status(position: Any = None, **_: Any) -> dict[str, str]:
+        place, value = status(position) if position is not None else ("", "")
+        return {**name(), "coordinates": f"{place}   {value}", "coords": place, "value": value}
+
+    layer.get_status = get_status
+
+
+def _select_unless_taken(layer: Points, event: Any) -> Generator[None, None, None]:
+    if not event.handled:
+        yield from select(layer, event)
+
+
+def _nothing(layer: Points, event: Any) -> None:
+    """Adding is the viewer's gesture (`gestures.py`)."""
+
+
+class SourcesLayer(Points):
+    """Points whose gestures edit the document: a marker is dragged by our callback, which repaints while it moves.
+
+    napari's own tools would move and add points behind the document's back; there is no public way to replace them.
+    """
+
+    _type_string = "points"
+    _drag_modes: ClassVar[dict[Any, Any]] = {
+        **Points._drag_modes,
+        Mode.SELECT: _select_unless_taken,
+        Mode.ADD: _nothing,
+    }

@@ -1,0 +1,307 @@
+"""The open work: observations, the scene, the selection, and every step that can be taken back.
+
+One gesture is one step, and undo is the previous `Scene`: scenes are frozen and share what did not change, so the
+stacks may grow without limit. Nothing here knows of Qt, of napari or of threads; whoever wants to follow the work
+connects to the signals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from deblend import Observation, Scene, Source, Status
+from psygnal import Signal
+
+
+class Change(Enum):
+    """Why the scene is another one."""
+
+    EDIT = "edit"
+    """A person did something; its fluxes are not solved yet."""
+    LIVE = "live"
+    """A person is doing something: the step is not finished."""
+    ANSWER = "answer"
+    """The machine answered: solved fluxes, or the state of a running fit."""
+    OPENED = "opened"
+    """Other data were opened."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What undo returns to."""
+
+    label: str
+    scene: Scene
+    selection: tuple[str, ...]
+
+
+class Document:
+    """The open work. Every edit is a method; every method that edits makes one step."""
+
+    scene_changed = Signal(Change)
+    selection_changed = Signal()
+    observations_changed = Signal()
+    history_changed = Signal()
+
+    def __init__(self) -> None:
+        self._observations: tuple[Observation, ...] = ()
+        self._scene: Scene | None = None
+        self._selection: tuple[str, ...] = ()
+        self._undo: list[Step] = []
+        self._redo: list[Step] = []
+        self._gesture: Step | None = None
+        self._gesture_edited = False
+        self._revision = 0
+
+    # what is open ------------------------------------------------------------------------------------------------
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        return self._observations
+
+    @property
+    def is_open(self) -> bool:
+        return self._scene is not None
+
+    @property
+    def scene(self) -> Scene:
+        """The scene as it is now; raises ValueError where nothing is open."""
+        if self._scene is None:
+            raise ValueError("No images are open; open FITS files first.")
+        return self._scene
+
+    @property
+    def revision(self) -> int:
+        """How many times a person has changed the scene; answers of the machine do not count."""
+        return self._revision
+
+    def open(self, observations: Sequence[Observation], scene: Scene | None = None) -> None:
+        """Begin work on other data, without sources or with those of `scene`; the history starts anew."""
+        self._observations = tuple(observations)
+        self._scene = empty_scene(self._observations) if scene is None else scene
+        self._undo, self._redo, self._gesture = [], [], None
+        self._selection = ()
+        self._revision += 1
+        self.observations_changed.emit()
+        self.scene_changed.emit(Change.OPENED)
+        self.selection_changed.emit()
+        self.history_changed.emit()
+
+    # selection ---------------------------------------------------------------------------------------------------
+
+    @property
+    def selection(self) -> tuple[str, ...]:
+        """Ids of the selected sources, the last one chosen last."""
+        return self._selection
+
+    @property
+    def selected(self) -> tuple[Source, ...]:
+        return tuple(self.scene[source_id] for source_id in self._selection) if self.is_open else ()
+
+    def select(self, source_ids: Iterable[str]) -> None:
+        """Select these sources and no others; ids that the scene does not have are left out."""
+        known = {source.id for source in self.scene.sources} if self.is_open else set()
+        selection = tuple(dict.fromkeys(i for i in source_ids if i in known))
+        if selection != self._selection:
+            self._selection = selection
+            self.selection_changed.emit()
+
+    # edits -------------------------------------------------------------------------------------------------------
+
+    def add(self, *sources: Source) -> None:
+        """Add sources at the end and select them."""
+        if not sources:
+            return
+        scene = self.scene.add(*sources)
+        self._edit(f"Add {named(scene.sources[-len(sources) :])}", scene, select=[s.id for s in sources])
+
+    def move(self, places: Mapping[str, tuple[float, float]]) -> None:
+        """Move sources to (x, y) [pix]; raises LockedParameterError where one is locked."""
+        moved = [self.scene[source_id].moved(x, y) for source_id, (x, y) in places.items()]
+        self._edit(f"Move {named(moved)}", self.scene.replace(*moved))
+
+    def delete(self, source_ids: Iterable[str]) -> None:
+        """Remove sources; raises ValueError where one is locked."""
+        gone = [self.scene[source_id] for source_id in source_ids]
+        _refuse_locked(gone, "delete")
+        if gone:
+            self._edit(f"Delete {named(gone)}", self.scene.remove(*(s.id for s in gone)))
+
+    def retype(self, source_ids: Iterable[str], kind: str) -> None:
+        """Give sources another morphology of about their size; raises ValueError where one is locked."""
+        changed = [self.scene[i] for i in source_ids if self.scene[i].kind != kind]
+        _refuse_locked(changed, "change the kind of")
+        self._exchange(changed, lambda s: s.retyped(kind), f"Make {named(changed)} a {kind} source")
+
+    def rename(self, source_id: str, name: str) -> None:
+        """Rename a source; raises ValueError where the name is empty or taken by another."""
+        name = name.strip()
+        if not name:
+            raise ValueError("A source needs a name of at least one letter or digit.")
+        if any(s.name == name and s.id != source_id for s in self.scene.sources):
+            raise ValueError(f"There is already a source named {name!r}; choose another name.")
+        source = self.scene[source_id]
+        if source.name != name:
+            self._exchange([source], lambda s: s.renamed(name), f"Rename {named([source])}")
+
+    def set_status(self, source_ids: Iterable[str], status: Status) -> None:
+        """Make every parameter of sources free, fixed or locked."""
+        changed = [self.scene[i] for i in source_ids if self.scene[i].center.status is not status]
+        verb = {Status.FREE: "Free", Status.FIXED: "Fix", Status.LOCKED: "Lock"}[status]
+        self._exchange(changed, lambda s: s.with_status(status), f"{verb} {named(changed)}")
+
+    def resize(self, source_ids: Iterable[str], radius: int) -> None:
+        """Give sources boxes of another radius [pix]; raises ValueError where one is locked."""
+        changed = [self.scene[i] for i in source_ids if self.scene[i].radius != radius]
+        _refuse_locked(changed, "resize")
+        self._exchange(changed, lambda s: s.resized(radius), f"Resize {named(changed)}")
+
+    def replace_scene(self, scene: Scene, label: str) -> None:
+        """Put another scene in place of the whole, as detection does."""
+        self._edit(label, scene)
+
+    @contextmanager
+    def gesture(self, label: str) -> Iterator[None]:
+        """Make one step of all edits inside; an exception takes them back."""
+        self.begin(label)
+        try:
+            yield
+        except BaseException:
+            self.abandon()
+            raise
+        self.commit()
+
+    def begin(self, label: str) -> None:
+        """Start a gesture: edits until `commit` are live, and one step."""
+        if self._gesture is not None:
+            self.commit()
+        self._gesture, self._gesture_edited = Step(label, self.scene, self._selection), False
+
+    def commit(self) -> None:
+        """Finish the gesture; nothing is recorded where it changed nothing."""
+        if self._gesture is None:
+            return
+        step, self._gesture = self._gesture, None
+        if self._gesture_edited:
+            self._record(step)
+            self._announce(Change.EDIT)
+
+    def abandon(self) -> None:
+        """Take the gesture back as if it had never begun."""
+        if self._gesture is None:
+            return
+        step, self._gesture = self._gesture, None
+        if self._gesture_edited:
+            self._scene = step.scene
+            self._announce(Change.EDIT)
+        self.select(step.selection)
+
+    @property
+    def in_gesture(self) -> bool:
+        return self._gesture is not None
+
+    # answers of the machine ----------------------------------------------------------------------------------------
+
+    def accept(self, scene: Scene, revision: int) -> None:
+        """Take an answer of the machine to the scene of that revision.
+
+        An answer to what has been edited since is worth its fluxes only: they are shown until the newer answer.
+        """
+        if self._scene is None:
+            return
+        self._scene = scene if revision == self._revision else with_fluxes_of(self._scene, scene)
+        self.scene_changed.emit(Change.ANSWER)
+
+    def mark(self, label: str) -> None:
+        """Record the scene as it is now: what comes (a fit) can be taken back as one step."""
+        self._record(Step(label, self.scene, self._selection))
+
+    # history -----------------------------------------------------------------------------------------------------
+
+    @property
+    def undo_label(self) -> str | None:
+        return self._undo[-1].label if self._undo else None
+
+    @property
+    def redo_label(self) -> str | None:
+        return self._redo[-1].label if self._redo else None
+
+    def undo(self) -> None:
+        """Go back one step; a gesture that is under way is what goes."""
+        if self._gesture is not None:
+            self.abandon()
+        elif self._undo:
+            self._travel(self._undo, self._redo)
+
+    def redo(self) -> None:
+        if self._gesture is None and self._redo:
+            self._travel(self._redo, self._undo)
+
+    def _travel(self, source: list[Step], target: list[Step]) -> None:
+        step = source.pop()
+        target.append(Step(step.label, self.scene, self._selection))
+        self._scene = step.scene
+        self._announce(Change.EDIT)
+        self.select(step.selection)
+        self.history_changed.emit()
+
+    def _record(self, step: Step) -> None:
+        self._undo.append(step)
+        self._redo.clear()
+        self.history_changed.emit()
+
+    def _exchange(self, sources: Sequence[Source], change: Callable[[Source], Source], label: str) -> None:
+        if sources:
+            self._edit(label, self.scene.replace(*(change(source) for source in sources)))
+
+    def _edit(self, label: str, scene: Scene, select: Iterable[str] | None = None) -> None:
+        before = Step(label, self.scene, self._selection)
+        self._scene = scene
+        if self._gesture is None:
+            self._record(before)
+        else:
+            self._gesture_edited = True
+        self._announce(Change.EDIT if self._gesture is None else Change.LIVE)
+        self.select(self._selection if select is None else select)
+
+    def _announce(self, change: Change) -> None:
+        self._revision += 1
+        self.scene_changed.emit(change)
+
+
+def empty_scene(observations: Sequence[Observation]) -> Scene:
+    """Return a scene without sources on the grid of the first observation, with the channels of all."""
+    if not observations:
+        raise ValueError("A scene needs at least one observation.")
+    channels = tuple(channel for observation in observations for channel in observation.channels)
+    return Scene(observations[0].grid, channels)
+
+
+def with_fluxes_of(scene: Scene, solved: Scene) -> Scene:
+    """Return the scene with the fluxes of those sources that the solved one has too."""
+    answers = {source.id: source for source in solved.sources}
+
+    def updated(source: Source) -> Source:
+        answer = answers.get(source.id)
+        if answer is None or len(answer.components) != len(source.components):
+            return source
+        pairs = zip(source.components, answer.components, strict=True)
+        return replace(source, components=tuple(replace(old, spectrum=new.spectrum) for old, new in pairs))
+
+    return scene.with_sources(updated(source) for source in scene.sources)
+
+
+def named(sources: Sequence[Source]) -> str:
+    """Return sources as the object of a sentence."""
+    if len(sources) == 1:
+        return f"source {sources[0].name}" if sources[0].name else "a source"
+    return f"{len(sources)} sources"
+
+
+def _refuse_locked(sources: Sequence[Source], verb: str) -> None:
+    locked = [source for source in sources if source.is_locked]
+    if locked:
+        raise ValueError(f"Cannot {verb} {named(locked)}: locked; unlock first.")

@@ -1,0 +1,129 @@
+"""The mouse on the image: choose, drag, add.
+
+One callback of the viewer, so that it holds whatever layer is active: a marker under the pointer is chosen and
+dragged, with the model following while it moves; Shift and a click add a source, also on top of another, and so does
+a plain click while adding is on; anywhere else the mouse pans and zooms as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+
+from napari_deblend.compat import unwrap
+from napari_deblend.document import Document, named
+from napari_deblend.markers import Markers
+
+REACH = 9.0
+"""How close to the middle of a marker the pointer must be [screen pix]."""
+CLICK = 4.0
+"""How far the pointer may move between press and release of a click [screen pix]."""
+
+
+class Gestures:
+    """Mouse gestures of one viewer, as edits of its document."""
+
+    def __init__(
+        self,
+        viewer: Any,
+        document: Document,
+        markers: Markers,
+        add_at: Callable[[float, float], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._viewer = unwrap(viewer)
+        self._document = document
+        self._markers = markers
+        self._add_at = add_at
+        self._tell = tell
+        self._viewer.mouse_drag_callbacks.append(self._on_press)
+
+    def disconnect(self) -> None:
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
+
+    def pixel(self, position: Any) -> tuple[float, float]:
+        """Return (x, y) [pix of the scene] of a world position; raises ValueError without a sources layer."""
+        if self._markers.layer is None:
+            raise ValueError("The layer of sources was deleted; press “Show layers” to have it again.")
+        y, x = np.asarray(self._markers.layer.world_to_data(np.asarray(position)[-2:]))[-2:]
+        return float(x), float(y)
+
+    def source_at(self, position: Any, zoom: float) -> str | None:
+        """Return the id of the source whose marker is under a world position."""
+        layer = self._markers.layer
+        if layer is None or not layer.visible or not self._document.is_open or not self._document.scene.sources:
+            return None
+        sources = self._document.scene.sources
+        world = np.array([layer.data_to_world((s.y, s.x)) for s in sources])[:, -2:]
+        distance = np.hypot(*(world - np.asarray(position)[-2:]).T) * zoom
+        nearest = int(np.argmin(distance))
+        return sources[nearest].id if distance[nearest] <= REACH else None
+
+    def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        if event.button != 1 or not self._document.is_open or self._viewer.dims.ndisplay != 2:
+            return
+        if self._markers.layer is None:
+            return
+        if "Shift" in event.modifiers or self._markers.is_adding:
+            yield from self._click(event, self._add)
+            return
+        source_id = self.source_at(event.position, event.camera_zoom)
+        if source_id is not None:
+            yield from self._drag(event, source_id)
+        elif str(self._markers.layer.mode) != "select":
+            yield from self._click(event, self._choose_nothing, pan=True)
+
+    def _click(self, event: Any, done: Callable[[Any], None], pan: bool = False) -> Generator[None, None, None]:
+        start = np.array(event.pos)
+        event.handled = not pan
+        yield
+        while event.type == "mouse_move":
+            event.handled = not pan
+            yield
+        if np.hypot(*(np.array(event.pos) - start)) <= CLICK:
+            done(event.position)
+
+    def _add(self, position: Any) -> None:
+        try:
+            self._add_at(*self.pixel(position))
+        except ValueError as error:
+            self._tell(str(error))
+
+    def _choose_nothing(self, position: Any) -> None:
+        self._document.select(())
+
+    def _drag(self, event: Any, source_id: str) -> Generator[None, None, None]:
+        """Choose the source; where the mouse moves, move it, and all that are chosen with it."""
+        document = self._document
+        event.handled = True
+        self._viewer.layers.selection.active = self._markers.layer
+        if "Control" in event.modifiers:
+            chosen = set(document.selection) ^ {source_id}
+            document.select([i for i in document.selection if i in chosen] + [i for i in (source_id,) if i in chosen])
+        elif source_id not in document.selection:
+            document.select([source_id])
+        start, press = np.array(self.pixel(event.position)), np.array(event.pos)
+        places = {s.id: np.array([s.x, s.y]) for s in document.selected}
+        yield
+        moving = False
+        while event.type == "mouse_move":
+            event.handled = True
+            if not moving and np.hypot(*(np.array(event.pos) - press)) > CLICK and places:
+                moving = True
+                document.begin(f"Move {named(document.selected)}")
+            if moving and document.in_gesture:
+                shift = np.array(self.pixel(event.position)) - start
+                try:
+                    document.move({i: tuple(place + shift) for i, place in places.items()})
+                except ValueError as error:
+                    document.abandon()
+                    self._tell(str(error))
+                except KeyError:
+                    # deleted by a key while it was dragged
+                    document.abandon()
+            yield
+        if moving:
+            document.commit()

@@ -1,0 +1,58 @@
+"""Keys, bound in code from one table (`actions.ACTIONS`): napari ignores key bindings in a manifest.
+
+On the canvas they are bound on the viewer; in our own dock widget, where the canvas does not hear them, as shortcuts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut, QWidget
+
+from napari_deblend.actions import ACTIONS, perform
+from napari_deblend.workbench import Workbench
+
+MOUSE = (
+    ("Click a marker", "Select the source; Ctrl adds it to the selection"),
+    ("Drag a marker", "Move the source; the model follows"),
+    ("Shift and click", "Add a source here, also on top of another"),
+    ("Drag elsewhere", "Pan; the wheel zooms"),
+    ("Delete", "Delete the selected sources, while the sources layer is active"),
+)
+"""What the mouse does, for the help."""
+
+
+def bind(bench: Workbench) -> None:
+    """Bind every key of the table on the viewer of a workbench."""
+    for action in ACTIONS.values():
+        if action.key:
+            bench.viewer.bind_key(action.key, _bound(bench, action.name), overwrite=True)
+
+
+def add_shortcuts(widget: QWidget, bench: Workbench) -> list[QShortcut]:
+    """Have the same keys work while the focus is in a widget of ours."""
+    shortcuts = []
+    for action in ACTIONS.values():
+        if action.key:
+            shortcut = QShortcut(QKeySequence(qt_text(action.key)), widget)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            perform_it = _bound(bench, action.name)
+            shortcut.activated.connect(lambda f=perform_it: f(None))
+            shortcuts.append(shortcut)
+    return shortcuts
+
+
+def qt_text(key: str) -> str:
+    """Return napari's notation of a key as Qt's and a person's: Control-Shift-Z as Ctrl+Shift+Z."""
+    *modifiers, last = key.split("-")
+    return "+".join([*("Ctrl" if m == "Control" else m for m in modifiers), last])
+
+
+def _bound(bench: Workbench, name: str) -> Callable[[Any], None]:
+    def press(_: Any) -> None:
+        perform(bench, name)
+
+    return press

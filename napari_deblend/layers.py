@@ -1,0 +1,248 @@
+"""The layers of the open work: made once, then given fresh pictures; found by identity, never by name.
+
+Whatever a person does to a layer holds: limits, colors, visibility, order, name are set when a layer is made and
+not again. A layer that is deleted is let go; the others go on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from deblend import Observation
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_deblend.compat import reshape, set_status, show_pixels, unwrap
+from napari_deblend.components import ComponentStack, Cube
+from napari_deblend.machine import Frame, Picture, PictureKind
+from napari_deblend.pictures import ColorMix, filled
+from napari_deblend.status import ReadOut
+from napari_deblend.views import Role, View, color_mix, layer_options, planes, repeat_bands, role_of
+from napari_deblend.world import World
+
+RenderAll = Callable[[int, Sequence[str]], Mapping[str, Cube]]
+"""From an observation's index and source ids to their components; may wait."""
+
+
+class ImageLayers:
+    """The image layers of every observation, and which of them are looked at."""
+
+    wanted_changed = Signal()
+    """Other pictures are visible now."""
+    view_changed = Signal()
+    component_chosen = Signal(str)
+    """A person moved the component slider to the source of this id."""
+    emptied = Signal()
+    """A person has deleted the last of our layers."""
+
+    def __init__(self, viewer: Any, render_all: RenderAll) -> None:
+        self._viewer = unwrap(viewer)
+        self._render_all = render_all
+        self._layers: dict[tuple[Role, int], Image] = {}
+        self._pending: dict[tuple[Role, int], np.ndarray] = {}
+        self._stacks: dict[int, ComponentStack] = {}
+        self._observations: tuple[Observation, ...] = ()
+        self._source_ids: tuple[str, ...] = ()
+        self._n_bands = 1
+        self.world = World(None)
+        self.mixes: dict[int, ColorMix] = {}
+        self.view, self.color = View.DATA, True
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.dims.events.current_step.connect(self._on_step)
+
+    def disconnect(self) -> None:
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
+
+    # making and losing layers ------------------------------------------------------------------------------------
+
+    def open(self, observations: Sequence[Observation], world: World, adopted: Mapping[int, Image]) -> None:
+        """Make the layers of these observations, around data layers that are there already."""
+        self.clear(keep=list(adopted.values()))
+        self._observations, self.world = tuple(observations), world
+        self._n_bands = max(len(o.channels) for o in observations)
+        self.mixes = {k: color_mix(o) for k, o in enumerate(observations)}
+        self._source_ids = ()
+        self.view, self.color = View.DATA, any(len(o.channels) > 1 for o in observations)
+        for k, layer in adopted.items():
+            self._take(Role.DATA, k, layer)
+        self.restore()
+
+    def restore(self) -> None:
+        """Make those layers that are missing: all of them at first, deleted ones when a person asks for them."""
+        for role in Role:
+            for k, observation in enumerate(self._observations):
+                if (role, k) not in self._layers and not (role.is_color and len(observation.channels) == 1):
+                    options = layer_options(observation, role, self.world, visible=False)
+                    layer = Image(self._first_pixels(role, k), **options)
+                    self._take(role, k, layer)
+                    self._viewer.add_layer(layer)
+        self.look_at(self.view, self.color)
+
+    def clear(self, keep: Sequence[Image] = ()) -> None:
+        """Remove our layers from the window, but those to keep."""
+        ours, self._layers = list(self._layers.values()), {}
+        self._pending.clear()
+        self._stacks.clear()
+        for layer in ours:
+            layer.events.visible.disconnect(self._on_visible)
+            if layer in self._viewer.layers and not any(layer is k for k in keep):
+                self._viewer.layers.remove(layer)
+
+    def layer(self, role: Role, observation: int = 0) -> Image | None:
+        """Return a layer; None where a person has deleted it."""
+        return self._layers.get((role, observation))
+
+    def __iter__(self) -> Iterator[Image]:
+        return iter(self._layers.values())
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def _take(self, role: Role, k: int, layer: Image) -> None:
+        self._layers[role, k] = layer
+        layer.events.visible.connect(self._on_visible)
+        set_status(layer, ReadOut(layer, self._observations[k], role, self.world))
+
+    def _first_pixels(self, role: Role, k: int) -> Any:
+        observation = self._observations[k]
+        height, width = observation.shape
+        if role is Role.DATA:
+            return planes(observation, self._n_bands)
+        if role is Role.DATA_COLOR:
+            return self.mixes[k](filled(observation.images, observation.weights))
+        if role is Role.MODEL_COLOR:
+            return np.zeros((height, width, 3), np.uint8)
+        if role is Role.COMPONENTS:
+            return self._new_stack(k)
+        return repeat_bands(np.zeros(observation.images.shape, np.float32), self._n_bands)
+
+    def _on_removed(self, event: Any) -> None:
+        keys = [key for key, layer in self._layers.items() if layer is event.value]
+        for key in keys:
+            self._layers.pop(key).events.visible.disconnect(self._on_visible)
+            self._pending.pop(key, None)
+        if keys:
+            self.wanted_changed.emit()
+            if not self._layers:
+                self.emptied.emit()
+
+    # looking -----------------------------------------------------------------------------------------------------
+
+    def look_at(self, view: View, color: bool | None = None) -> None:
+        """Show one of data, model, residual and component, of every observation; the others are hidden."""
+        self.view = view
+        self.color = self.color if color is None else color
+        for (role, k), layer in self._layers.items():
+            has_color = (Role.DATA_COLOR, k) in self._layers or (Role.MODEL_COLOR, k) in self._layers
+            layer.visible = role is role_of(view, self.color and has_color)
+        self.view_changed.emit()
+
+    @property
+    def wanted(self) -> frozenset[Picture]:
+        """The pictures that are visible now."""
+        wanted = set()
+        for (role, k), layer in self._layers.items():
+            if role.picture is None or not layer.visible:
+                continue
+            if role is not Role.COMPONENTS:
+                wanted.add(Picture(role.picture, k))
+            elif (shown := self._stacks[k].source_id(self.component_row)) is not None:
+                wanted.add(Picture(role.picture, k, shown))
+        return frozenset(wanted)
+
+    @property
+    def caption(self) -> str:
+        """What is on the screen, in words."""
+        if not self._observations:
+            return ""
+        bands = [channel.band for channel in self._observations[0].channels]
+        if role_of(self.view, self.color).is_color:
+            joint = "" if all(len(b) == 1 for b in bands) else " "
+            return f"{self.view.value} · {joint.join(bands)}"
+        band = bands[min(self.band, len(bands) - 1)]
+        unit = "σ" if self.view is View.RESIDUAL else "nJy/pix"
+        return f"{self.view.value} · {band} [{unit}]"
+
+    @property
+    def component_row(self) -> int:
+        """Where the component slider stands."""
+        dims = self._viewer.dims
+        return int(dims.current_step[dims.ndim - 4]) if dims.ndim >= 4 else 0
+
+    @property
+    def band(self) -> int:
+        """Where the band slider stands."""
+        dims = self._viewer.dims
+        return int(dims.current_step[dims.ndim - 3]) if dims.ndim >= 3 else 0
+
+    def show_component(self, source_id: str) -> None:
+        """Move the component slider to a source."""
+        dims = self._viewer.dims
+        if source_id in self._source_ids and dims.ndim >= 4 and self._stacks:
+            row = self._source_ids.index(source_id)
+            if row != self.component_row:
+                dims.set_current_step(dims.ndim - 4, row)
+
+    def _on_visible(self) -> None:
+        for key in [k for k in self._pending if self._layers[k].visible]:
+            show_pixels(self._layers[key], self._pending.pop(key))
+        self.wanted_changed.emit()
+
+    def _on_step(self) -> None:
+        if any(role is Role.COMPONENTS and layer.visible for (role, _), layer in self._layers.items()):
+            self.wanted_changed.emit()
+            if self.component_row < len(self._source_ids):
+                self.component_chosen.emit(self._source_ids[self.component_row])
+        self.view_changed.emit()
+
+    # pictures ----------------------------------------------------------------------------------------------------
+
+    def set_sources(self, source_ids: Sequence[str]) -> None:
+        """Have a component for each of these sources."""
+        if tuple(source_ids) == self._source_ids:
+            return
+        self._source_ids = tuple(source_ids)
+        for (role, k), layer in self._layers.items():
+            if role is Role.COMPONENTS:
+                reshape(layer, self._new_stack(k))
+        self.wanted_changed.emit()
+
+    def show(self, frame: Frame) -> None:
+        """Put the pictures of a frame into their layers; hidden layers keep theirs until they are seen."""
+        for (role, k), layer in self._layers.items():
+            if role is Role.COMPONENTS:
+                self._show_components(k, layer, frame)
+            elif role.picture is not None and (array := frame.pictures.get(Picture(role.picture, k))) is not None:
+                pixels = array if role.is_color else repeat_bands(np.asarray(array, np.float32), self._n_bands)
+                if layer.visible:
+                    show_pixels(layer, pixels)
+                else:
+                    self._pending[role, k] = pixels
+
+    def _show_components(self, k: int, layer: Image, frame: Frame) -> None:
+        stack = self._stacks[k]
+        stack.forget()
+        for picture, cube in frame.pictures.items():
+            if picture.kind is PictureKind.COMPONENT and picture.observation == k:
+                stack.put(picture.source_id, cube)
+        if layer.visible:
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def refresh_thumbnails(self) -> None:
+        """Redraw the small pictures of the layer list; too slow for a stream, so it is done when it has ended."""
+        for layer in self._layers.values():
+            if layer.visible:
+                with warnings.catch_warnings():
+                    # numpy warns of slices without a single good pixel
+                    warnings.simplefilter("ignore", RuntimeWarning)
+                    layer.refresh(extent=False, thumbnail=True, highlight=False)
+
+    def _new_stack(self, k: int) -> ComponentStack:
+        height, width = self._observations[k].shape
+        shape = self._n_bands if len(self._observations[k].channels) == 1 else len(self._observations[k].channels)
+        self._stacks[k] = ComponentStack(self._source_ids, (shape, height, width), lambda ids: self._render_all(k, ids))
+        return self._stacks[k]

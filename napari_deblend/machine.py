@@ -1,0 +1,184 @@
+"""What the background thread works with: the compiled program, the fit while there is one, the pictures of both.
+
+Everything here runs in that one thread; what leaves it is a `Frame`, whose arrays nobody rewrites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from deblend import FitSettings, Observation, Outcome, Program, Scene, fit
+
+Mix = Callable[[np.ndarray], np.ndarray]
+"""From bands to a color composite."""
+
+
+class PictureKind(Enum):
+    """What a picture shows."""
+
+    MODEL = "model"
+    RESIDUAL = "residual"
+    COLOR = "color"
+    COMPONENT = "component"
+
+
+class Picture(NamedTuple):
+    """A picture that the window may want to see."""
+
+    kind: PictureKind
+    observation: int
+    source_id: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What the machine last computed."""
+
+    revision: int
+    """Revision of the document that this is an answer to."""
+    scene: Scene
+    pictures: Mapping[Picture, np.ndarray]
+    chi2: float
+    """Per unmasked pixel, over all observations."""
+    chi2_per_observation: Mapping[str, float]
+    iteration: int = 0
+    curve: tuple[float, ...] = ()
+    """chi² of every iteration of the present run, or of the last one."""
+    sentence: str = ""
+    """How the last run ended; empty while one goes on."""
+
+
+class Shows(Protocol):
+    """What pictures are made from: a program, or a state of a fit."""
+
+    @property
+    def scene(self) -> Scene: ...
+    @property
+    def chi2(self) -> float: ...
+    @property
+    def chi2_per_observation(self) -> Mapping[str, float]: ...
+    def model(self, observation_index: int = 0) -> np.ndarray: ...
+    def residual_sigma(self, observation_index: int = 0) -> np.ndarray: ...
+    def component(self, source_index: int, observation_index: int = 0) -> np.ndarray: ...
+
+
+class Machine:
+    """The program of one set of observations; it is compiled at the first edit."""
+
+    def __init__(self, observations: Sequence[Observation], mixes: Mapping[int, Mix]) -> None:
+        self.observations = tuple(observations)
+        self._mixes = dict(mixes)
+        self._program: Program | None = None
+        self._revision = 0
+        self._fit: Any = None
+        self._states: Any = None
+        self._shown: Shows | None = None
+        self._curve: list[float] = []
+        self._iteration = 0
+        self._sentence = ""
+
+    @property
+    def program(self) -> Program:
+        """Raises ValueError where the program could not be made."""
+        if self._program is None:
+            raise ValueError("There is no model yet: the images could not be prepared for fitting.")
+        return self._program
+
+    @property
+    def scene(self) -> Scene:
+        return self.program.scene if self._shown is None else self._shown.scene
+
+    @property
+    def shown(self) -> Shows:
+        """What pictures are made from now."""
+        return self.program if self._shown is None else self._shown
+
+    @property
+    def is_ready(self) -> bool:
+        return self._program is not None
+
+    @property
+    def is_fitting(self) -> bool:
+        return self._fit is not None
+
+    def edit(self, revision: int, scene: Scene) -> None:
+        """Solve for the fluxes of an edited scene; a fit carries on from it."""
+        self._revision = revision
+        if self._program is None:
+            self._program = Program(self.observations, scene)
+        if self._fit is None:
+            self._program.update(scene)
+            self._shown = self._program
+        else:
+            self._shown = self._fit.edit(scene)
+
+    def start(self, settings: FitSettings) -> None:
+        """Begin a fit at the present scene; one that is under way is finished first."""
+        if self._fit is not None:
+            self.finish("Started again")
+        self._fit = fit(self.scene, self.observations, settings=settings, program=self.program)
+        self._states = iter(self._fit)
+        self._curve, self._iteration, self._sentence = [], 0, ""
+
+    def step(self) -> None:
+        """Take one iteration; the fit is finished where it has converged or reached its limit."""
+        state = next(self._states, None)
+        if state is None:
+            self.finish("Finished")
+            return
+        self._shown = state
+        self._iteration = int(state.iteration)
+        self._curve.append(float(state.chi2))
+        if state.outcome is not Outcome.RUNNING:
+            self.finish(state.outcome.value)
+
+    def finish(self, how: str) -> None:
+        """End the fit and keep its best state; `how` is a sentence for a person."""
+        best = self._fit.best
+        self.drop_fit()
+        self._shown = best
+        self.program.update(best.scene)
+        count = "1 iteration" if self._iteration == 1 else f"{self._iteration} iterations"
+        self._sentence = f"{how.rstrip('.')} after {count}; the best state is kept."
+
+    def drop_fit(self) -> None:
+        """Forget a fit that cannot go on."""
+        self._fit = self._states = None
+
+    def frame(self, wanted: frozenset[Picture]) -> Frame:
+        """Return what is shown now, with the wanted pictures of it."""
+        shown = self._shown
+        if shown is None:
+            raise ValueError("There is no model to show yet.")
+        scene = shown.scene
+        rows = {source.id: row for row, source in enumerate(scene.sources)}
+        models: dict[int, np.ndarray] = {}
+
+        def model(observation: int) -> np.ndarray:
+            if observation not in models:
+                models[observation] = shown.model(observation)
+            return models[observation]
+
+        def draw(picture: Picture) -> np.ndarray:
+            if picture.kind is PictureKind.MODEL:
+                return model(picture.observation)
+            if picture.kind is PictureKind.COLOR:
+                return self._mixes[picture.observation](model(picture.observation))
+            if picture.kind is PictureKind.RESIDUAL:
+                return shown.residual_sigma(picture.observation)
+            return shown.component(rows[picture.source_id], picture.observation)
+
+        return Frame(
+            revision=self._revision,
+            scene=scene,
+            pictures={p: draw(p) for p in wanted if not p.source_id or p.source_id in rows},
+            chi2=float(shown.chi2),
+            chi2_per_observation=dict(shown.chi2_per_observation),
+            iteration=self._iteration,
+            curve=tuple(self._curve),
+            sentence=self._sentence,
+        )

@@ -1,0 +1,67 @@
+"""FITS into layers: every observation is one image layer (band, y, x), placed on the sky by its WCS.
+
+All layers of a window share one world in arcsec, so a file that is opened later lands where it belongs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from deblend import Observation
+from deblend.io import read_observations
+
+from napari_deblend.views import METADATA_KEY, data_layer_options, planes
+from napari_deblend.world import World
+
+LayerData = tuple[Any, dict[str, Any], str]
+AnyPath = str | PathLike[str]
+_FITS = re.compile(r"\.(fits?|fts)(\.(gz|fz|bz2))?$", re.IGNORECASE)
+
+
+def get_reader(path: AnyPath | Sequence[AnyPath]) -> Callable[[Any], list[LayerData]] | None:
+    """Return the reader where all paths are FITS files, or folders that hold some."""
+    paths = _listed(path)
+    return read if paths and all(_is_readable(Path(p)) for p in paths) else None
+
+
+def read(path: AnyPath | Sequence[AnyPath]) -> list[LayerData]:
+    """Return a layer per observation; raises ValueError with a sentence where a file cannot be read."""
+    return layers_of(read_observations(_listed(path)))
+
+
+def layers_of(observations: Sequence[Observation]) -> list[LayerData]:
+    """Return a layer per observation, in the world of the window that is open."""
+    world = World.of(observations, _present_center())
+    n_bands = max(len(o.channels) for o in observations)
+    layers: list[LayerData] = []
+    for observation in observations:
+        options = data_layer_options(observation, world)
+        options["metadata"][METADATA_KEY]["offered"] = True
+        layers.append((planes(observation, n_bands), options, "image"))
+    return layers
+
+
+def _present_center() -> tuple[float, float] | None:
+    """Return where the world of the present window touches the sky; None where no layer says it."""
+    viewer = napari.current_viewer()
+    for layer in viewer.layers if viewer is not None else ():
+        center = layer.metadata.get(METADATA_KEY, {}).get("world_center")
+        if center is not None:
+            return float(np.float64(center[0])), float(np.float64(center[1]))
+    return None
+
+
+def _is_readable(path: Path) -> bool:
+    if path.is_dir():
+        return any(_FITS.search(p.name) for p in path.iterdir())
+    return bool(_FITS.search(re.sub(r"\[[^\]]*\]$", "", fspath(path))))
+
+
+def _listed(path: AnyPath | Sequence[AnyPath]) -> list[AnyPath]:
+    return [path] if isinstance(path, str | PathLike) else list(path)

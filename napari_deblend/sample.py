@@ -1,0 +1,25 @@
+"""The sample blend that comes with the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from deblend.io import read_observations
+
+from napari_deblend.reader import layers_of
+
+
+def sample_folder() -> Path:
+    """Return the folder of the sample: in the installed package, else beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "sample_data", package.parent / "sample_data"):
+        if any(folder.glob("*.fits")):
+            return folder
+    raise ValueError("The sample images are missing from this installation; install napari-deblend again.")
+
+
+def read_sample() -> list[tuple[Any, dict[str, Any], str]]:
+    """Return the sample as layers."""
+    paths = sorted(sample_folder().glob("calexp-*.fits"), key=lambda p: "GRIZY".find(p.stem[-1]))
+    return layers_of(read_observations(paths))

@@ -1,0 +1,47 @@
+"""The chi² of every iteration, live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+
+LINE = "#4cc9f0"
+
+
+class Curve(pg.PlotWidget):
+    """chi² per unmasked pixel against iteration, with the line where the model is as good as the noise."""
+
+    def __init__(self) -> None:
+        super().__init__(background=None)
+        self.setFixedHeight(150)
+        self.setMouseEnabled(False, False)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.showGrid(y=True, alpha=0.15)
+        self.setLogMode(y=True)
+        self.getAxis("left").enableAutoSIPrefix(False)
+        self.setLabel("left", "χ² per pixel")
+        self.setLabel("bottom", "iteration")
+        noise = pg.InfiniteLine(0.0, angle=0, pen=pg.mkPen("#999999", style=Qt.PenStyle.DashLine))
+        self.addItem(noise)
+        self._curve = self.plot(pen=pg.mkPen(LINE, width=2))
+        self._last = self.plot(pen=None, symbol="o", symbolSize=7, symbolBrush=LINE, symbolPen=None)
+
+    def show_values(self, values: Sequence[float]) -> None:
+        """Show the chi² of iterations 1, 2, …"""
+        if not values:
+            self._curve.setData([], [])
+            self._last.setData([], [])
+            return
+        steps = np.arange(1, len(values) + 1)
+        self._curve.setData(steps, np.asarray(values, float))
+        self._last.setData(steps[-1:], np.asarray(values[-1:], float))
+
+    @property
+    def values(self) -> np.ndarray:
+        """What is shown."""
+        data = self._curve.getOriginalDataset()[1]
+        return np.array([]) if data is None else np.asarray(data)

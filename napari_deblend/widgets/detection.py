@@ -1,0 +1,75 @@
+"""Section: the threshold, with what it would find shown while it moves."""
+
+from __future__ import annotations
+
+import math
+
+from deblend.scene import MORPHOLOGIES
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSlider
+
+from napari_deblend.widgets.parts import Section, action_button, row
+from napari_deblend.workbench import PEAKS, Workbench
+
+LOWEST, HIGHEST = 2.0, 50.0
+"""Range of the threshold [sigma]."""
+STEPS = 200
+DEBOUNCE = 40
+"""How long the slider must rest before the peaks are looked for [ms]."""
+
+
+class DetectionSection(Section):
+    """A slider in logarithmic steps, a number beside it, and the button that makes sources of what is found."""
+
+    title = "Detect"
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__(bench)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, STEPS)
+        self.slider.setToolTip("Threshold of the detection; rings show what it finds")
+        self.number = QDoubleSpinBox()
+        self.number.setRange(LOWEST, HIGHEST)
+        self.number.setDecimals(1)
+        self.number.setSuffix(" σ")
+        self.found = QLabel("")
+        self.kind = QComboBox()
+        self.kind.addItems(MORPHOLOGIES)
+        self.kind.setCurrentText(bench.kind)
+        self.kind.setToolTip("What new sources are taken for")
+        self.kind.currentTextChanged.connect(self._set_kind)
+        self.column.addLayout(row(QLabel("Threshold"), self.slider, self.number))
+        self.column.addLayout(
+            row(QLabel("New sources"), self.kind, None, self.found, action_button(bench, "find_sources", "Detect"))
+        )
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(lambda: bench.preview_peaks(self.number.value()))
+        self.number.setValue(bench.threshold)
+        self.slider.setValue(_step(bench.threshold))
+        self.slider.valueChanged.connect(self._on_slider)
+        self.number.valueChanged.connect(self._on_number)
+        self.listen(bench.result, self._on_result)
+        self.listen(bench.document.observations_changed, lambda: self.found.setText(""))
+
+    def _on_slider(self, step: int) -> None:
+        self.number.setValue(LOWEST * (HIGHEST / LOWEST) ** (step / STEPS))
+
+    def _on_number(self, threshold: float) -> None:
+        self.slider.blockSignals(True)
+        self.slider.setValue(_step(threshold))
+        self.slider.blockSignals(False)
+        self.bench.threshold = threshold
+        self._timer.start(DEBOUNCE)
+
+    def _on_result(self, name: str, outcome: object) -> None:
+        if name == PEAKS:
+            count = len(outcome.x)  # type: ignore[attr-defined]
+            self.found.setText("1 found" if count == 1 else f"{count} found")
+
+    def _set_kind(self, kind: str) -> None:
+        self.bench.kind = kind
+
+
+def _step(threshold: float) -> int:
+    return round(STEPS * math.log(threshold / LOWEST) / math.log(HIGHEST / LOWEST))

@@ -1,0 +1,101 @@
+"""The dock widget "Deblend": its sections from opening to writing, in the order of the work."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_deblend.document import Document
+from napari_deblend.keys import add_shortcuts
+from napari_deblend.runner import Phase
+from napari_deblend.widgets.detection import DetectionSection
+from napari_deblend.widgets.exporting import ExportSection
+from napari_deblend.widgets.fitting import FitSection
+from napari_deblend.widgets.guide import Guide
+from napari_deblend.widgets.looking import LookingRow
+from napari_deblend.widgets.observations import ObservationsSection
+from napari_deblend.widgets.parts import Links, Section, action_button, fold, prose, row
+from napari_deblend.widgets.sources import SourcesSection
+from napari_deblend.workbench import Workbench
+
+WIDTH = 420
+"""[screen pix]"""
+
+
+class DeblendWidget(QWidget):
+    """Everything about one deblending job. Closing the dock closes no work: it is the viewer's."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        bench = Workbench.of(napari_viewer)
+        self.bench = bench
+        self.observations = ObservationsSection(bench)
+        self.looking = LookingRow(bench)
+        self.detection = DetectionSection(bench)
+        self.sources = SourcesSection(bench)
+        self.fitting = FitSection(bench)
+        self.exporting = ExportSection(bench)
+        self.undo_button = action_button(bench, "undo", "↶ Undo")
+        self.redo_button = action_button(bench, "redo", "Redo ↷")
+        self.help_button = QPushButton("Keys…")
+        self.help_button.clicked.connect(lambda: Guide(self).exec())
+        self.phase = QLabel("")
+        self.sentence = prose()
+        self.sentence.setObjectName("sentence")
+
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(2, 4, 8, 4)
+        column.setSpacing(4)
+        sections: list[Section] = [self.observations, self.detection, self.sources, self.fitting, self.exporting]
+        for section in sections:
+            column.addWidget(fold(section.title, section))
+            if section is self.observations:
+                column.addWidget(self.looking)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        # nothing may hide behind the scroll bar
+        scroll.setMinimumWidth(inside.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(8, 6, 8, 6)
+        outside.addLayout(row(self.undo_button, self.redo_button, None, self.help_button))
+        outside.addWidget(scroll, 1)
+        below = row(self.phase)
+        below.addWidget(self.sentence, 1)
+        outside.addLayout(below)
+        self.setMinimumWidth(WIDTH)
+        self._shortcuts = add_shortcuts(self, bench)
+        # Qt deletes the widget with its dock; the workbench lives on and must not call into it
+        self._links = Links()
+        self.destroyed.connect(partial(self._links.end))
+        self._links.connect(bench.told, self._say)
+        self._links.connect(bench.phase_changed, self._on_phase)
+        self._links.connect(bench.document.history_changed, self._on_history)
+        self._on_history()
+        self._on_phase(bench.phase)
+
+    def sizeHint(self) -> QSize:
+        """Leave the window to the image: no wider than it takes."""
+        return QSize(WIDTH, super().sizeHint().height())
+
+    def _say(self, sentence: str) -> None:
+        self.sentence.setText(sentence)
+
+    def _on_phase(self, phase: Phase) -> None:
+        self.phase.setText("" if phase is Phase.CLOSED else f"<b>{phase.value}</b>")
+
+    def _on_history(self) -> None:
+        document: Document = self.bench.document
+        for button, label, verb in (
+            (self.undo_button, document.undo_label, "Take back"),
+            (self.redo_button, document.redo_label, "Do again"),
+        ):
+            button.setEnabled(label is not None)
+            button.setToolTip(f"{verb}: {label}" if label else "")

@@ -1,0 +1,58 @@
+"""Section: start, pause and stop the fit; how it goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import QLabel
+
+from napari_deblend.machine import Frame
+from napari_deblend.runner import Phase
+from napari_deblend.widgets.curve import Curve
+from napari_deblend.widgets.parts import Section, action_button, fold, row
+from napari_deblend.widgets.settings import form
+from napari_deblend.workbench import Workbench
+
+
+class FitSection(Section):
+    """Buttons, settings, the chi² curve and the numbers of the present state."""
+
+    title = "Fit"
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__(bench)
+        self.go = action_button(bench, "fit_or_pause", "Fit")
+        self.stop = action_button(bench, "cancel_fit", "Stop, keep the best")
+        self.numbers = QLabel("")
+        self.numbers.setObjectName("numbers")
+        self.curve = Curve()
+        self.form = form(bench.settings, self._set_settings)
+        self._form_widget = self.form.native
+        self.column.addLayout(row(self.go, self.stop, None, self.numbers))
+        self.column.addWidget(self.curve)
+        self.column.addWidget(fold("Settings", self._form_widget, open_=False))
+        self.listen(bench.phase_changed, self._on_phase)
+        self.listen(bench.framed, self._on_frame)
+        self.listen(bench.document.observations_changed, self._on_observations)
+        self._on_phase(bench.phase)
+        if bench.frame is not None:
+            self._on_frame(bench.frame)
+
+    def _on_phase(self, phase: Phase) -> None:
+        texts = {Phase.RUNNING: "Pause", Phase.PAUSED: "Go on"}
+        self.go.setText(texts.get(phase, "Fit"))
+        self.stop.setEnabled(phase in texts)
+        self._form_widget.setEnabled(phase not in texts)
+
+    def _on_frame(self, frame: Frame) -> None:
+        each = "  ".join(f"{name} {chi2:.3f}" for name, chi2 in frame.chi2_per_observation.items())
+        self.numbers.setText(f"χ² {frame.chi2:.4f}")
+        self.numbers.setToolTip(f"χ² per unmasked pixel: {each}")
+        self.curve.show_values(frame.curve)
+
+    def _on_observations(self) -> None:
+        self.numbers.setText("")
+        self.curve.show_values(())
+
+    def _set_settings(self, settings: Any) -> None:
+        self.bench.settings = settings

@@ -1,0 +1,77 @@
+"""Section: what is open, and everything that was assumed about it."""
+
+from __future__ import annotations
+
+from deblend import Observation
+from deblend.observe import full_width_half_maximum
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_deblend.widgets.opening import ask_and_open
+from napari_deblend.widgets.parts import HEADING, Section, action_button, fold, prose, row
+from napari_deblend.workbench import Workbench
+
+NOTE = "color: #e0b060; font-size: 11px;"
+NOTE_HEADING = "QPushButton { color: #e0b060; font-weight: normal; }"
+
+
+class ObservationsSection(Section):
+    """Open files; a line per observation, and its notes."""
+
+    title = "Observations"
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__(bench)
+        self.open_button = QPushButton("Open FITS…")
+        self.open_button.setToolTip("Open images, with their PSFs and weights, to work on them")
+        self.open_button.clicked.connect(lambda: ask_and_open(bench, self.window()))
+        self.adopt_button = QPushButton("Work on the new images")
+        self.adopt_button.setToolTip("Other images were opened in this window; work on them instead")
+        self.adopt_button.clicked.connect(bench.adopt)
+        self.column.addLayout(row(self.open_button, action_button(bench, "show_layers", "Show layers"), None))
+        self.column.addWidget(self.adopt_button)
+        self._lines = QWidget()
+        self._lines_layout = QVBoxLayout(self._lines)
+        self._lines_layout.setContentsMargins(0, 0, 0, 0)
+        self._lines_layout.setSpacing(4)
+        self.column.addWidget(self._lines)
+        self.listen(bench.document.observations_changed, self.show_observations)
+        self.listen(bench.offered, self._show_offer)
+        self.show_observations()
+        self._show_offer()
+
+    def show_observations(self) -> None:
+        while self._lines_layout.count():
+            item = self._lines_layout.takeAt(0)
+            if item.widget() is not None:
+                item.widget().deleteLater()
+        observations = self.bench.document.observations
+        if not observations:
+            self._lines_layout.addWidget(prose("Open FITS images, or the sample under File ▸ Open Sample ▸ Deblend."))
+        for observation in observations:
+            name = QLabel(f"<b>{observation.name}</b>  {describe(observation)}")
+            name.setWordWrap(True)
+            self._lines_layout.addWidget(name)
+            if observation.notes:
+                count = "1 thing was" if len(observation.notes) == 1 else f"{len(observation.notes)} things were"
+                notes = prose("\n".join(f"– {note}" for note in observation.notes))
+                notes.setStyleSheet(NOTE)
+                part = fold(f"{count} assumed or mended", notes, open_=False)
+                part.toggleButton().setStyleSheet(HEADING + NOTE_HEADING)
+                self._lines_layout.addWidget(part)
+
+    def _show_offer(self) -> None:
+        self.adopt_button.setVisible(bool(self.bench.offers))
+
+
+def describe(observation: Observation) -> str:
+    """Return bands, size, scale, PSF and unit in one line."""
+    height, width = observation.shape
+    bands = [channel.band for channel in observation.channels]
+    names = "".join(bands) if all(len(b) == 1 for b in bands) else ", ".join(bands)
+    seeing = [full_width_half_maximum(stamp) for stamp in observation.psf]
+    scale = 1.0 if observation.wcs is None else observation.wcs.pixel_scale
+    unit = "px" if observation.wcs is None else "″"
+    low, high = min(seeing) * scale, max(seeing) * scale
+    psf = f"{low:.2f}{unit}" if high - low < 0.005 else f"{low:.2f}–{high:.2f}{unit}"
+    size = f"{width}×{height} px" + ("" if observation.wcs is None else f" of {scale:.3g}″")
+    return f"{names} · {size} · PSF {psf} FWHM · from {observation.unit}"

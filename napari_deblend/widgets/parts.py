@@ -1,0 +1,105 @@
+"""Small pieces that the sections share: buttons of actions, a row of widgets, links that end with their widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from psygnal import SignalInstance
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_deblend.actions import ACTIONS, perform
+from napari_deblend.keys import qt_text
+from napari_deblend.workbench import Workbench
+
+HEADING = """
+QPushButton { background: transparent; border: none; font-weight: bold; text-align: left; padding: 4px 2px; }
+QPushButton:checked { background: transparent; }
+QPushButton:hover { color: #4cc9f0; }
+"""
+
+
+class Links:
+    """Connections to signals that outlive a widget; they are ended when Qt deletes it."""
+
+    def __init__(self) -> None:
+        self._links: list[tuple[SignalInstance, Callable[..., Any]]] = []
+
+    def connect(self, signal: SignalInstance, slot: Callable[..., Any]) -> None:
+        """Call `slot` at every signal until the links end."""
+        signal.connect(slot)
+        self._links.append((signal, slot))
+
+    def end(self, *_: Any) -> None:
+        for signal, slot in self._links:
+            signal.disconnect(slot, missing_ok=True)
+        self._links.clear()
+
+
+class Section(QWidget):
+    """A part of the dock, on one workbench."""
+
+    title = ""
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__()
+        self.bench = bench
+        self.links = Links()
+        self.destroyed.connect(partial(self.links.end))
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(2, 2, 2, 6)
+        self.column.setSpacing(6)
+
+    def listen(self, signal: SignalInstance, slot: Callable[..., Any]) -> None:
+        """Call `slot` at every signal while this widget lives."""
+        self.links.connect(signal, slot)
+
+
+def fold(title: str, content: QWidget, open_: bool = True) -> QCollapsible:
+    """Return a part that can be folded away, with a quiet heading."""
+    part = QCollapsible(title)
+    part.toggleButton().setStyleSheet(HEADING)
+    part.layout().setContentsMargins(0, 0, 0, 0)
+    part.content().layout().setContentsMargins(4, 0, 4, 0)
+    part.addWidget(content)
+    if open_:
+        part.expand(animate=False)
+    else:
+        part.collapse(animate=False)
+    return part
+
+
+def action_button(bench: Workbench, name: str, text: str, object_name: str = "") -> QPushButton:
+    """Return a button that performs an action; its tooltip says what it does, and its key."""
+    action = ACTIONS[name]
+    button = QPushButton(text)
+    button.setObjectName(object_name or name)
+    button.setToolTip(f"{action.title}  ({qt_text(action.key)})" if action.key else action.title)
+    button.clicked.connect(lambda: perform(bench, name))
+    return button
+
+
+def row(*widgets: QWidget | None) -> QHBoxLayout:
+    """Return widgets side by side; None is a gap that takes what is left."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    for widget in widgets:
+        if widget is None:
+            layout.addStretch(1)
+        else:
+            layout.addWidget(widget)
+    return layout
+
+
+def prose(text: str = "") -> QLabel:
+    """Return a label for sentences: wrapped, and copied with the mouse."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    return label

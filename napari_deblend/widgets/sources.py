@@ -1,0 +1,171 @@
+"""Section: the table of sources, linked both ways with the markers on the image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deblend.scene import MORPHOLOGIES
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QLabel,
+    QStyledItemDelegate,
+    QTableView,
+    QWidget,
+)
+
+from napari_deblend.document import Change
+from napari_deblend.export import MEASURED, measuring_job
+from napari_deblend.widgets.parts import Section, action_button, row
+from napari_deblend.widgets.source_table import KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
+from napari_deblend.workbench import Workbench
+
+WIDTHS = (50, 64, 54, 54, 68, 58, 46)
+"""Of the columns [screen pix]."""
+
+
+class SourcesSection(Section):
+    """Choose, rename, retype, move, lock, add and delete sources."""
+
+    title = "Sources"
+
+    def __init__(self, bench: Workbench) -> None:
+        super().__init__(bench)
+        self.model = SourceTable(bench)
+        self.view = QTableView()
+        self.view.setModel(self.model)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.view.setShowGrid(False)
+        self.view.setMinimumHeight(190)
+        self.view.verticalHeader().hide()
+        self.view.verticalHeader().setDefaultSectionSize(22)
+        header = self.view.horizontalHeader()
+        header.setMinimumSectionSize(34)
+        header.setStretchLastSection(True)
+        # fixed widths: fitting them to the text costs milliseconds at every picture of a running fit
+        for column, width in enumerate(WIDTHS):
+            header.resizeSection(column, width)
+        self._choices = {
+            KIND: Choice(list(MORPHOLOGIES), self.view),
+            LOCK: Choice(list(STATUS_TEXT.values()), self.view),
+        }
+        for column, choice in self._choices.items():
+            self.view.setItemDelegateForColumn(column, choice)
+        self.view.clicked.connect(self._open_choice)
+        self.channel = QComboBox()
+        self.channel.setToolTip("Band of the fluxes in the table")
+        self.channel.currentIndexChanged.connect(self.model.set_channel)
+        self.add_button = action_button(bench, "toggle_adding", "Add")
+        self.add_button.setCheckable(True)
+        self.add_button.setToolTip("Add sources by clicking on the image (N); Shift-click adds one at any time")
+        self.column.addLayout(
+            row(
+                self.add_button,
+                action_button(bench, "delete_selected", "Delete"),
+                action_button(bench, "toggle_lock", "Lock"),
+                None,
+                QLabel("Flux in"),
+                self.channel,
+            )
+        )
+        self.column.addWidget(self.view)
+        self._selecting = False
+        self.view.selectionModel().selectionChanged.connect(self._on_rows_selected)
+        self.listen(bench.document.scene_changed, self._on_scene)
+        self.listen(bench.document.selection_changed, self.show_selection)
+        self.listen(bench.document.observations_changed, self._on_observations)
+        self.listen(bench.settled, self._measure)
+        self.listen(bench.result, self._on_result)
+        self.listen(bench.markers.mode_changed, self._on_mode)
+        self._on_observations()
+        self.model.refresh()
+        self.show_selection()
+
+    def show_selection(self) -> None:
+        """Select the rows of the document's selection."""
+        if self._selecting:
+            return
+        lines = [line for i in self.bench.document.selection if (line := self.model.line(i)) is not None]
+        selection = QItemSelection()
+        for line in lines:
+            selection.select(self.model.index(line, 0), self.model.index(line, self.model.columnCount() - 1))
+        self._selecting = True
+        try:
+            self.view.selectionModel().select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        finally:
+            self._selecting = False
+        if lines:
+            self.view.scrollTo(self.model.index(lines[-1], NAME))
+
+    def _on_rows_selected(self, *_: Any) -> None:
+        if self._selecting:
+            return
+        self._selecting = True
+        try:
+            lines = self.view.selectionModel().selectedRows()
+            self.bench.document.select(self.model.source(index.row()).id for index in lines)
+        finally:
+            self._selecting = False
+
+    def _on_scene(self, change: Change) -> None:
+        old = self.model.rowCount()
+        self._selecting = True
+        try:
+            self.model.refresh()
+        finally:
+            self._selecting = False
+        if self.model.rowCount() != old:
+            self.show_selection()
+
+    def _on_observations(self) -> None:
+        channels = self.bench.document.scene.channels if self.bench.document.is_open else ()
+        several = len({channel.survey for channel in channels}) > 1
+        self.channel.clear()
+        self.channel.addItems([str(c) if several else c.band for c in channels])
+        self.channel.setCurrentIndex(len(channels) // 2)
+        self.model.snr = {}
+
+    def _open_choice(self, index: QModelIndex) -> None:
+        if index.column() in self._choices:
+            self.view.edit(index)
+
+    def _measure(self) -> None:
+        runner, document = self.bench.runner, self.bench.document
+        if runner is not None and document.is_open and document.scene.sources and not runner.is_running:
+            runner.submit(MEASURED, measuring_job)
+
+    def _on_result(self, name: str, outcome: Any) -> None:
+        if name == MEASURED:
+            table = outcome.table
+            self.model.snr = {str(i): float(snr) for i, snr in zip(table["id"], table["snr"], strict=True)}
+            self.model.refresh_column(SNR)
+
+    def _on_mode(self, is_adding: bool) -> None:
+        self.add_button.setChecked(is_adding)
+
+
+class Choice(QStyledItemDelegate):
+    """A cell with a few words to choose from; one click opens them."""
+
+    def __init__(self, words: list[str], parent: QWidget) -> None:
+        super().__init__(parent)
+        self._words = words
+
+    def createEditor(self, parent: QWidget, option: Any, index: QModelIndex) -> QComboBox:
+        combo = QComboBox(parent)
+        combo.addItems(self._words)
+        combo.activated.connect(lambda _: self._finish(combo))
+        return combo
+
+    def setEditorData(self, editor: QComboBox, index: QModelIndex) -> None:
+        editor.setCurrentText(str(index.data(Qt.ItemDataRole.EditRole)))
+        editor.showPopup()
+
+    def setModelData(self, editor: QComboBox, model: SourceTable, index: QModelIndex) -> None:
+        model.setData(index, editor.currentText(), Qt.ItemDataRole.EditRole)
+
+    def _finish(self, combo: QComboBox) -> None:
+        self.commitData.emit(combo)
+        self.closeEditor.emit(combo)
