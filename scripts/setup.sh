@@ -16,11 +16,15 @@ updated=no
 apt_install() {
     [ "$root" != none ] && command -v apt-get >/dev/null || return 1
     say "installing $* with apt-get"
+    local log
     if [ "$updated" = no ]; then
-        $root apt-get update -qq >&2 || say "apt-get update failed; trying with the lists that are there"
+        log=$($root apt-get update -qq 2>&1) || say "apt-get update failed, trying with the lists that are there: $log"
         updated=yes
     fi
-    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+    if ! log=$($root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" 2>&1); then
+        say "apt-get failed: $log"
+        return 1
+    fi
 }
 
 # --- a Python that is new enough -------------------------------------------------------------------
