@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Open the sample blend, find its sources and fit them live: `make demo`.
+
+Where there is no display it does the same on a virtual one, and leaves pictures, catalog and models in
+`demo_output/`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+OUTPUT = PROJECT / "demo_output"
+WINDOW = (1500, 960)
+THRESHOLD = 5.0
+"""Of the detection [sigma]."""
+
+
+def has_display() -> bool:
+    """Tell whether a window can be seen here."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+@contextmanager
+def virtual_display() -> Iterator[None]:
+    """Run Xvfb and have windows open there."""
+    server = shutil.which("Xvfb")
+    if server is None:
+        raise SystemExit("There is no display, and no Xvfb to make a virtual one; install the system package xvfb.")
+    read, write = os.pipe()
+    screen = f"{WINDOW[0] + 100}x{WINDOW[1] + 100}x24"
+    command = [server, "-displayfd", str(write), "-screen", "0", screen, "-nolisten", "tcp"]
+    process = subprocess.Popen(command, pass_fds=(write,), stderr=subprocess.DEVNULL)
+    os.close(write)
+    try:
+        with os.fdopen(read) as numbers:
+            number = numbers.readline().strip()
+        if not number:
+            raise SystemExit("Xvfb ended before it could open a display.")
+        os.environ["DISPLAY"] = f":{number}"
+        os.environ.pop("WAYLAND_DISPLAY", None)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Director:
+    """Drives the real window as a person would, a step at a time, while it stays alive."""
+
+    def __init__(self) -> None:
+        import napari
+
+        from napari_deblend.workbench import Workbench
+
+        self.viewer = napari.Viewer(title="Deblend", show=True)
+        self.viewer.window.resize(*WINDOW)
+        _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
+        self.bench = Workbench.of(self.viewer)
+        self.is_open = True
+        self.bench.closed.connect(self._on_closed)
+
+    def _on_closed(self) -> None:
+        self.is_open = False
+
+    def do(self, action: str) -> None:
+        """Do an action of the command palette."""
+        from napari_deblend.actions import ACTIONS
+
+        ACTIONS[action].do(self.bench)
+
+    def wait(self, condition: Callable[[], object], what: str, timeout: float = 180.0) -> None:
+        """Let the window live until a condition holds; ends the program where the window is closed meanwhile."""
+        from qtpy.QtWidgets import QApplication
+
+        end = time.monotonic() + timeout
+        while not condition():
+            if not self.is_open:
+                raise SystemExit(0)
+            if time.monotonic() > end:
+                raise SystemExit(f"{what} did not happen within {timeout:g} seconds.")
+            QApplication.processEvents()
+            time.sleep(0.005)
+
+    def rest(self, seconds: float) -> None:
+        """Let the window live for a while."""
+        end = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() > end, "Time")
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the picture shows the present scene."""
+        frame = self.bench.frame
+        return frame is not None and frame.revision == self.bench.document.revision
+
+    def open_sample(self) -> None:
+        self.viewer.open_sample("napari-deblend", "blend")
+        self.wait(lambda: self.bench.document.is_open and self.is_answered, "Opening the sample")
+
+    def find_sources(self) -> None:
+        self.bench.preview_peaks(THRESHOLD)
+        self.rest(0.5)
+        self.do("find_sources")
+        self.wait(lambda: self.bench.document.scene.sources, "Detection")
+        self.wait(lambda: self.is_answered, "The first model")
+
+    def start_fit(self) -> None:
+        self.do("fit_or_pause")
+
+    def finish_fit(self) -> None:
+        self.wait(lambda: self.bench.frame is not None and self.bench.frame.sentence, "The end of the fit")
+
+    def look(self, action: str, path: Path) -> None:
+        """Look at something and save a picture of the window."""
+        self.do(action)
+        self.wait(lambda: self.is_answered, "The picture")
+        self.rest(1.0)
+        self.screenshot(path)
+
+    def screenshot(self, path: Path) -> None:
+        from napari._qt.dialogs.qt_notification import NapariQtNotification
+
+        from napari_deblend.compat import main_window
+
+        # napari greets PyQt5 with a warning, right where the scale bar is
+        for toast in main_window(self.viewer).findChildren(NapariQtNotification):
+            toast.close()
+        self.rest(0.3)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.viewer.screenshot(path=str(path), canvas_only=False, flash=False)
+
+    def write_results(self, folder: Path) -> None:
+        from napari_deblend.export import WRITTEN, folder_job
+
+        told: list[Any] = []
+        listen = self.bench.result.connect(lambda name, outcome: told.append(outcome) if name == WRITTEN else None)
+        self.bench.runner.submit(WRITTEN, folder_job(folder))
+        self.wait(lambda: told, "Writing the results")
+        self.bench.result.disconnect(listen)
+
+
+def demo_in_window() -> None:
+    """The demonstration for a person; the window stays open."""
+    import napari
+
+    director = Director()
+    director.open_sample()
+    director.find_sources()
+    director.do("look_at_model")
+    director.start_fit()
+    napari.run()
+
+
+def demo_without_display() -> None:
+    """The same on a virtual display, with everything kept in a folder."""
+    OUTPUT.mkdir(exist_ok=True)
+    director = Director()
+    director.open_sample()
+    director.find_sources()
+    director.do("look_at_model")
+    director.start_fit()
+    director.finish_fit()
+    for view in ("data", "model", "residual"):
+        director.look(f"look_at_{view}", OUTPUT / f"{view}.png")
+    director.write_results(OUTPUT)
+    frame = director.bench.frame
+    print(f"{len(frame.scene)} sources fitted, chi² per pixel {frame.chi2:.3f}: {frame.sentence}")
+    print(f"No display here: pictures of the window, catalog and models are in {OUTPUT.name}/.")
+    director.viewer.close()
+
+
+def main() -> None:
+    os.environ.setdefault("QT_API", "pyqt5")
+    if has_display():
+        demo_in_window()
+        return
+    with virtual_display():
+        demo_without_display()
+
+
+if __name__ == "__main__":
+    main()
