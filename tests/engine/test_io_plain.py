@@ -209,6 +209,7 @@ def test_files_of_one_grid_form_one_observation(tmp_path: Path, psf: Path, noise
     observations = read_observations([hsc[0], hst, hsc[1], other, hsc[2], bare], psf=psf)
     assert [o.name for o in observations] == ["HSC", "HST", "HSC_2", "bare"]
     assert [bands(o) for o in observations] == [["g", "r", "i"], ["F814W"], ["g"], ["r"]]
+    assert observations[2].channels == (Channel("HSC_2", "g"),), "two grids, two channels"
     np.testing.assert_allclose(observations[0].images, noise)
     assert [o.wcs is None for o in observations] == [False, False, False, True]
 

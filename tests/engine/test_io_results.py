@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,18 @@ def test_an_unknown_unit_claims_no_zero_point(tmp_path: Path, rng: np.random.Gen
     assert header["BUNIT"] == "count" and "MAGZERO" not in header
 
 
+class Mode(Enum):
+    FAST = "fast"
+
+
 def test_a_summary_is_json_whatever_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     write_summary(
-        path, {"chi2": np.float32(1.5), "bad": np.nan, "shape": (2, np.int64(3)), "path": tmp_path, "per": {"σ": None}}
+        path,
+        {"chi2": np.float32(1.5), "bad": np.nan, "shape": (2, np.int64(3)), "path": tmp_path, "per": {"σ": Mode.FAST}},
     )
     text = path.read_text("utf-8")
-    assert json.loads(text) == {"chi2": 1.5, "bad": None, "shape": [2, 3], "path": str(tmp_path), "per": {"σ": None}}
+    assert json.loads(text) == {"chi2": 1.5, "bad": None, "shape": [2, 3], "path": str(tmp_path), "per": {"σ": "fast"}}
 
 
 class Full:

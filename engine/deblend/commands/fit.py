@@ -106,7 +106,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             if is_interrupted():
                 break
     interrupted = is_interrupted()
-    converged = last.outcome is deblend.Outcome.CONVERGED
+    converged = last.outcome.is_success
     state = fit.best
 
     with clock.phase("measure"):

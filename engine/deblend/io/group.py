@@ -131,7 +131,8 @@ def _observations(pairs: list[tuple[Picture, Stamps]], notes: list[str]) -> tupl
     for i, group in enumerate(groups):
         pictures = [picture for picture, _ in group]
         name = _unique(pictures[0].survey or stem(pictures[0].path), [o.name for o in observations])
-        channels = [Channel(p.survey or name, band) for p in pictures for band in p.bands]
+        elsewhere = {channel for o in observations for channel in o.channels}
+        channels = [channel for p in pictures for channel in _channels(p, name, elsewhere)]
         twice = next((c for c in channels if channels.count(c) > 1), None)
         if twice is not None:
             files = ", ".join(str(p.path) for p in pictures if twice.band in p.bands)
@@ -150,6 +151,16 @@ def _observations(pairs: list[tuple[Picture, Stamps]], notes: list[str]) -> tupl
             )
         )
     return tuple(observations)
+
+
+def _channels(picture: Picture, name: str, elsewhere: set[Channel]) -> list[Channel]:
+    """Return a channel per band; where another observation has one of them, its survey takes a number."""
+    survey = picture.survey or name
+    number, unique = 1, survey
+    while any(Channel(unique, band) in elsewhere for band in picture.bands):
+        number += 1
+        unique = f"{survey}_{number}"
+    return [Channel(unique, band) for band in picture.bands]
 
 
 def _gathered(pictures: Sequence[Picture]) -> list[str]:
