@@ -1,21 +1,24 @@
 """The command line: `deblend COMMAND`, the same jobs as in the window, headless.
 
 Exit status: 0 done, 1 the fit did not converge (everything is written all the same), 2 bad input (one sentence on
-stderr), 130 interrupted (what the fit had reached is written).
+stderr), 3 a fault of the program, 130 interrupted (what the fit had reached is written).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import metadata
 from typing import NoReturn
 
 from deblend.commands import COMMANDS
+from deblend.commands.errors import BadInputError
 
 DISTRIBUTION = "napari-deblend"
 BAD_INPUT = 2
+FAULT = 3
 INTERRUPTED = 130
 
 
@@ -44,13 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
-    except (ValueError, OSError) as error:
-        print(f"deblend: {_sentence(error)}", file=sys.stderr)
+    except BadInputError as error:
+        print(f"deblend: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("deblend: Interrupted; nothing was written.", file=sys.stderr)
         return INTERRUPTED
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    except Exception:
+        traceback.print_exc()
+        print("deblend: This is a fault of the program, not of its input; please report it.", file=sys.stderr)
+        return FAULT

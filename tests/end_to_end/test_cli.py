@@ -17,10 +17,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
+from scipy.signal import fftconvolve
+
 from deblend.cli import main
 from deblend.observe import gaussian_psf
 from deblend.sky import TangentWcs
-from scipy.signal import fftconvolve
 
 SHAPE, FINE_SHAPE = (44, 40), (88, 80)
 ZERO_POINT = 27.0
@@ -171,9 +172,9 @@ def test_what_is_said(blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr()
     assert "note: all 2 images from image_g.fits on: one count is" in said.err
     assert "chi2" in said.err, "the progress bar shows chi²"
-    head, *rows, last = said.out.splitlines()
+    head, *rows, chi2, last = said.out.splitlines()
     assert head.split()[:3] == ["name", "x", "y"] and len(rows) == 3
-    assert last.startswith("chi2 per pixel")
+    assert chi2.startswith("chi2 per pixel") and last == f"Results are in {tmp_path / 'loud'}."
     assert main([*arguments, "--out", str(tmp_path / "quiet"), "--no-errors", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
     assert summary(tmp_path / "quiet")["notes"] == summary(tmp_path / "loud")["notes"]
@@ -227,20 +228,18 @@ def test_ctrl_c_keeps_the_best_and_writes_everything(
     real = deblend.fit
 
     class Pressed:
-        """The real fit, with Ctrl-C pressed after its second state."""
+        """The real fit, with Ctrl-C pressed while it takes its second step."""
 
         def __init__(self, *args: Any, **options: Any) -> None:
-            self.fit = real(*args, **options)
+            self.real = real(*args, **options)
 
-        @property
-        def best(self) -> Any:
-            return self.fit.best
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
 
-        def __iter__(self) -> Iterator[Any]:
-            for i, state in enumerate(self.fit):
-                if i == 1:
-                    os.kill(os.getpid(), signal.SIGINT)
-                yield state
+        def __next__(self) -> Any:
+            if self.real.state.iteration == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            return next(self.real)
 
     monkeypatch.setattr(deblend, "fit", Pressed)
     before = signal.getsignal(signal.SIGINT)
@@ -248,7 +247,8 @@ def test_ctrl_c_keeps_the_best_and_writes_everything(
     assert main(["fit", *arguments, "--out", str(tmp_path)]) == 130
     assert signal.getsignal(signal.SIGINT) is before
     assert {path.name for path in tmp_path.iterdir()} == OUTPUTS
-    assert "Interrupted" in summary(tmp_path)["outcome"] and summary(tmp_path)["iterations"] <= 3
+    assert "Interrupted" in summary(tmp_path)["outcome"]
+    assert summary(tmp_path)["iterations"] == 2 and summary(tmp_path)["converged"] is False
     assert "Interrupted" in capsys.readouterr().out
 
 
@@ -317,6 +317,21 @@ def test_nothing_above_the_threshold_is_said(blend: Blend, tmp_path: Path, capsy
         == 2
     )
     assert "lower --threshold or give --peaks" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_is_no_bad_input(
+    blend: Blend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import deblend
+
+    def broken(*args: Any, **options: Any) -> None:
+        raise ValueError("shapes do not fit")
+
+    monkeypatch.setattr(deblend, "fit", broken)
+    given = [blend.coarse[0], *with_companions(blend, "g"), "--peaks", str(blend.folder / "peaks.csv")]
+    assert main(["fit", "-q", *given, "--out", str(tmp_path)]) == 3
+    said = capsys.readouterr().err
+    assert "shapes do not fit" in said and said.endswith("please report it.\n")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -11,15 +11,19 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deblend.commands.errors import BadInputError, blaming_the_input
+
 if TYPE_CHECKING:
     from astropy.table import Table
+
+    from deblend import Catalog, Fit, FitState, Observation, Scene
 
 NAME = "fit"
 HELP = "Fit the sources of one patch of sky in all its images at once."
@@ -49,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do the job and return the exit status; raises ValueError with a sentence where the input is at fault."""
+    """Do the job and return the exit status; raises BadInputError with a sentence where the input is at fault."""
     notes: list[str] = []
 
     def note(sentence: str) -> None:
@@ -64,109 +68,115 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
     clock = Clock()
-    check_folder(arguments.out)
+    with blaming_the_input():
+        check_folder(arguments.out)
     with clock.phase("import"):
-        from tqdm import tqdm
-
         import deblend
         from deblend import io
 
-    with clock.phase("read"):
+    with blaming_the_input(), clock.phase("read"):
         observations = io.read_observations(
             arguments.images, psf=arguments.psf, weights=arguments.weights, bands=arguments.bands
         )
         peaks = io.read_peaks(arguments.peaks, observations[0]) if arguments.peaks else None
     for sentence in (sentence for observation in observations for sentence in observation.notes):
         note(sentence)
-
-    with clock.phase("detect"):
+    with blaming_the_input(), clock.phase("detect"):
         options = {"kind": arguments.kind, "box_scale": arguments.box_scale}
         if peaks is None:
             scene = deblend.detect(observations, arguments.threshold, **options)
         else:
             scene = deblend.scene_from_positions(observations, *peaks, **options)
     if not len(scene):
-        raise ValueError(
+        raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
-    # only now, so that bad input leaves no empty folder behind
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with clock.phase("prepare"):
-        program = deblend.Program(observations, scene)
-
-    given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
-    settings = deblend.FitSettings(solver=arguments.solver, **given)
-    bar = tqdm(total=settings.max_iterations, desc="fit", unit="it", disable=arguments.quiet, file=sys.stderr)
-    with clock.phase("fit", cpu=True), bar, interruptible() as is_interrupted:
-        fit = deblend.fit(scene, observations, settings=settings, program=program)
-        for state in fit:
-            bar.set_postfix_str(f"chi2 {state.chi2:.4f}", refresh=False)
-            bar.update(max(state.iteration - bar.n, 0))
-            last = state
-            if is_interrupted():
-                break
-    interrupted = is_interrupted()
-    converged = last.outcome.is_success
-    state = fit.best
-
+    with blaming_the_input():
+        # only now, so that bad input leaves no empty folder behind
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    fit, last, interrupted = _solve(scene, observations, arguments, clock)
+    best = fit.best
     with clock.phase("measure"):
-        catalog = deblend.measure(state.scene, observations, program=program, errors=not arguments.no_errors)
-    with clock.phase("write"):
-        out = arguments.out
-        models = [state.model(i) for i in range(len(observations))]
-        io.write_catalog(out / "catalog.ecsv", catalog)
-        io.write_models(out / "models.fits", observations, models)
-        io.write_residuals(out / "residuals.fits", observations, models)
-        names = [source.name for source in state.scene.sources]
-        io.write_components(out / "components.fits", observations, names, state.component)
+        catalog = deblend.measure(best.scene, observations, program=fit.program, errors=not arguments.no_errors)
+    with blaming_the_input(), clock.phase("write"):
+        _write(arguments.out, observations, best, catalog)
     outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
     io.write_summary(
-        out / "summary.json",
+        arguments.out / "summary.json",
         {
-            "chi2": state.chi2,
-            "chi2_per_observation": state.chi2_per_observation,
-            "n_sources": len(state.scene),
+            "chi2": best.chi2,
+            "chi2_per_observation": best.chi2_per_observation,
+            "n_sources": len(best.scene),
             "iterations": last.iteration,
-            "compilations": program.compilations,
-            "converged": converged and not interrupted,
+            "compilations": fit.program.compilations,
+            "converged": last.outcome.is_success,
             "outcome": outcome,
             "seconds": clock.seconds,
-            "observations": [
-                {
-                    "name": o.name,
-                    "bands": [channel.band for channel in o.channels],
-                    "shape": o.shape,
-                    "unmasked_pixels": o.n_unmasked,
-                    "unit": o.unit,
-                }
-                for o in observations
-            ],
+            "observations": [_about(observation) for observation in observations],
             "notes": notes,
-            "settings": {"arguments": _said(arguments), "fit": asdict(settings)},
+            "settings": {"arguments": _said(arguments), "fit": asdict(fit.settings)},
             "versions": versions(),
         },
     )
     if not arguments.quiet:
         print("\n".join(table_lines(catalog.table)))
-        print(f"chi2 per pixel {state.chi2:.4f} after {last.iteration} iterations. {outcome} Results in {out}.")
+        print(f"chi2 per pixel {best.chi2:.4f} after {last.iteration} iterations. {outcome}")
+        print(f"Results are in {arguments.out}.")
     if interrupted:
         return INTERRUPTED
-    return CONVERGED if converged else NOT_CONVERGED
+    return CONVERGED if last.outcome.is_success else NOT_CONVERGED
+
+
+def _solve(
+    scene: Scene, observations: Sequence[Observation], arguments: argparse.Namespace, clock: Clock
+) -> tuple[Fit, FitState, bool]:
+    """Fit with a progress bar; return the fit, its last state, and whether a person stopped it before its end."""
+    from tqdm import tqdm
+
+    import deblend
+
+    given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
+    settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
+    bar = tqdm(total=settings.max_iterations, desc="prepare", unit="it", disable=arguments.quiet, file=sys.stderr)
+    with bar, interruptible() as is_interrupted:
+        # the first state is the start: with it everything is compiled, so that the fit's time is solving alone
+        with clock.phase("prepare"):
+            program = deblend.Program(observations, scene)
+            fit = deblend.fit(scene, observations, settings=settings, program=program)
+            last = next(fit)
+        bar.set_description("fit", refresh=False)
+        with clock.phase("fit"):
+            while not is_interrupted() and (state := next(fit, None)) is not None:
+                last = state
+                bar.set_postfix_str(f"chi2 {last.chi2:.4f}", refresh=False)
+                bar.update(last.iteration - bar.n)
+    return fit, last, is_interrupted() and not last.outcome.is_final
+
+
+def _write(out: Path, observations: Sequence[Observation], state: FitState, catalog: Catalog) -> None:
+    from deblend import io
+
+    models = [state.model(i) for i in range(len(observations))]
+    names = [source.name for source in state.scene.sources]
+    io.write_catalog(out / "catalog.ecsv", catalog)
+    io.write_models(out / "models.fits", observations, models)
+    io.write_residuals(out / "residuals.fits", observations, models)
+    io.write_components(out / "components.fits", observations, names, state.component)
 
 
 class Clock:
-    """Seconds per phase, by the wall and where asked by the processor."""
+    """Seconds per phase by the wall, and of the fit by the processor too."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def phase(self, name: str, cpu: bool = False) -> Iterator[None]:
+    def phase(self, name: str) -> Iterator[None]:
         wall, process = time.perf_counter(), time.process_time()
         yield
         self.seconds[name] = time.perf_counter() - wall
-        if cpu:
-            self.seconds[f"{name}_cpu"] = time.process_time() - process
+        if name == "fit":
+            self.seconds["fit_cpu"] = time.process_time() - process
 
 
 @contextmanager
@@ -218,6 +228,16 @@ def versions() -> dict[str, str]:
 
 def _bare(value: Any) -> float:
     return float(getattr(value, "value", value))
+
+
+def _about(observation: Observation) -> dict[str, Any]:
+    return {
+        "name": observation.name,
+        "bands": [channel.band for channel in observation.channels],
+        "shape": observation.shape,
+        "unmasked_pixels": observation.n_unmasked,
+        "unit": observation.unit,
+    }
 
 
 def _said(arguments: argparse.Namespace) -> dict[str, Any]:
