@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from deblend import Status, detect
 
+from deblend import Status, detect
 from napari_deblend.machine import Machine
 from napari_deblend.views import View
 from napari_deblend.workbench import DETECTED, Workbench

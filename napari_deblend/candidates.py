@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from deblend import Observation, Peaks
 from napari.layers import Points
 
+from deblend import Observation, Peaks
 from napari_deblend.compat import unwrap
 from napari_deblend.world import World
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from napari.viewer import Viewer
 
 from napari_deblend.actions import perform
+from napari_deblend.keys import bind
 from napari_deblend.workbench import Workbench
 
 
@@ -24,7 +25,9 @@ def _with_widget(viewer: Viewer) -> None:
 
 def _command(name: str) -> Callable[[Viewer], None]:
     def run(viewer: Viewer) -> None:
-        perform(Workbench.of(viewer), name)
+        bench = Workbench.of(viewer)
+        bind(bench)
+        perform(bench, name)
 
     return run
 

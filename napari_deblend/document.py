@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from deblend import Observation, Scene, Source, Status
 from psygnal import Signal
+
+from deblend import Observation, Scene, Source, Status
+from deblend.detect import empty_scene
 
 
 class Change(Enum):
@@ -270,14 +272,6 @@ class Document:
     def _announce(self, change: Change) -> None:
         self._revision += 1
         self.scene_changed.emit(change)
-
-
-def empty_scene(observations: Sequence[Observation]) -> Scene:
-    """Return a scene without sources on the grid of the first observation, with the channels of all."""
-    if not observations:
-        raise ValueError("A scene needs at least one observation.")
-    channels = tuple(channel for observation in observations for channel in observation.channels)
-    return Scene(observations[0].grid, channels)
 
 
 def with_fluxes_of(scene: Scene, solved: Scene) -> Scene:

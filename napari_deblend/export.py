@@ -7,7 +7,6 @@ from pathlib import Path
 
 from deblend import Catalog, measure
 from deblend.io import write_catalog, write_components, write_models, write_residuals
-
 from napari_deblend.machine import Machine
 
 WRITTEN, MEASURED = "written", "measured"

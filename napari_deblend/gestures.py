@@ -127,3 +127,5 @@ class Gestures:
             yield
         if moving:
             document.commit()
+        elif "Control" not in event.modifiers:
+            document.select([source_id])

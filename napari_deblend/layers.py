@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from deblend import Observation
 from napari.layers import Image
 from psygnal import Signal
 
+from deblend import Observation
 from napari_deblend.compat import reshape, set_status, show_pixels, unwrap
 from napari_deblend.components import ComponentStack, Cube
 from napari_deblend.machine import Frame, Picture, PictureKind

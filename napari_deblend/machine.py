@@ -11,7 +11,8 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from deblend import FitSettings, Observation, Outcome, Program, Scene, fit
+
+from deblend import FitSettings, Observation, Program, Scene, fit
 
 Mix = Callable[[np.ndarray], np.ndarray]
 """From bands to a color composite."""
@@ -47,7 +48,7 @@ class Frame:
     chi2_per_observation: Mapping[str, float]
     iteration: int = 0
     curve: tuple[float, ...] = ()
-    """chi² of every iteration of the present run, or of the last one."""
+    """chi² at the start and after every iteration of the present run, or of the last one."""
     sentence: str = ""
     """How the last run ended; empty while one goes on."""
 
@@ -119,7 +120,7 @@ class Machine:
     def start(self, settings: FitSettings) -> None:
         """Begin a fit at the present scene; one that is under way is finished first."""
         if self._fit is not None:
-            self.finish("Started again")
+            self.finish("The fit was started again.")
         self._fit = fit(self.scene, self.observations, settings=settings, program=self.program)
         self._states = iter(self._fit)
         self._curve, self._iteration, self._sentence = [], 0, ""
@@ -128,12 +129,12 @@ class Machine:
         """Take one iteration; the fit is finished where it has converged or reached its limit."""
         state = next(self._states, None)
         if state is None:
-            self.finish("Finished")
+            self.finish("The fit has ended.")
             return
         self._shown = state
         self._iteration = int(state.iteration)
         self._curve.append(float(state.chi2))
-        if state.outcome is not Outcome.RUNNING:
+        if state.outcome.is_final:
             self.finish(state.outcome.value)
 
     def finish(self, how: str) -> None:
@@ -143,7 +144,14 @@ class Machine:
         self._shown = best
         self.program.update(best.scene)
         count = "1 iteration" if self._iteration == 1 else f"{self._iteration} iterations"
-        self._sentence = f"{how.rstrip('.')} after {count}; the best state is kept."
+        self._sentence = f"{how} The best state is kept, after {count}."
+
+    @property
+    def every_picture(self) -> frozenset[Picture]:
+        """All pictures of the whole scene."""
+        kinds = (PictureKind.MODEL, PictureKind.RESIDUAL)
+        colors = {Picture(PictureKind.COLOR, k) for k in self._mixes}
+        return frozenset({Picture(kind, k) for kind in kinds for k in range(len(self.observations))} | colors)
 
     def drop_fit(self) -> None:
         """Forget a fit that cannot go on."""

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from deblend import Source, Status
 from psygnal import Signal
 
+from deblend import Source, Status
 from napari_deblend.compat import SourcesLayer, move_points, set_status, unwrap
 from napari_deblend.document import Document
 from napari_deblend.status import ReadOut

@@ -13,9 +13,9 @@ from typing import Any
 
 import napari
 import numpy as np
+
 from deblend import Observation
 from deblend.io import read_observations
-
 from napari_deblend.views import METADATA_KEY, data_layer_options, planes
 from napari_deblend.world import World
 

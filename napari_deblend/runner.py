@@ -15,8 +15,7 @@ from enum import Enum
 from typing import Any
 
 from deblend import FitSettings, Observation, Scene
-
-from napari_deblend.machine import Frame, Machine, Mix, Picture
+from napari_deblend.machine import Machine, Mix, Picture
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +173,7 @@ class Runner:
         """Do what is asked, in the order that a person would expect; then one iteration of the fit."""
         stopped = wishes.cancel and machine.is_fitting
         if stopped:
-            machine.finish("Stopped by hand")
+            machine.finish("The fit was stopped by hand.")
         if wishes.edit is not None:
             if not machine.is_fitting:
                 self.phase = Phase.SOLVING if machine.is_ready else Phase.COMPILING
@@ -183,6 +182,8 @@ class Runner:
             self._show(machine)
         if wishes.settings is not None:
             self.phase = Phase.RUNNING
+            # its first step may compile for seconds: until then whatever a person looks at must be there
+            self.mailbox.post(FRAME, machine.frame(self._wanted | machine.every_picture))
             machine.start(wishes.settings)
         for name, job in wishes.jobs.items():
             self.mailbox.post(name, job(machine))
@@ -191,8 +192,7 @@ class Runner:
             self._show(machine)
 
     def _show(self, machine: Machine) -> None:
-        frame: Frame = machine.frame(self._wanted)
-        self.mailbox.post(FRAME, frame)
+        self.mailbox.post(FRAME, machine.frame(self._wanted))
 
     @property
     def _goes_on(self) -> bool:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from deblend.io import read_observations
-
 from napari_deblend.reader import layers_of
 
 

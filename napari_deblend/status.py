@@ -9,9 +9,9 @@ import weakref
 from typing import Any
 
 import numpy as np
-from deblend import Observation
 from napari.layers import Layer
 
+from deblend import Observation
 from napari_deblend.views import Role
 from napari_deblend.world import World, sky_text
 

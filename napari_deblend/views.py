@@ -6,8 +6,8 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from deblend import Observation
 
+from deblend import Observation
 from napari_deblend.machine import PictureKind
 from napari_deblend.pictures import RESIDUAL_LIMITS, ColorMix, asinh_colormap, residual_colormap, stretch_limits
 from napari_deblend.world import World

@@ -13,12 +13,12 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from deblend import FitSettings, Observation, Scene, find_peaks, start_source
-from deblend.io import read_observations
 from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from deblend import FitSettings, Observation, Scene, find_peaks, start_source
+from deblend.io import read_observations
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from deblend import Observation
 from jaxtyping import Float
+
+from deblend import Observation
 
 
 @dataclass(frozen=True)

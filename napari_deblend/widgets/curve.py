@@ -11,11 +11,25 @@ from qtpy.QtCore import Qt
 LINE = "#4cc9f0"
 
 
+class LogAxis(pg.AxisItem):
+    """A logarithmic axis that labels round numbers only, few where the range is wide."""
+
+    def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
+        decades = high - low
+        mantissas = (1.0,) if decades > 2 else (1.0, 2.0, 5.0) if decades > 0.5 else (1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 7.0)
+        exponents = np.arange(np.floor(low), np.ceil(high) + 1)
+        ticks = (exponents[:, None] + np.log10(mantissas)[None]).ravel()
+        return [(1.0, [float(t) for t in ticks if low <= t <= high])]
+
+    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        return [f"{10.0**value:.3g}" for value in values]
+
+
 class Curve(pg.PlotWidget):
     """chi² per unmasked pixel against iteration, with the line where the model is as good as the noise."""
 
     def __init__(self) -> None:
-        super().__init__(background=None)
+        super().__init__(background=None, axisItems={"left": LogAxis("left")})
         self.setFixedHeight(150)
         self.setMouseEnabled(False, False)
         self.setMenuEnabled(False)
@@ -31,12 +45,14 @@ class Curve(pg.PlotWidget):
         self._last = self.plot(pen=None, symbol="o", symbolSize=7, symbolBrush=LINE, symbolPen=None)
 
     def show_values(self, values: Sequence[float]) -> None:
-        """Show the chi² of iterations 1, 2, …"""
+        """Show the chi² of iterations 0, 1, 2, …"""
         if not values:
+            self.setYRange(-0.1, 1.0)
             self._curve.setData([], [])
             self._last.setData([], [])
             return
-        steps = np.arange(1, len(values) + 1)
+        self.enableAutoRange()
+        steps = np.arange(len(values))
         self._curve.setData(steps, np.asarray(values, float))
         self._last.setData(steps[-1:], np.asarray(values[-1:], float))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from deblend.scene import MORPHOLOGIES
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSlider
 
+from deblend.scene import MORPHOLOGIES
 from napari_deblend.widgets.parts import Section, action_button, row
 from napari_deblend.workbench import PEAKS, Workbench
 
@@ -50,7 +50,8 @@ class DetectionSection(Section):
         self.slider.valueChanged.connect(self._on_slider)
         self.number.valueChanged.connect(self._on_number)
         self.listen(bench.result, self._on_result)
-        self.listen(bench.document.observations_changed, lambda: self.found.setText(""))
+        self.listen(bench.document.observations_changed, self._on_observations)
+        self._on_observations()
 
     def _on_slider(self, step: int) -> None:
         self.number.setValue(LOWEST * (HIGHEST / LOWEST) ** (step / STEPS))
@@ -66,6 +67,11 @@ class DetectionSection(Section):
         if name == PEAKS:
             count = len(outcome.x)  # type: ignore[attr-defined]
             self.found.setText("1 found" if count == 1 else f"{count} found")
+
+    def _on_observations(self) -> None:
+        self.found.setText("")
+        if self.bench.document.is_open and not self.bench.document.scene.sources:
+            self._timer.start(DEBOUNCE)
 
     def _set_kind(self, kind: str) -> None:
         self.bench.kind = kind

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_deblend.document import Document
-from napari_deblend.keys import add_shortcuts
+from napari_deblend.keys import add_shortcuts, bind
 from napari_deblend.runner import Phase
 from napari_deblend.widgets.detection import DetectionSection
 from napari_deblend.widgets.exporting import ExportSection
@@ -31,6 +31,7 @@ class DeblendWidget(QWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         bench = Workbench.of(napari_viewer)
+        bind(bench)
         self.bench = bench
         self.observations = ObservationsSection(bench)
         self.looking = LookingRow(bench)

@@ -14,6 +14,12 @@ from napari_deblend.widgets.settings import form
 from napari_deblend.workbench import Workbench
 
 
+PRIMARY = """
+QPushButton { background-color: #1f7a99; color: white; font-weight: bold; padding: 5px 18px; }
+QPushButton:hover { background-color: #2a93b8; }
+"""
+
+
 class FitSection(Section):
     """Buttons, settings, the chi² curve and the numbers of the present state."""
 
@@ -22,6 +28,7 @@ class FitSection(Section):
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
         self.go = action_button(bench, "fit_or_pause", "Fit")
+        self.go.setStyleSheet(PRIMARY)
         self.stop = action_button(bench, "cancel_fit", "Stop, keep the best")
         self.numbers = QLabel("")
         self.numbers.setObjectName("numbers")

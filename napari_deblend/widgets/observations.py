@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from deblend import Observation
-from deblend.observe import full_width_half_maximum
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
+from deblend import Observation
+from deblend.observe import full_width_half_maximum
 from napari_deblend.widgets.opening import ask_and_open
 from napari_deblend.widgets.parts import HEADING, Section, action_button, fold, prose, row
 from napari_deblend.workbench import Workbench

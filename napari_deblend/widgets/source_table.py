@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from deblend import Source, Status
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 
+from deblend import Source, Status
 from napari_deblend.markers import COLORS
 from napari_deblend.workbench import Workbench
 

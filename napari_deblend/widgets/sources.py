@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from deblend.scene import MORPHOLOGIES
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -15,13 +14,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from deblend.scene import MORPHOLOGIES
 from napari_deblend.document import Change
 from napari_deblend.export import MEASURED, measuring_job
 from napari_deblend.widgets.parts import Section, action_button, row
 from napari_deblend.widgets.source_table import KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
 from napari_deblend.workbench import Workbench
 
-WIDTHS = (50, 64, 54, 54, 68, 58, 46)
+WIDTHS = (42, 62, 48, 48, 60, 50, 40)
 """Of the columns [screen pix]."""
 
 

@@ -66,9 +66,11 @@ def viewer(make_napari_viewer: Any) -> Iterator[Any]:
 @pytest.fixture
 def bench(viewer: Any) -> Iterator[Any]:
     """The workbench of the viewer, without the widget."""
+    from napari_deblend.keys import bind
     from napari_deblend.workbench import Workbench
 
     bench = Workbench.of(viewer)
+    bind(bench)
     yield bench
     bench.close()
 
@@ -91,6 +93,7 @@ def opened(bench: Any, observation: Observation, settle: Callable[[Any], None]) 
     bench.open([observation])
     sources = [make_source("point", x, y, n_channels=3) for x, y, _ in STARS]
     bench.document.add(*sources)
+    bench.document.select(())
     settle(bench)
     return bench
 

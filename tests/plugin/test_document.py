@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deblend import Observation, Scene, Status, make_source
-from napari_deblend.document import Change, Document, empty_scene, with_fluxes_of
+from napari_deblend.document import Change, Document, with_fluxes_of
 
 MakeObservation = Callable[..., Observation]
 
@@ -33,9 +33,11 @@ def test_nothing_is_open_at_first() -> None:
         document.scene  # noqa: B018
 
 
-def test_a_scene_without_sources_has_the_channels_of_all_observations(make_observation: MakeObservation) -> None:
-    scene = empty_scene([make_observation(bands="gri"), make_observation(bands="z", name="HST")])
-    assert [c.band for c in scene.channels] == ["g", "r", "i", "z"]
+def test_the_scene_begins_empty_with_the_channels_of_all_observations(make_observation: MakeObservation) -> None:
+    document = Document()
+    document.open([make_observation(bands="gri"), make_observation(bands="z", name="HST")])
+    assert len(document.scene) == 0
+    assert [c.band for c in document.scene.channels] == ["g", "r", "i", "z"]
 
 
 def test_every_edit_can_be_taken_back_and_done_again(document: Document) -> None:
