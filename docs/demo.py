@@ -140,11 +140,14 @@ class Director:
     def write_results(self, folder: Path) -> None:
         from napari_deblend.export import WRITTEN, folder_job
 
-        told: list[Any] = []
-        listen = self.bench.result.connect(lambda name, outcome: told.append(outcome) if name == WRITTEN else None)
+        done: list[Any] = []
+        said: list[str] = []
+        self.bench.result.connect(lambda name, outcome: done.append(outcome) if name == WRITTEN else None)
+        self.bench.told.connect(said.append)
         self.bench.runner.submit(WRITTEN, folder_job(folder))
-        self.wait(lambda: told, "Writing the results")
-        self.bench.result.disconnect(listen)
+        self.wait(lambda: done or said, "Writing the results")
+        if not done:
+            raise SystemExit(said[-1])
 
 
 def demo_in_window() -> None:
