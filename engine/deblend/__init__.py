@@ -1,0 +1,71 @@
+"""deblend: take blended stars and galaxies apart.
+
+    from deblend import Observation, detect, fit, measure
+    observations = [Observation.read("hsc/*.fits")]
+    scene = detect(observations)
+    for state in fit(scene, observations):
+        print(state.iteration, state.chi2)
+    measure(state.scene, observations).write("catalog.ecsv")
+"""
+
+from deblend.detect import Peaks, detect, empty_scene, find_peaks, scene_from_positions, start_source
+from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
+from deblend.io import read_observations
+from deblend.measure import Catalog, measure
+from deblend.observe import Observation
+from deblend.program import Program, compilations
+from deblend.scene import (
+    Component,
+    Constraint,
+    ConstraintKind,
+    FreeForm,
+    Galaxy,
+    Gaussian,
+    LockedParameterError,
+    Parameter,
+    Point,
+    Scene,
+    Sersic,
+    Source,
+    Status,
+    make_source,
+)
+from deblend.sky import Channel, PixelGrid, TangentWcs
+
+__all__ = [
+    "Catalog",
+    "Channel",
+    "Component",
+    "Constraint",
+    "ConstraintKind",
+    "Fit",
+    "FitSettings",
+    "FitState",
+    "FreeForm",
+    "Galaxy",
+    "Gaussian",
+    "LockedParameterError",
+    "Observation",
+    "Outcome",
+    "Parameter",
+    "Peaks",
+    "PixelGrid",
+    "Point",
+    "Program",
+    "Scene",
+    "Sersic",
+    "Solver",
+    "Source",
+    "Status",
+    "TangentWcs",
+    "compilations",
+    "detect",
+    "empty_scene",
+    "find_peaks",
+    "fit",
+    "make_source",
+    "measure",
+    "read_observations",
+    "scene_from_positions",
+    "start_source",
+]

@@ -9,7 +9,7 @@ import numpy as np
 import sep
 from jaxtyping import Float
 
-from deblend.detect.stack import matched, reference_sigma, signal_to_noise
+from deblend.detect.stack import matched, stack_sigma, signal_to_noise
 from deblend.observe import Observation
 
 MOST_OBJECTS = 100_000
@@ -44,7 +44,7 @@ def find_peaks(observations: Sequence[Observation], threshold: float = 5.0) -> P
     if not threshold > 0:
         raise ValueError(f"The detection threshold must be positive, got {threshold}.")
     picture = signal_to_noise(observations)
-    sigma = reference_sigma(observations[0])
+    sigma = stack_sigma(observations[0])
     snr = matched(picture, sigma)
     # a stack of the pixels' own signal to noise: a little smoothing keeps noise peaks apart from sources
     smooth = np.ascontiguousarray(matched(picture, 0.55 * sigma))

@@ -10,6 +10,9 @@ from scipy import ndimage
 
 from deblend.observe import Observation
 
+LIMIT = 1.0
+"""Signal to noise per pixel at which a source's light is taken to end."""
+
 
 def signal_to_noise(observations: Sequence[Observation]) -> Float[np.ndarray, "y x"]:
     """Return the inverse-variance stack of all bands divided by its noise, on the pixels of the first observation.
@@ -25,13 +28,14 @@ def signal_to_noise(observations: Sequence[Observation]) -> Float[np.ndarray, "y
     return np.where(weight > 0, weighted / np.sqrt(np.where(weight > 0, weight, 1.0)), 0.0)
 
 
-def reference_sigma(observation: Observation) -> float:
-    """Return the width of the PSF of an observation as a Gaussian's [pix], for the band of the best depth.
+def stack_sigma(observation: Observation) -> float:
+    """Return the width, as a Gaussian's, of the PSF of the stack of an observation's bands [pix].
 
     From the noise-equivalent area, 1 / Σ P² = 4π σ², which is what detection feels.
     """
-    areas = 1.0 / (observation.psf**2).sum(axis=(1, 2))
-    return float(np.sqrt(np.median(areas) / (4.0 * np.pi)))
+    depth = observation.weights.mean(axis=(1, 2))
+    psf = np.tensordot(depth / depth.sum(), observation.psf, axes=1)
+    return float(np.sqrt(1.0 / np.sum(psf**2) / (4.0 * np.pi)))
 
 
 def matched(picture: Float[np.ndarray, "y x"], sigma: float) -> Float[np.ndarray, "y x"]:
@@ -40,24 +44,36 @@ def matched(picture: Float[np.ndarray, "y x"], sigma: float) -> Float[np.ndarray
     return smooth * np.sqrt(4.0 * np.pi) * sigma
 
 
+def symmetric_part(picture: Float[np.ndarray, "y x"], x: float, y: float, reach: int) -> Float[np.ndarray, "side side"]:
+    """Return the light around (x, y) that is there on both sides: min(S, S turned by 180°), to `reach` [pix].
+
+    What a source's neighbour adds on one side is not in it. Off the image the other side counts by itself.
+    """
+    padded = np.pad(picture, reach + 1, constant_values=np.nan)
+    row, column = int(np.floor(y + 0.5)) + 1, int(np.floor(x + 0.5)) + 1
+    cut = padded[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
+    return np.nan_to_num(np.fmin(cut, cut[::-1, ::-1]))
+
+
+def rings(reach: int) -> list[np.ndarray]:
+    """Return, for every whole radius up to `reach`, which pixels of a centered box lie on it."""
+    index = np.arange(-reach, reach + 1)
+    distance = np.floor(np.hypot(index[:, None], index) + 0.5).astype(int)
+    return [distance == radius for radius in range(reach + 1)]
+
+
 def box_radius(
     picture: Float[np.ndarray, "y x"], x: float, y: float, *, smallest: int = 7, largest: int = 60
 ) -> int:
-    """Return how far the light of a source reaches [pix].
+    """Return how far the light of a source reaches [pix], for a picture of signal to noise per pixel.
 
-    Walks outward until a ring holds no light: its 40th percentile of the signal to noise per pixel falls below 1, so
-    that a neighbour on part of the ring does not count; then 2 px more.
+    Walks outward until a ring holds no light of its own: the median of the part that is there on both sides falls
+    below `LIMIT`; then 2 px more.
     """
     height, width = picture.shape
-    yy, xx = np.mgrid[:height, :width]
-    distance = np.hypot(yy - y, xx - x)
-    ring = np.floor(distance + 0.5).astype(int)
-    order = np.argsort(ring, axis=None)
-    rings, values = ring.ravel()[order], picture.ravel()[order]
-    last = min(largest, int(rings[-1]))
-    starts = np.searchsorted(rings, np.arange(last + 2))
-    for radius in range(2, last + 1):
-        part = values[starts[radius] : starts[radius + 1]]
-        if part.size == 0 or np.percentile(part, 40) < 1.0:
+    reach = min(largest, max(height, width))
+    own = symmetric_part(picture, x, y, reach)
+    for radius, ring in enumerate(rings(reach)):
+        if radius >= 2 and np.median(own[ring]) < LIMIT:
             return int(np.clip(radius + 2, smallest, largest))
     return largest

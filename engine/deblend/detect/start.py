@@ -8,15 +8,19 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.detect.peaks import find_peaks
-from deblend.detect.stack import box_radius, reference_sigma, signal_to_noise
+from deblend.detect.stack import box_radius, stack_sigma, rings, signal_to_noise, symmetric_part
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.program import Program
 from deblend.program.layout import SIDES
 from deblend.scene import MODEL_PSF_SIGMA, Scene, Source, make_source
 
 LARGEST_RADIUS = SIDES[-1] // 2
+LARGEST_SIZE = 40
+"""Where a starting half-light radius is cut [pix]."""
 LEAST_MODEL_SIGMA = 0.5
 MODEL_TO_PSF = 0.8
+SNAP = 1.25
+"""How much larger than a compiled box a box may be to be cut to it."""
 
 
 def detect(
@@ -90,9 +94,9 @@ def start_source(
     if picture is None:
         picture = signal_to_noise(observations)
     radius = box_radius(picture, x, y)
-    psf_sigma = reference_sigma(observations[0])
+    psf_sigma = stack_sigma(observations[0])
     size = half_light_radius(picture, x, y, psf_sigma)
-    radius = int(np.clip(round(radius * box_scale), 3, LARGEST_RADIUS))
+    radius = int(np.clip(round(snapped(radius) * box_scale), 3, LARGEST_RADIUS))
     # the profile's widths suit galaxies of a few pixels; larger ones stretch them
     scale = max(size / 3.0, 1.0)
     return make_source(
@@ -100,22 +104,28 @@ def start_source(
     )
 
 
+def snapped(radius: int) -> int:
+    """Return a box's radius, cut to that of a compiled box where it is hardly larger: the next costs four times as much."""
+    for side in SIDES:
+        if side // 2 <= radius <= SNAP * (side // 2):
+            return side // 2
+    return radius
+
+
 def half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, psf_sigma: float) -> float:
     """Return about the half-light radius of a source before the PSF [pix].
 
-    From where the azimuthal median, which a neighbour on one side does not move, has fallen to half of the peak.
+    From where the median around it, of the light that is there on both sides, has fallen to half of the peak.
     """
-    height, width = picture.shape
-    yy, xx = np.mgrid[:height, :width]
-    distance = np.hypot(yy - y, xx - x)
-    peak = float(np.median(picture[distance < 1.5])) if np.any(distance < 1.5) else 0.0
+    reach = LARGEST_SIZE
+    own = symmetric_part(picture, x, y, reach)
+    medians = [float(np.median(own[ring])) for ring in rings(reach)]
+    peak = max(medians[:2])
     if not peak > 0:
         return psf_sigma
-    reach = 40.0
-    for radius in np.arange(1.0, 40.0, 0.5):
-        ring = picture[np.abs(distance - radius) <= 0.5]
-        if ring.size == 0 or np.median(ring) < 0.5 * peak:
-            reach = float(radius)
-            break
+    falls = np.flatnonzero(np.asarray(medians) < 0.5 * peak)
+    outer = int(falls[falls > 0][0]) if np.any(falls > 0) else reach
+    inner_value, outer_value = medians[outer - 1], medians[outer]
+    half = outer - (0.5 * peak - outer_value) / max(inner_value - outer_value, 1e-9)
     # a Gaussian of width s falls to half at 1.18 s, which is its half-light radius
-    return float(np.sqrt(max(reach**2 - (1.1774 * psf_sigma) ** 2, (0.4 * psf_sigma) ** 2)))
+    return float(np.sqrt(max(half**2 - (1.1774 * psf_sigma) ** 2, psf_sigma**2)))

@@ -16,25 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from deblend.infer.gauss_newton import advance
-from deblend.infer.proximal import proximal_steps
 from deblend.infer.settings import FitSettings, Outcome, Solver
+from deblend.infer.solvers import GaussNewton, Position, ProximalGradient
 from deblend.infer.state import FitState
 from deblend.observe import Observation
 from deblend.program import Program
-from deblend.program.arrays import Parameters
-from deblend.program.compiled import compiled
 from deblend.scene import Scene
 
-FIRST_DAMPING = 1e-2
-CG_TOLERANCE = 0.1
-PROXIMAL_STEPS = 10
-"""First-order steps in one iteration of a fit: about as dear as one second-order step."""
-FLUX_TOLERANCE = 0.005
-FLUX_TOLERANCE_IN_ERRORS = 0.2
+FLUX_TOLERANCE = 0.01
+FLUX_TOLERANCE_IN_ERRORS = 0.25
+HIGHEST_DAMPING = 100.0
+"""A step that fails at such a damping has no way left to go down."""
 
-compiled_advance = compiled(advance)
-compiled_proximal = compiled(proximal_steps)
+SOLVERS = {Solver.GAUSS_NEWTON: GaussNewton, Solver.PROXIMAL_GRADIENT: ProximalGradient}
 
 
 class Fit(Iterator[FitState]):
@@ -49,7 +43,9 @@ class Fit(Iterator[FitState]):
     ) -> None:
         self.settings = settings or FitSettings()
         self.program = program if program is not None else Program(observations, scene)
+        self._solver = SOLVERS[self.settings.solver](self.program, self.settings.inner_iterations)
         self._lock = threading.Lock()
+        self._position: Position | None = None
         self._state: FitState | None = None
         self._best: FitState | None = None
         self._quiet = 0
@@ -74,11 +70,11 @@ class Fit(Iterator[FitState]):
 
     def __next__(self) -> FitState:
         """Take one step; raises StopIteration behind a final state."""
-        if self._state is None:
-            return self._start(self.program.parameters, FIRST_DAMPING)
+        if self._state is None or self._position is None:
+            return self._start(self._solver.first_damping)
         if self._state.outcome.is_final:
             raise StopIteration
-        return self._step(self._state)
+        return self._step(self._position)
 
     def run(self, progress: Callable[[FitState], Any] | None = None) -> FitState:
         """Fit to the end and return the best state; `progress` is called with each one."""
@@ -92,93 +88,65 @@ class Fit(Iterator[FitState]):
 
         The loss never rises by it where sources were only added: their fluxes may be zero.
         """
-        damping = self.state.damping
-        before = self.program.scene
+        damping = self._solver.first_damping if self._position is None else self._position.damping
+        damping = min(damping, self._solver.first_damping)
         solved = self.program.update(scene)
-        state = self._start(self.program.parameters, damping)
-        if scene.is_solved or before is scene:
+        state = self._start(damping)
+        if scene.is_solved:
             return state
         # penalties in units of the noise can outweigh what the joint solution gains: then new sources start dark
-        dark = _with_zeros(scene)
-        self.program.take(dark)
-        unlit = self._start(self.program.parameters, damping)
-        if unlit.loss < state.loss:
-            return unlit
+        self.program.take(_with_zeros(scene))
+        dark = self._start(damping)
+        if dark.loss < state.loss:
+            return dark
         self.program.take(solved)
-        return self._start(self.program.parameters, damping)
+        return self._start(damping)
 
-    def _start(self, parameters: Parameters, damping: float) -> FitState:
+    def _start(self, damping: float) -> FitState:
         self._quiet = 0
         self._best = None
         outcome = Outcome.RUNNING if self.program.scene.sources else Outcome.EMPTY
-        return self._take(self._advance(parameters, damping, 0), outcome)
+        if self.settings.max_iterations == 0:
+            outcome = Outcome.STOPPED_AT_LIMIT
+        return self._take(self._solver.start(self.program.parameters, damping), outcome)
 
-    def _step(self, state: FitState) -> FitState:
-        if self._iteration >= self.settings.max_iterations:
-            return self._take(self._advance(state.parameters, state.damping, 0), Outcome.STOPPED_AT_LIMIT)
-        result = self._advance(state.parameters, state.damping, 1)
+    def _step(self, position: Position) -> FitState:
+        after = self._solver.advance(position)
         self._iteration += 1
-        if not np.isfinite(result.loss):
-            return self._take(self._advance(self.best.parameters, FIRST_DAMPING, 0), Outcome.DIVERGED)
-        self._quiet = self._quiet + 1 if self._is_quiet(state, result) else 0
+        self._quiet = self._quiet + 1 if self._is_quiet(position, after) else 0
         outcome = Outcome.RUNNING
-        if self._quiet >= 2:
+        if not np.isfinite(after.loss):
+            outcome = Outcome.DIVERGED
+        elif self._quiet >= 2:
             outcome = Outcome.CONVERGED
-        elif float(result.step) == 0.0 and float(result.damping) > 100.0:
+        elif after.step == 0.0 and after.damping > HIGHEST_DAMPING:
             outcome = Outcome.STUCK
         elif self._iteration >= self.settings.max_iterations:
             outcome = Outcome.STOPPED_AT_LIMIT
-        return self._take(result, outcome)
+        return self._take(after, outcome)
 
-    def _advance(self, parameters: Parameters, damping: float, steps: int) -> Any:
-        dtype = self.program.dtype
-        layout, data = self.program.layout, self.program.data
-        if self.settings.solver is Solver.PROXIMAL_GRADIENT:
-            return compiled_proximal(layout, data, parameters, np.int32(steps * PROXIMAL_STEPS))
-        return compiled_advance(
-            layout,
-            data,
-            parameters,
-            np.asarray(damping, dtype),
-            np.int32(steps),
-            np.asarray(CG_TOLERANCE, dtype),
-            np.int32(self.settings.inner_iterations),
-        )
-
-    def _is_quiet(self, before: FitState, after: Any) -> bool:
+    def _is_quiet(self, before: Position, after: Position) -> bool:
         """Tell whether a step changed neither the loss nor any flux by what matters."""
-        if not before.loss - float(after.loss) < self.settings.tolerance * before.loss:
+        if after.step == 0.0 or before.loss - after.loss > self.settings.tolerance * before.loss:
             return False
         for slots, old, new in zip(self.program.members, before.parameters, after.parameters, strict=True):
             n = len(slots)
-            old_flux, new_flux = np.asarray(old.flux)[:n], np.asarray(new.flux)[:n]
-            allowed = np.maximum(FLUX_TOLERANCE * np.abs(old_flux), FLUX_TOLERANCE_IN_ERRORS * self._least_error)
-            if np.any(np.abs(new_flux - old_flux) > allowed):
+            # the error of an isolated star is the least that a flux can have
+            errors = self.program.point_source_errors
+            allowed = np.maximum(FLUX_TOLERANCE * np.abs(old.flux[:n]), FLUX_TOLERANCE_IN_ERRORS * errors)
+            if np.any(np.abs(new.flux[:n] - old.flux[:n]) > allowed):
                 return False
         return True
 
-    @property
-    def _least_error(self) -> np.ndarray:
-        """Error of the flux of an isolated star per channel, in units of the noise of a pixel."""
-        return self.program.point_source_errors
-
-    def _take(self, result: Any, outcome: Outcome) -> FitState:
-        parameters = _as_numpy(result.parameters)
+    def _take(self, position: Position, outcome: Outcome) -> FitState:
         models = [
-            np.asarray(model) * noise[:, None, None]
-            for model, noise in zip(result.models, self.program.noise_per_observation, strict=True)
+            model * noise[:, None, None]
+            for model, noise in zip(position.models, self.program.noise_per_observation, strict=True)
         ]
         state = FitState(
-            self._iteration,
-            float(result.loss),
-            outcome,
-            parameters,
-            models,
-            float(result.damping),
-            self.program,
-            self._lock,
+            self._iteration, position.loss, outcome, position.parameters, models, self.program, self._lock
         )
-        self._state = state
+        self._position, self._state = position, state
         if self._best is None or state.loss <= self._best.loss:
             self._best = state
         return state
@@ -207,17 +175,6 @@ def fit(
         Where the scene does not fit the observations.
     """
     return Fit(scene, observations, settings, program)
-
-
-def _as_numpy(parameters: Any) -> Parameters:
-    return tuple(
-        p._replace(
-            theta=np.asarray(p.theta),
-            flux=np.asarray(p.flux),
-            pixels=None if p.pixels is None else np.asarray(p.pixels),
-        )
-        for p in parameters
-    )
 
 
 def _with_zeros(scene: Scene) -> Scene:

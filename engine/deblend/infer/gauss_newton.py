@@ -43,25 +43,8 @@ from deblend.program.penalty import (
 )
 from deblend.render import KINDS
 
-STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
-"""Lengths tried along a step."""
 LEAST_FLUX_FRACTION = 0.25
 """A free-form source keeps at least this fraction of its flux in a step: at zero flux it could not come back."""
-
-
-class SolverState(NamedTuple):
-    """Where a solver stands; arrays only, so that it can be resumed."""
-
-    parameters: Parameters
-    damping: Float[Array, ""]
-    loss: Float[Array, ""]
-    """½ χ² plus penalties."""
-    models: tuple[Canvas, ...]
-    """Model of every observation, in units of the noise."""
-    step: Float[Array, ""]
-    """Length accepted along the last step; 0 where none lowered the loss."""
-    predicted: Float[Array, ""]
-    """Fall of the loss that the linearized model promised for the last step."""
 
 
 class Preconditioner(NamedTuple):
@@ -84,7 +67,16 @@ class Step(NamedTuple):
     lower: Parameters
     upper: Parameters
     gradient: Parameters
+
+
+class Trial(NamedTuple):
+    """A scene that was tried."""
+
+    parameters: Parameters
     loss: Float[Array, ""]
+    """½ χ² plus penalties."""
+    models: tuple[Canvas, ...]
+    """Model of every observation, in units of the noise."""
 
 
 def dot(a: Parameters, b: Parameters) -> Float[Array, ""]:
@@ -101,14 +93,11 @@ def data_loss(data: ProblemData, models: tuple[Canvas, ...]) -> Float[Array, ""]
     )
 
 
-def prepare(
-    layout: Layout, data: ProblemData, parameters: Parameters, models: tuple[Canvas, ...] | None = None
-) -> tuple[Step, tuple[Canvas, ...]]:
-    """Return the problem linearized at `parameters`, and the models there."""
+def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Step:
+    """Return the problem linearized at `parameters`."""
     lines = linearize(layout, data, parameters)
     lags = lag(layout, parameters)
-    if models is None:
-        models = render_pictures(layout, data, parameters, lines)
+    models = render_pictures(layout, data, parameters, lines)
     residuals = tuple(o.weights * (m - o.images) for o, m in zip(data.observations, models, strict=True))
     gradient = jax.tree.map(
         jnp.add,
@@ -138,8 +127,7 @@ def prepare(
         tuple(upper),
         gradient,
     )
-    loss = data_loss(data, models) + penalty(layout, data, parameters, lags)
-    return Step(lines, lags, free, tuple(lower), tuple(upper), gradient, loss), models
+    return Step(lines, lags, free, tuple(lower), tuple(upper), gradient)
 
 
 def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, step: Step, v: Parameters) -> Parameters:
@@ -154,7 +142,7 @@ def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, st
 
 
 def make_preconditioner(
-    layout: Layout, data: ProblemData, parameters: Parameters, step: Step, damping: Any
+    layout: Layout, data: ProblemData, parameters: Parameters, step: Step, damping: Any, caution: Any
 ) -> tuple[Preconditioner, ...]:
     """Return about the inverse of the damped normal matrix, a block per source.
 
@@ -172,10 +160,10 @@ def make_preconditioner(
         twice = jnp.where(jnp.arange(side // 2 + 1) == 0, 1.0, 2.0).astype(p.theta.dtype) / side**2
         n = n_theta + p.flux.shape[1]
         trust = jnp.asarray(KINDS[group.kind].trust, p.theta.dtype)
-        caution = jnp.concatenate([trust**-2.0, jnp.zeros(p.flux.shape[1], p.theta.dtype)])
+        held = jnp.concatenate([caution * trust**-2.0, jnp.zeros(p.flux.shape[1], p.theta.dtype)])
 
         def block(slot: Any, carry: Any, p: Any = p, line: Any = line, free: Any = free, d: Any = d, power: Any = power,
-                  caution: Any = caution, twice: Any = twice, n_theta: int = n_theta, n: int = n) -> Any:  # fmt: skip
+                  held: Any = held, twice: Any = twice, n_theta: int = n_theta, n: int = n) -> Any:  # fmt: skip
             flux = p.flux[slot]
             waves = jnp.fft.rfft2(jnp.concatenate([line.tangents[slot], line.picture[slot][None]]))
             parts = jnp.stack([waves.real, waves.imag], axis=1)
@@ -195,7 +183,7 @@ def make_preconditioner(
             root = jnp.sqrt(diagonal)
             scaled = (matrix + jnp.diag(prior)) / root / root[:, None]
             scaled = scaled * is_free * is_free[:, None] + jnp.diag(1.0 - is_free)
-            extra = damping * diagonal + caution
+            extra = damping * diagonal + held
             scaled = scaled + jnp.diag(extra / diagonal + 1e-5)
             inverse = jnp.linalg.inv(scaled) / root / root[:, None]
             inverse = 0.5 * (inverse + inverse.T)
@@ -280,11 +268,15 @@ def newton_direction(
     parameters: Parameters,
     step: Step,
     damping: Any,
+    caution: Any,
     tolerance: Any,
     budget: Any,
 ) -> tuple[Parameters, Float[Array, ""]]:
-    """Return about the minimum of the damped quadratic model over the free parameters, and the fall it promises."""
-    preconditioners = make_preconditioner(layout, data, parameters, step, damping)
+    """Return about the minimum of the damped quadratic model over the free parameters, and the fall it promises.
+
+    `caution` 1 keeps shape parameters about as near as the linearization can be trusted; 0 solves the plain problem.
+    """
+    preconditioners = make_preconditioner(layout, data, parameters, step, damping, caution)
 
     def masked(v: Parameters) -> Parameters:
         return jax.tree.map(jnp.multiply, step.free, v)
@@ -327,69 +319,24 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
     return tuple(result)
 
 
-def gauss_newton_step(
-    layout: Layout, data: ProblemData, state: SolverState, tolerance: Any, max_inner: Any
-) -> SolverState:
-    """Return the state after one step; never of a higher loss but for the lagged weights."""
-    parameters = state.parameters
-    step, _ = prepare(layout, data, parameters, state.models)
-    direction, predicted = newton_direction(layout, data, parameters, step, state.damping, tolerance, max_inner)
-
-    def candidate(fraction: Any) -> Parameters:
-        moved = jax.tree.map(
-            lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, step.lower, step.upper
-        )
-        return settled(layout, data, moved)
-
-    def evaluate(trial: Parameters) -> tuple[Any, tuple[Canvas, ...]]:
-        models = render(layout, data, trial)
-        return data_loss(data, models) + penalty(layout, data, trial, step.lags), models
-
-    fractions = jnp.asarray(STEP_FRACTIONS, state.damping.dtype)
-
-    def searching(carry: Any) -> Any:
-        k, loss, _, _ = carry
-        return (k < fractions.size) & ~(loss < step.loss)
-
-    def body(carry: Any) -> Any:
-        k, _, _, _ = carry
-        trial = candidate(fractions[k])
-        return (k + 1, *evaluate(trial), trial)
-
-    start = (jnp.zeros((), int), jnp.asarray(jnp.inf, step.loss.dtype), state.models, parameters)
-    tried, loss, models, trial = lax.while_loop(searching, body, start)
-    is_better = loss < step.loss
-    length = jnp.where(is_better, fractions[tried - 1], 0.0)
-    chosen = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), trial, parameters)
-    models = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), models, state.models)
-    gain = (step.loss - loss) / jnp.where(predicted > 0, predicted, 1.0)
-    # trust the linearized model as far as it kept its promise
-    change = jnp.where((gain > 0.7) & (length == 1.0), 0.2, jnp.where(gain > 0.3, 1.0, 4.0))
-    damping = jnp.where(is_better, change, 10.0) * state.damping
-    damping = jnp.clip(damping, 1e-6, 1e3)
-    return SolverState(chosen, damping, total_loss(layout, data, chosen, models), models, length, predicted)
-
-
-def total_loss(
-    layout: Layout, data: ProblemData, parameters: Parameters, models: tuple[Canvas, ...]
-) -> Float[Array, ""]:
-    """Return ½ χ² plus penalties, with the penalties' weights taken from the parameters themselves."""
-    return data_loss(data, models) + penalty(layout, data, parameters, lag(layout, parameters))
-
-
-def evaluated(layout: Layout, data: ProblemData, parameters: Parameters, damping: Any) -> SolverState:
-    """Return the state of a scene before any step."""
-    models = render(layout, data, parameters)
-    zero = jnp.zeros((), data.psf_variance.dtype)
-    loss = total_loss(layout, data, parameters, models)
-    return SolverState(parameters, jnp.asarray(damping, zero.dtype), loss, models, zero, zero)
-
-
-def advance(
-    layout: Layout, data: ProblemData, parameters: Parameters, damping: Any, n_steps: Any, tolerance: Any, max_inner: Any
-) -> SolverState:
-    """Return the state after `n_steps` steps; with none, the scene is only evaluated."""
-    start = evaluated(layout, data, parameters, damping)
-    return lax.fori_loop(
-        0, n_steps, lambda _, state: gauss_newton_step(layout, data, state, tolerance, max_inner), start
+def tried(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    direction: Parameters,
+    fraction: Any,
+    lower: Parameters,
+    upper: Parameters,
+) -> Trial:
+    """Return the scene a fraction along a direction, within its bounds."""
+    moved = jax.tree.map(
+        lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, lower, upper
     )
+    return evaluated(layout, data, settled(layout, data, moved))
+
+
+def evaluated(layout: Layout, data: ProblemData, parameters: Parameters) -> Trial:
+    """Return a scene with its loss and models."""
+    models = render(layout, data, parameters)
+    loss = data_loss(data, models) + penalty(layout, data, parameters, lag(layout, parameters))
+    return Trial(parameters, loss, models)

@@ -28,7 +28,6 @@ class FitState:
         outcome: Outcome,
         parameters: Parameters,
         models: Sequence[Float[np.ndarray, "band y x"]],
-        damping: float,
         program: Program,
         columns_lock: threading.Lock,
     ) -> None:
@@ -38,7 +37,6 @@ class FitState:
         """½ χ² plus priors and soft constraints, a pure number."""
         self.outcome = outcome
         self.parameters = parameters
-        self.damping = damping
         self._models = tuple(models)
         self._raise: Callable[[Parameters], Scene] = program.snapshot()
         self._program = program

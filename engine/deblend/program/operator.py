@@ -1,11 +1,12 @@
 """The forward model and its derivative, over all sources at once.
 
-A source's picture is its profile at the true sub-pixel center plus its free-form pixels moved there. Pixels that
+A source's picture is its profile at the true sub-pixel center, or its free-form pixels moved there. Pixels that
 correct a profile are in units of an envelope, the light that a correction may add or take: with M = G + (τ G + ε ΣG) u
-and u of unit variance the prior needs no knowledge of the scene, and no pixel of u can outlive the light that allowed
-it. The sum is divided by its own total, so that a spectrum is the flux of its source and no scale
+and u of unit variance the prior needs no knowledge of the scene, no pixel of u can outlive the light that allowed it,
+and a center that moves takes the envelope along, so that such pixels need no interpolation. The sum is divided by its own total, so that a spectrum is the flux of its source and no scale
 can move between the two. Times its spectrum it is added to a canvas, and each observation convolves the canvas with its difference kernels. The
-derivative is kept as pictures: one per shape parameter and source, and two small shift matrices for the pixels.
+derivative is kept as pictures: one per shape parameter and source, the envelope of its pixels, and for free-form ones
+two small matrices that move them.
 With these J v and Jᵀ u are a few products per source and one convolution per channel.
 
 Loops run over the used slots of a group and are compiled once, whatever their number.
@@ -68,10 +69,10 @@ def profile_of(group: GroupLayout, theta: Any, scale: Any, psf_variance: Any) ->
 def envelope_of(
     group: GroupLayout, theta: Any, scale: Any, correction: Any, mask: Any, psf_variance: Any
 ) -> tuple[Float[Array, "side side"], Float[Array, "side side"]]:
-    """Return the centered profile and the light that one unit of a pixel stands for."""
+    """Return the profile and the light that one unit of a pixel stands for."""
     if not KINDS[group.kind].is_correction:
         return jnp.zeros_like(mask), mask
-    profile = profile_of(group, theta.at[:2].set(0.0), scale, psf_variance) * mask
+    profile = profile_of(group, theta, scale, psf_variance) * mask
     return profile, (correction * profile + CORRECTION_FLOOR * jnp.sum(profile)) * mask
 
 
@@ -86,12 +87,13 @@ def picture_of(
 ) -> Float[Array, "side side"]:
     """Return one source per unit flux at its sub-pixel center."""
     mask = box_mask(group.side, radius, theta.dtype)
-    picture = profile_of(group, theta, scale, psf_variance)
-    if pixels is not None:
-        _, envelope = envelope_of(group, theta, scale, correction, mask, psf_variance)
-        shift_y, shift_x = shift_matrix(theta[0], group.side), shift_matrix(theta[1], group.side)
-        picture = picture + shift_y @ (envelope * pixels) @ shift_x.T
-    return _normalised(group, picture * mask)
+    if pixels is None:
+        return _normalised(group, profile_of(group, theta, scale, psf_variance) * mask)
+    profile, envelope = envelope_of(group, theta, scale, correction, mask, psf_variance)
+    if KINDS[group.kind].is_correction:
+        return _normalised(group, profile + envelope * pixels)
+    shift_y, shift_x = shift_matrix(theta[0], group.side), shift_matrix(theta[1], group.side)
+    return _normalised(group, shift_y @ (envelope * pixels) @ shift_x.T * mask)
 
 
 def _normalised(group: GroupLayout, picture: Float[Array, "side side"]) -> Float[Array, "side side"]:
@@ -109,60 +111,72 @@ def linearize_group(
 ) -> Linearization:
     """Return pictures and their derivatives for every used slot."""
     kind, side = KINDS[group.kind], group.side
-    has_pixels = kind.pixels is not None
     dtype = parameters.theta.dtype
 
     def one(slot: Any) -> Linearization:
-        theta, scale, radius = parameters.theta[slot], data.scale[slot], data.radius[slot]
-        line = line_mask(side, radius, dtype)
+        theta, scale = parameters.theta[slot], data.scale[slot]
+        line = line_mask(side, data.radius[slot], dtype)
         mask = line[:, None] * line[None, :]
+        if parameters.pixels is None:
 
-        def at(theta: Any) -> Any:
-            return profile_of(group, theta, scale, psf_variance)
+            def drawn(theta: Any) -> Any:
+                return profile_of(group, theta, scale, psf_variance) * mask
 
-        profile = at(theta)
-        tangents = jnp.moveaxis(jax.jacfwd(at)(theta), -1, 0)
-        if not has_pixels:
-            return Linearization(profile * mask, tangents * mask, None, None, None, None)
-        pixels = parameters.pixels[slot]  # type: ignore[index]
-
-        def light(theta: Any) -> Any:
-            return envelope_of(group, theta, scale, data.correction[slot], mask, psf_variance)
-
-        centered, envelope = light(theta)
-        lit = envelope * pixels
-        (shift_y, slope_y), (shift_x, slope_x) = (
-            jax.jvp(lambda offset: shift_matrix(offset, side), (theta[axis],), (jnp.ones((), dtype),))
-            for axis in (0, 1)
-        )
-        moved = lit @ shift_x.T
-        tangents = tangents.at[0].add(slope_y @ moved).at[1].add(shift_y @ (lit @ slope_x.T))
+            return Linearization(drawn(theta), _derivatives(drawn, theta), None, None, None, None)
+        pixels = parameters.pixels[slot]
+        profile, envelope = envelope_of(group, theta, scale, data.correction[slot], mask, psf_variance)
+        shifts = (None, None)
         if kind.is_correction:
-            stretch = jnp.moveaxis(jax.jacfwd(lambda theta: light(theta)[1])(theta), -1, 0)[2:]
-            tangents = tangents.at[2:].add(shift_y @ (stretch * pixels) @ shift_x.T)
-        tangents = tangents * mask
-        picture = (profile + shift_y @ moved) * mask
+
+            def corrected(theta: Any) -> Any:
+                profile, envelope = envelope_of(group, theta, scale, data.correction[slot], mask, psf_variance)
+                return profile + envelope * pixels
+
+            picture, tangents = profile + envelope * pixels, _derivatives(corrected, theta)
+        else:
+            (shift_y, slope_y), (shift_x, slope_x) = (
+                jax.jvp(lambda offset: shift_matrix(offset, side), (theta[axis],), (jnp.ones((), dtype),))
+                for axis in (0, 1)
+            )
+            # masked rows of the matrices keep moved pixels inside of the box without a further product
+            shifts = shift_y * line[:, None], shift_x * line[:, None]
+            moved = pixels @ shifts[1].T
+            picture = shifts[0] @ moved
+            slopes = (slope_y @ moved, shifts[0] @ (pixels @ slope_x.T))
+            tangents = jnp.stack(slopes) * mask
         total = _total(picture)
         picture = picture / total
         tangents = (tangents - jnp.sum(tangents, axis=(1, 2), keepdims=True) * picture) / total
-        # masked rows of the shift matrices keep moved pixels inside of the box without a further product
-        shift_y, shift_x = shift_y * line[:, None], shift_x * line[:, None]
-        floor = lower_bound(centered, envelope, data.positivity[slot])
-        return Linearization(picture, tangents, shift_y, shift_x, envelope / total, floor)
+        floor = lower_bound(profile, envelope, data.positivity[slot])
+        return Linearization(picture, tangents, *shifts, envelope / total, floor)
 
-    n, n_theta = group.capacity, kind.n_theta
-    square = jnp.zeros((n, side, side), dtype)
-    initial = Linearization(
-        square,
-        jnp.zeros((n, n_theta, side, side), dtype),
-        *((square,) * 4 if has_pixels else (None,) * 4),
-    )
+    example = jax.eval_shape(one, jnp.zeros((), int))
+    initial = jax.tree.map(lambda leaf: jnp.zeros((group.capacity, *leaf.shape), leaf.dtype), example)
 
     def body(slot: Any, carry: Linearization) -> Linearization:
         return jax.tree.map(lambda stack, value: stack.at[slot].set(value), carry, one(slot))
 
     result: Linearization = over_slots(data.count, body, initial)
     return result
+
+
+def _derivatives(drawn: Callable[[Any], Any], theta: Any) -> Float[Array, "theta side side"]:
+    return jnp.moveaxis(jax.jacfwd(drawn)(theta), -1, 0)
+
+
+def moved_pixels(line: Linearization, slot: Any, pixels: Any) -> Float[Array, "side side"]:
+    """Return the light of pixels where they are seen."""
+    light = line.envelope[slot] * pixels  # type: ignore[index]
+    if line.shift_y is None or line.shift_x is None:
+        return light
+    return line.shift_y[slot] @ light @ line.shift_x[slot].T
+
+
+def moved_pixels_adjoint(line: Linearization, slot: Any, light: Any) -> Float[Array, "side side"]:
+    """Return the transpose of `moved_pixels`."""
+    if line.shift_y is not None and line.shift_x is not None:
+        light = line.shift_y[slot].T @ light @ line.shift_x[slot]
+    return line.envelope[slot] * light  # type: ignore[index]
 
 
 def linearize(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[Linearization, ...]:
@@ -274,8 +288,7 @@ def apply_jacobian(
         def patch(slot: Any) -> Canvas:
             shape_change = jnp.tensordot(v.theta[slot], line.tangents[slot], axes=1)
             if v.pixels is not None:
-                light = line.envelope[slot] * v.pixels[slot]  # type: ignore[index]
-                moved = line.shift_y[slot] @ light @ line.shift_x[slot].T  # type: ignore[index]
+                moved = moved_pixels(line, slot, v.pixels[slot])
                 shape_change = shape_change + moved - jnp.sum(moved) * line.picture[slot]
             return (
                 p.flux[slot][:, None, None] * shape_change + v.flux[slot][:, None, None] * line.picture[slot]
@@ -310,8 +323,7 @@ def apply_adjoint(
             pixels = None
             if carry.pixels is not None:
                 mixed = mixed - jnp.sum(mixed * line.picture[slot])
-                light = line.shift_y[slot].T @ mixed @ line.shift_x[slot]
-                pixels = carry.pixels.at[slot].set(line.envelope[slot] * light)
+                pixels = carry.pixels.at[slot].set(moved_pixels_adjoint(line, slot, mixed))
             return GroupParameters(carry.theta.at[slot].set(theta), carry.flux.at[slot].set(flux), pixels)
 
         result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))

@@ -139,3 +139,28 @@ def pixel_mask(group: GroupLayout, data: GroupData, dtype: Any) -> Float[Array, 
     """Return 1 where a pixel is used and free."""
     masks = jax.vmap(lambda radius: box_mask(group.side, radius, dtype))(data.radius)
     return masks * data.pixels_free[:, None, None].astype(dtype)
+
+
+def noise_response(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    lags: tuple[Lag | None, ...],
+    theta: tuple[Any, ...],
+    pixels: tuple[Any, ...],
+) -> Parameters:
+    """Return Jᵀ of the penalties times noise: one picture for each of correction, symmetry and monotonicity."""
+    result = []
+    for d, p, weights, t, noise in zip(data.groups, parameters, lags, theta, pixels, strict=True):
+        picture = None
+        if p.pixels is not None:
+            picture = d.correction_precision[:, None, None] * noise[0]
+        if weights is not None:
+
+            def body(slot: Any, carry: Any, d: Any = d, p: Any = p, w: Any = weights, noise: Any = noise) -> Any:
+                _, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])
+                return carry.at[slot].add(transpose((noise[1, slot], noise[2, slot]))[0])
+
+            picture = over_slots(d.count, body, picture)
+        result.append(GroupParameters(d.theta_precision * t, jnp.zeros_like(p.flux), picture))
+    return tuple(result)

@@ -51,7 +51,7 @@ class Program:
         self._columns: dict[str, tuple[tuple[Any, ...], tuple[Column, ...]]] = {}
         self._static: tuple[Any, ...] | None = None
         self._scene = scene
-        self.update(scene)
+        self.update(scene, solve=not scene.is_solved)
 
     # -- the scene ---------------------------------------------------------------------------------------------
 

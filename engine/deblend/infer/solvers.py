@@ -1,0 +1,172 @@
+"""Solvers, one interface: from a position to the next, each step a few calls of compiled code.
+
+The compiled parts are kept small and apart, so that they compile side by side, and the first step comes sooner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deblend.infer.gauss_newton import linearized, newton_direction, tried
+from deblend.infer.proximal import gradient_direction
+from deblend.program import Program
+from deblend.program.arrays import Parameters
+from deblend.program.compiled import compiled, side_by_side
+
+STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
+"""Lengths tried along a step."""
+CG_TOLERANCE = 0.1
+FIRST_DAMPING = 1e-2
+
+compiled_linearized = compiled(linearized)
+compiled_direction = compiled(newton_direction)
+compiled_gradient_direction = compiled(gradient_direction)
+compiled_tried = compiled(tried)
+
+
+@dataclass(frozen=True, eq=False)
+class Position:
+    """Where a solver stands; NumPy arrays, so that it can be kept and resumed."""
+
+    parameters: Parameters
+    loss: float
+    models: tuple[Any, ...]
+    """Model of every observation, in units of the noise."""
+    damping: float = FIRST_DAMPING
+    """Levenberg-Marquardt damping for the next step, or the length of the next first-order one."""
+    step: float = 1.0
+    """Length accepted along the last direction; 0 where none lowered the loss."""
+
+
+class GaussNewton:
+    """Projected Gauss-Newton with a damped, preconditioned conjugate-gradient direction and a line search."""
+
+    first_damping = FIRST_DAMPING
+
+    def __init__(self, program: Program, inner_iterations: int) -> None:
+        self._program = program
+        self._inner = np.int32(inner_iterations)
+
+    def start(self, parameters: Parameters, damping: float) -> Position:
+        """Return the position of a scene as it is, while the parts of the first step compile."""
+        layout, data = self._program.layout, self._program.data
+        empty = data._replace(groups=tuple(g._replace(count=np.int32(0)) for g in data.groups))
+
+        def direct() -> None:
+            step = compiled_linearized.zeros(layout, empty, parameters)
+            compiled_direction(layout, empty, parameters, step, *self._numbers(damping))
+
+        return side_by_side(
+            lambda: evaluated_position(self._program, parameters, damping),
+            lambda: compiled_linearized(layout, empty, parameters),
+            direct,
+        )
+
+    def _numbers(self, damping: float) -> tuple[Any, ...]:
+        dtype = self._program.dtype
+        return np.asarray(damping, dtype), np.ones((), dtype), np.asarray(CG_TOLERANCE, dtype), self._inner
+
+    def advance(self, position: Position) -> Position:
+        """Return the next position; never of a higher loss."""
+        layout, data = self._program.layout, self._program.data
+        step = compiled_linearized(layout, data, position.parameters)
+        direction, predicted = compiled_direction(
+            layout, data, position.parameters, step, *self._numbers(position.damping)
+        )
+        for fraction in STEP_FRACTIONS:
+            trial = search(self._program, position, step, direction, fraction)
+            if trial.loss < position.loss:
+                gain = (position.loss - trial.loss) / max(float(predicted), 1e-30)
+                return _moved(position, trial, fraction, position.damping * damping_change(gain, fraction))
+        return _moved(position, None, 0.0, position.damping * 10.0)
+
+
+class ProximalGradient:
+    """First-order steps, each source at its own pace, projected on its bounds, with momentum."""
+
+    first_damping = 0.5
+
+    def __init__(self, program: Program, inner_iterations: int) -> None:
+        self._program = program
+        self._n_steps = inner_iterations
+        self._before: Parameters | None = None
+        self._t = 1.0
+
+    def start(self, parameters: Parameters, damping: float) -> Position:
+        self._before, self._t = None, 1.0
+        return evaluated_position(self._program, parameters, damping)
+
+    def advance(self, position: Position) -> Position:
+        """Return the position after a few steps; never of a higher loss."""
+        layout, data = self._program.layout, self._program.data
+        for _ in range(self._n_steps):
+            step = compiled_linearized(layout, data, position.parameters)
+            direction = compiled_gradient_direction(layout, data, position.parameters, step)
+            trial = search(self._program, position, step, direction, position.damping)
+            if trial.loss < position.loss:
+                position = _moved(position, trial, position.damping, min(position.damping * 1.3, 1.0))
+            else:
+                position = _moved(position, None, 0.0, position.damping * 0.4)
+        return position
+
+
+def search(program: Program, position: Position, step: Any, direction: Any, fraction: float) -> Any:
+    """Return the trial a fraction along a direction."""
+    return compiled_tried(
+        program.layout,
+        program.data,
+        position.parameters,
+        direction,
+        np.asarray(fraction, program.dtype),
+        step.lower,
+        step.upper,
+    )
+
+
+def evaluated_position(program: Program, parameters: Parameters, damping: float) -> Position:
+    """Return the position of a scene as it is."""
+    wide = [_filled(parameters, value) for value in (0.0, -np.inf, np.inf)]
+    zero = np.zeros((), program.dtype)
+    trial = compiled_tried(program.layout, program.data, parameters, wide[0], zero, wide[1], wide[2])
+    return Position(as_numpy(trial.parameters), float(trial.loss), tuple(map(np.asarray, trial.models)), damping)
+
+
+def damping_change(gain: float, fraction: float) -> float:
+    """Return the factor on the damping: trust the linearized model as far as it kept its promise."""
+    if gain > 0.7 and fraction == 1.0:
+        return 0.2
+    return 1.0 if gain > 0.3 else 4.0
+
+
+def _moved(position: Position, trial: Any, fraction: float, damping: float) -> Position:
+    damping = float(np.clip(damping, 1e-6, 1e4))
+    if trial is None:
+        return Position(position.parameters, position.loss, position.models, damping, 0.0)
+    models = tuple(map(np.asarray, trial.models))
+    return Position(as_numpy(trial.parameters), float(trial.loss), models, damping, fraction)
+
+
+def as_numpy(parameters: Any) -> Parameters:
+    """Return parameters as NumPy arrays."""
+    return tuple(
+        p._replace(
+            theta=np.asarray(p.theta),
+            flux=np.asarray(p.flux),
+            pixels=None if p.pixels is None else np.asarray(p.pixels),
+        )
+        for p in parameters
+    )
+
+
+def _filled(parameters: Parameters, value: float) -> Parameters:
+    return tuple(
+        p._replace(
+            theta=np.full_like(p.theta, value),
+            flux=np.full_like(p.flux, value),
+            pixels=None if p.pixels is None else np.full_like(p.pixels, value),
+        )
+        for p in parameters
+    )

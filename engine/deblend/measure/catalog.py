@@ -1,0 +1,133 @@
+"""The catalog: what was fitted, in units an astronomer can use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.table import QTable
+
+from deblend.infer.errors import flux_errors
+from deblend.infer.solvers import compiled_linearized
+from deblend.measure.shapes import centroid, half_light_radius
+from deblend.observe import Observation
+from deblend.program import Program
+from deblend.program.columns import Column
+from deblend.program.slots import box_origin
+from deblend.scene import Scene
+from deblend.sky import AB_ZERO_POINT_NJY, Channel
+
+FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits"}
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """One row per source."""
+
+    table: QTable
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write as ECSV or FITS, by the ending of the name; raises ValueError for another one."""
+        path = Path(path)
+        if path.suffix.lower() not in FORMATS:
+            raise ValueError(f"A catalog is written as .ecsv or .fits, not as {path.suffix or 'a name without ending'!r}.")
+        temporary = path.with_name(f".{path.name}.partial")
+        self.table.write(temporary, format=FORMATS[path.suffix.lower()], overwrite=True)
+        temporary.replace(path)
+
+
+def measure(
+    scene: Scene,
+    observations: Sequence[Observation],
+    program: Program | None = None,
+    errors: bool = True,
+    progress: Callable[[int, int], Any] | None = None,
+) -> Catalog:
+    """Measure every source of a fitted scene.
+
+    Columns: `id`, `name`, `kind`; `x`, `y` (fitted center, 0-based pixels of the scene's grid); `centroid_x`,
+    `centroid_y` (first moments of the model before the PSF); `ra`, `dec` where there is a WCS; per channel
+    `flux_SURVEY_BAND` [nJy], its `flux_err_…` (Gaussian, marginalised over shapes and neighbours) and AB `mag_…`;
+    `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
+    (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11).
+
+    With `errors` off there are no error columns, and it is quick.
+    """
+    if program is None:
+        program = Program(observations, scene)
+    else:
+        program.take(scene)
+    table = QTable()
+    sources = scene.sources
+    table["id"] = [s.id for s in sources]
+    table["name"] = [s.name for s in sources]
+    table["kind"] = [s.kind for s in sources]
+    x, y = np.array([s.x for s in sources]), np.array([s.y for s in sources])
+    table["x"], table["y"] = x * u.pix, y * u.pix
+    shapes = _shapes(program)
+    table["centroid_x"], table["centroid_y"] = shapes[:, 0] * u.pix, shapes[:, 1] * u.pix
+    if scene.grid.wcs is not None:
+        ra, dec = scene.grid.wcs.pixel_to_sky(x, y)
+        table["ra"], table["dec"] = ra * u.deg, dec * u.deg
+    fluxes = scene.fluxes
+    deviations = flux_errors(program, progress=progress) if errors and len(sources) else None
+    for index, channel in enumerate(scene.channels):
+        key = column_key(channel)
+        table[f"flux_{key}"] = fluxes[:, index] * u.nJy
+        if deviations is not None:
+            table[f"flux_err_{key}"] = deviations[:, index] * u.nJy
+        positive = np.where(fluxes[:, index] > 0, fluxes[:, index], np.nan)
+        table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
+    table["half_light_radius"] = shapes[:, 2] * u.pix
+    table["snr"], table["blendedness"] = _significance(program)
+    table["box_radius"] = [s.radius for s in sources] * u.pix
+    table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
+    table.meta["zero_point_AB"] = AB_ZERO_POINT_NJY
+    table.meta["pixels"] = "x, y are 0-based: the middle of the first pixel is (0, 0)"
+    return Catalog(table)
+
+
+def column_key(channel: Channel) -> str:
+    """Return the part of a column's name that stands for a channel."""
+    return "_".join(re.sub(r"\W+", "_", part) for part in channel if part)
+
+
+def _shapes(program: Program) -> np.ndarray:
+    """Return centroid x, y and half-light radius of every source [pix]."""
+    result = np.full((len(program.scene), 3), np.nan)
+    if not len(program.scene):
+        return result
+    step = compiled_linearized(program.layout, program.data, program.parameters)
+    for members, rows, line in zip(program.members, program.rows, step.lines, strict=True):
+        pictures = np.asarray(line.picture)
+        for slot, ((source, _), row) in enumerate(zip(members, rows, strict=True)):
+            y0, x0 = box_origin(source, program.scene.grid.shape)
+            dx, dy = centroid(pictures[slot])
+            size = half_light_radius(pictures[slot], (source.x - x0, source.y - y0), program.scene.model_psf_sigma)
+            result[row] = (x0 + dx, y0 + dy, size)
+    return result
+
+
+def _significance(program: Program) -> tuple[np.ndarray, np.ndarray]:
+    """Return the signal to noise and the blendedness of every source, over all bands."""
+    n = len(program.scene)
+    own, shared = np.zeros(n), np.zeros(n)
+    columns = program.pictures_of(program.scene)
+    for index, observation in enumerate(program.observations):
+        model = program.model(index)
+        for row in range(n):
+            column: Column = columns[row][index]
+            rows, across = column.window
+            weighted = observation.weights[:, rows, across] * column.patch
+            own[row] += np.sum(weighted * column.patch)
+            shared[row] += np.sum(weighted * model[:, rows, across])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        blendedness = np.where(shared > 0, 1.0 - own / shared, 0.0)
+    return np.sqrt(own), np.clip(blendedness, 0.0, 1.0)
