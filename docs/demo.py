@@ -12,14 +12,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 PROJECT = Path(__file__).resolve().parents[1]
 OUTPUT = PROJECT / "demo_output"
 WINDOW = (1500, 960)
+UNATTENDED = "--unattended"
 THRESHOLD = 5.0
 """Of the detection [sigma]."""
 
@@ -29,28 +30,31 @@ def has_display() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-@contextmanager
-def virtual_display() -> Iterator[None]:
-    """Run Xvfb and have windows open there."""
+def on_virtual_display(*arguments: str) -> int:
+    """Run a Python script in a process of its own whose windows open on Xvfb; return its exit status.
+
+    A process of its own, since Qt keeps its connection until the interpreter has ended, and the display has to
+    outlive that.
+    """
     server = shutil.which("Xvfb")
     if server is None:
         raise SystemExit("There is no display, and no Xvfb to make a virtual one; install the system package xvfb.")
     read, write = os.pipe()
     screen = f"{WINDOW[0] + 100}x{WINDOW[1] + 100}x24"
     command = [server, "-displayfd", str(write), "-screen", "0", screen, "-nolisten", "tcp"]
-    process = subprocess.Popen(command, pass_fds=(write,), stderr=subprocess.DEVNULL)
+    display = subprocess.Popen(command, pass_fds=(write,), stderr=subprocess.DEVNULL)
     os.close(write)
     try:
         with os.fdopen(read) as numbers:
             number = numbers.readline().strip()
         if not number:
             raise SystemExit("Xvfb ended before it could open a display.")
-        os.environ["DISPLAY"] = f":{number}"
-        os.environ.pop("WAYLAND_DISPLAY", None)
-        yield
+        settings = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"}
+        settings |= {"DISPLAY": f":{number}", "QT_QPA_PLATFORM": "xcb"}
+        return subprocess.run([sys.executable, *arguments], env=settings).returncode
     finally:
-        process.terminate()
-        process.wait()
+        display.terminate()
+        display.wait()
 
 
 class Director:
@@ -70,6 +74,14 @@ class Director:
 
     def _on_closed(self) -> None:
         self.is_open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # the thread behind the window ends with it, and the program with the thread
+        if self.is_open:
+            self.viewer.close()
 
     def do(self, action: str) -> None:
         """Do an action of the command palette."""
@@ -154,40 +166,43 @@ def demo_in_window() -> None:
     """The demonstration for a person; the window stays open."""
     import napari
 
-    director = Director()
-    director.open_sample()
-    director.find_sources()
-    director.do("look_at_model")
-    director.start_fit()
-    napari.run()
+    with Director() as director:
+        director.open_sample()
+        director.find_sources()
+        director.do("look_at_model")
+        director.start_fit()
+        napari.run()
 
 
-def demo_without_display() -> None:
-    """The same on a virtual display, with everything kept in a folder."""
+def demo_unattended() -> None:
+    """The same with nobody there: everything is kept in a folder, and the window closes."""
     OUTPUT.mkdir(exist_ok=True)
-    director = Director()
-    director.open_sample()
-    director.find_sources()
-    director.do("look_at_model")
-    director.start_fit()
-    director.finish_fit()
-    for view in ("data", "model", "residual"):
-        director.look(f"look_at_{view}", OUTPUT / f"{view}.png")
-    director.write_results(OUTPUT)
-    frame = director.bench.frame
-    print(f"{len(frame.scene)} sources fitted, chi² per pixel {frame.chi2:.3f}: {frame.sentence}")
+    with Director() as director:
+        director.open_sample()
+        director.find_sources()
+        director.do("look_at_model")
+        director.start_fit()
+        director.finish_fit()
+        for view in ("data", "model", "residual"):
+            director.look(f"look_at_{view}", OUTPUT / f"{view}.png")
+        director.write_results(OUTPUT)
+        frame = director.bench.frame
+        print(f"{len(frame.scene)} sources fitted, chi² per pixel {frame.chi2:.3f}: {frame.sentence}")
     print(f"No display here: pictures of the window, catalog and models are in {OUTPUT.name}/.")
-    director.viewer.close()
 
 
-def main() -> None:
+def main() -> int:
     os.environ.setdefault("QT_API", "pyqt5")
-    if has_display():
+    # napari's word to those who choose PyQt5; nothing that a person who looks at a demonstration can act on
+    warnings.filterwarnings("ignore", "System theme detection requires a Qt6 backend")
+    if UNATTENDED in sys.argv:
+        demo_unattended()
+    elif has_display():
         demo_in_window()
-        return
-    with virtual_display():
-        demo_without_display()
+    else:
+        return on_virtual_display(__file__, UNATTENDED)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
