@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+
 from deblend.io import read_observations, read_peaks
 from deblend.observe import centroid, measured_sigma
 

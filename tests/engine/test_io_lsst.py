@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+
 from deblend.io import read_observations
 from deblend.observe import gaussian_psf
 from deblend.sky import Channel

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy import units
 from astropy.table import QTable, Table
+
 from deblend.io import read_peaks
 from deblend.observe import Observation, gaussian_psf
 from deblend.sky import TangentWcs

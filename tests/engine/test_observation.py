@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from deblend.observe import Observation, centroid, full_width_half_maximum, gaussian_psf, measured_sigma, mend_psf
 from deblend.sky import Channel, ab_magnitude, njy_per_count, zero_point_from_fluxmag0
-from scipy import ndimage
 
 SHAPE = (3, 20, 31)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy.io.fits import Header
 from astropy.wcs import WCS
+
 from deblend.sky import PixelGrid, TangentWcs, plane_to_sky, sky_to_plane
 
 SHAPE = (58, 48)

@@ -144,6 +144,7 @@ def _solve(
             program = deblend.Program(observations, scene)
             fit = deblend.fit(scene, observations, settings=settings, program=program)
             last = next(fit)
+        bar.reset()  # its pace is that of solving
         bar.set_description("fit", refresh=False)
         with clock.phase("fit"):
             while not is_interrupted() and (state := next(fit, None)) is not None:
