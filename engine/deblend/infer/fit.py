@@ -25,7 +25,7 @@ from deblend.scene import Scene
 
 FLUX_TOLERANCE = 0.01
 FLUX_TOLERANCE_IN_ERRORS = 0.25
-HIGHEST_DAMPING = 100.0
+HIGHEST_DAMPING = 1e6
 """A step that fails at such a damping has no way left to go down."""
 
 SOLVERS = {Solver.GAUSS_NEWTON: GaussNewton, Solver.PROXIMAL_GRADIENT: ProximalGradient}

@@ -56,6 +56,10 @@ class Preconditioner(NamedTuple):
     """What is added to the diagonal of that part: a fraction of it, and how far a step may be trusted."""
     pixels: Float[Array, "slot side side"] | None
     """Diagonal of the normal matrix for pixels."""
+    share: Float[Array, "slot side side"] | None
+    """How much of that diagonal the data make, the rest being priors."""
+    response: Float[Array, "slot side f"] | None
+    """How the data see waves of that part, relative to a single pixel, with a floor for what only priors hold."""
 
 
 class Step(NamedTuple):
@@ -115,9 +119,8 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
         flux_lower = d.flux_lower
         if is_free_form(group):
             flux_lower = jnp.maximum(flux_lower, LEAST_FLUX_FRACTION * p.flux)
-        trust = jnp.asarray(KINDS[group.kind].trust, p.theta.dtype)
-        lower.append(GroupParameters(jnp.maximum(d.theta_lower, p.theta - trust), flux_lower, pixels[0]))
-        upper.append(GroupParameters(jnp.minimum(d.theta_upper, p.theta + trust), d.flux_upper, pixels[1]))
+        lower.append(GroupParameters(d.theta_lower, flux_lower, pixels[0]))
+        upper.append(GroupParameters(d.theta_upper, d.flux_upper, pixels[1]))
         movable.append(GroupParameters(d.theta_free * used[:, None], d.flux_free * used[:, None], pixels[2]))
     free = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
@@ -187,28 +190,58 @@ def make_preconditioner(
             scaled = scaled + jnp.diag(extra / diagonal + 1e-5)
             inverse = jnp.linalg.inv(scaled) / root / root[:, None]
             inverse = 0.5 * (inverse + inverse.T)
-            blocks, scales = carry
-            return blocks.at[slot].set(inverse), scales.at[slot].set(extra)
+            blocks, scales, waves_seen = carry
+            if waves_seen is not None:
+                waves_seen = waves_seen.at[slot].set(jnp.tensordot(flux**2, power, axes=1))
+            return blocks.at[slot].set(inverse), scales.at[slot].set(extra), waves_seen
 
-        initial = (jnp.zeros((group.capacity, n, n), p.theta.dtype), jnp.ones((group.capacity, n), p.theta.dtype))
-        blocks, scales = over_slots(d.count, block, initial)
-        pixels = None
+        has_pixels = line.envelope is not None
+        initial = (
+            jnp.zeros((group.capacity, n, n), p.theta.dtype),
+            jnp.ones((group.capacity, n), p.theta.dtype),
+            jnp.zeros((group.capacity, side, side // 2 + 1), p.theta.dtype) if has_pixels else None,
+        )
+        blocks, scales, waves_seen = over_slots(d.count, block, initial)
+        pixels = share = response = None
         if line.envelope is not None:
-            curvature = jnp.sum(p.flux**2 * energy, axis=1)[:, None, None] * line.envelope**2
-            pixels = curvature + penalty_diagonal(d, weights) + 1e-12
-        result.append(Preconditioner(blocks, scales, pixels))
+            curvature = jnp.sum(p.flux**2 * energy, axis=1)[:, None, None]
+            pixels = curvature * line.envelope**2 + penalty_diagonal(d, weights) + 1e-12
+            share = curvature * line.envelope**2 / pixels
+            held = jnp.sum(share * (1.0 - share), axis=(1, 2)) / (jnp.sum(share, axis=(1, 2)) + 1e-12)
+            response = waves_seen / (curvature + 1e-12) + jnp.maximum(held, 1e-3)[:, None, None] + damping
+        result.append(Preconditioner(blocks, scales, pixels, share, response))
     return tuple(result)
 
 
 def precondition(
-    preconditioners: tuple[Preconditioner, ...], free: Parameters, damping: Any, r: Parameters
+    layout: Layout,
+    data: ProblemData,
+    preconditioners: tuple[Preconditioner, ...],
+    free: Parameters,
+    damping: Any,
+    r: Parameters,
 ) -> Parameters:
-    """Return about the solution of the damped normal equations for the right side r."""
+    """Return about the solution of the damped normal equations for the right side r.
+
+    Pixels that the data hold are coupled by the telescope's response: scaled by their diagonal they are nearly a
+    convolution, which is undone in Fourier space. Pixels that only priors hold stand alone.
+    """
     result = []
-    for c, f, x in zip(preconditioners, free, r, strict=True):
+    for group, d, c, x in zip(layout.groups, data.groups, preconditioners, r, strict=True):
         n_theta = x.theta.shape[1]
         both = jnp.einsum("kij,kj->ki", c.block, jnp.concatenate([x.theta, x.flux], axis=1))
-        pixels = None if x.pixels is None else x.pixels / (c.pixels * (1.0 + damping))  # type: ignore[operator]
+        pixels = None
+        if x.pixels is not None:
+
+            def body(slot: Any, carry: Any, group: Any = group, c: Any = c, x: Any = x) -> Any:
+                root = jax.lax.rsqrt(c.pixels[slot])
+                scaled, share = x.pixels[slot] * root, c.share[slot]
+                edge = jnp.sqrt(share)
+                waves = jnp.fft.rfft2(scaled * edge) / c.response[slot]
+                seen = jnp.fft.irfft2(waves, s=(group.side, group.side)) * edge
+                return carry.at[slot].set((seen + (1.0 - share) * scaled) * root)
+
+            pixels = over_slots(d.count, body, x.pixels)
         result.append(GroupParameters(both[:, :n_theta], both[:, n_theta:], pixels))
     return jax.tree.map(jnp.multiply, tuple(result), free)
 
@@ -274,7 +307,8 @@ def newton_direction(
 ) -> tuple[Parameters, Float[Array, ""]]:
     """Return about the minimum of the damped quadratic model over the free parameters, and the fall it promises.
 
-    `caution` 1 keeps shape parameters about as near as the linearization can be trusted; 0 solves the plain problem.
+    `damping` is relative to the diagonal of the normal matrix. `caution` is the weight of the belief that shape
+    parameters stay where the linearization can be trusted; 0 solves the plain problem.
     """
     preconditioners = make_preconditioner(layout, data, parameters, step, damping, caution)
 
@@ -286,7 +320,7 @@ def newton_direction(
         return masked(jax.tree.map(jnp.add, undamped, damping_product(preconditioners, damping, v)))
 
     def inverse(v: Parameters) -> Parameters:
-        return precondition(preconditioners, step.free, damping, v)
+        return precondition(layout, data, preconditioners, step.free, damping, v)
 
     right = masked(jax.tree.map(jnp.negative, step.gradient))
     return conjugate_gradients(product, inverse, right, tolerance, budget)

@@ -20,4 +20,4 @@ def gradient_direction(layout: Layout, data: ProblemData, parameters: Parameters
     """Return the way down the gradient, each block at its own pace; sources couple through the residual only."""
     damping = jnp.asarray(DAMPING, data.psf_variance.dtype)
     blocks = make_preconditioner(layout, data, parameters, step, damping, jnp.ones_like(damping))
-    return precondition(blocks, step.free, damping, jax.tree.map(jnp.negative, step.gradient))
+    return precondition(layout, data, blocks, step.free, damping, jax.tree.map(jnp.negative, step.gradient))

@@ -18,8 +18,12 @@ from deblend.program.compiled import compiled, side_by_side
 
 STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
 """Lengths tried along a step."""
-CG_TOLERANCE = 0.1
-FIRST_DAMPING = 1e-2
+CG_TOLERANCE = 0.03
+FIRST_DAMPING = 10.0
+DAMPING_RANGE = 0.3, 1e7
+"""Weight of the belief that shape parameters move no further in a step than they can be trusted to."""
+RELATIVE_DAMPING = 1e-5
+"""Damping of everything else, relative to the diagonal of the normal matrix, per unit of that weight."""
 
 compiled_linearized = compiled(linearized)
 compiled_direction = compiled(newton_direction)
@@ -67,7 +71,8 @@ class GaussNewton:
 
     def _numbers(self, damping: float) -> tuple[Any, ...]:
         dtype = self._program.dtype
-        return np.asarray(damping, dtype), np.ones((), dtype), np.asarray(CG_TOLERANCE, dtype), self._inner
+        relative = np.asarray(RELATIVE_DAMPING * damping, dtype)
+        return relative, np.asarray(damping, dtype), np.asarray(CG_TOLERANCE, dtype), self._inner
 
     def advance(self, position: Position) -> Position:
         """Return the next position; never of a higher loss."""
@@ -137,12 +142,12 @@ def evaluated_position(program: Program, parameters: Parameters, damping: float)
 def damping_change(gain: float, fraction: float) -> float:
     """Return the factor on the damping: trust the linearized model as far as it kept its promise."""
     if gain > 0.7 and fraction == 1.0:
-        return 0.2
-    return 1.0 if gain > 0.3 else 4.0
+        return 0.3
+    return 1.0 if gain > 0.3 and fraction == 1.0 else 4.0
 
 
 def _moved(position: Position, trial: Any, fraction: float, damping: float) -> Position:
-    damping = float(np.clip(damping, 1e-6, 1e4))
+    damping = float(np.clip(damping, *DAMPING_RANGE))
     if trial is None:
         return Position(position.parameters, position.loss, position.models, damping, 0.0)
     models = tuple(map(np.asarray, trial.models))
