@@ -26,7 +26,7 @@ def main() -> int:
         sources = director.bench.document.scene.sources
         brightest = max(sources, key=lambda source: source.flux.sum())
         director.bench.document.select([brightest.id])
-        for view, name in (("data", "main"), ("model", "model"), ("residual", "residual"), ("component", "component")):
+        for view, name in (("data", "main"), ("residual", "residual")):
             director.look(f"look_at_{view}", IMAGES / f"{name}.png")
     return 0
 
