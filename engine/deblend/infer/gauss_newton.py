@@ -170,25 +170,25 @@ def make_preconditioner(
             flux = p.flux[slot]
             waves = jnp.fft.rfft2(jnp.concatenate([line.tangents[slot], line.picture[slot][None]]))
             parts = jnp.stack([waves.real, waves.imag], axis=1)
-            channel_power = power * twice
+            channel_power = power * twice[None, None]
             mixed = jnp.tensordot(flux**2, channel_power, axes=1)
             shapes = parts[:n_theta].reshape(n_theta, -1)
-            response = (parts[:n_theta] * mixed).reshape(n_theta, -1)
+            response = (parts[:n_theta] * mixed[None, None]).reshape(n_theta, -1)
             picture = parts[n_theta]
-            per_channel = channel_power[:, None] * picture
+            per_channel = channel_power[:, None] * picture[None]
             cross = flux[:, None] * (per_channel.reshape(flux.size, -1) @ shapes.T)
-            fluxes = jnp.sum(per_channel * picture, axis=(1, 2, 3))
+            fluxes = jnp.sum(per_channel * picture[None], axis=(1, 2, 3))
             matrix = jnp.block([[response @ shapes.T, cross.T], [cross, jnp.diag(fluxes)]])
             prior = jnp.concatenate([d.theta_precision[slot] ** 2, jnp.zeros_like(flux)])
             diagonal = jnp.diagonal(matrix) + prior
             diagonal = jnp.where(diagonal > 0, diagonal, 1.0)
             is_free = jnp.concatenate([free.theta[slot], free.flux[slot]])
             root = jnp.sqrt(diagonal)
-            scaled = (matrix + jnp.diag(prior)) / root / root[:, None]
-            scaled = scaled * is_free * is_free[:, None] + jnp.diag(1.0 - is_free)
+            scaled = (matrix + jnp.diag(prior)) / root[None] / root[:, None]
+            scaled = scaled * is_free[None] * is_free[:, None] + jnp.diag(1.0 - is_free)
             extra = damping * diagonal + held
             scaled = scaled + jnp.diag(extra / diagonal + 1e-5)
-            inverse = jnp.linalg.inv(scaled) / root / root[:, None]
+            inverse = jnp.linalg.inv(scaled) / root[None] / root[:, None]
             inverse = 0.5 * (inverse + inverse.T)
             blocks, scales, waves_seen = carry
             if waves_seen is not None:
@@ -204,7 +204,7 @@ def make_preconditioner(
         blocks, scales, waves_seen = over_slots(d.count, block, initial)
         pixels = share = response = None
         if line.envelope is not None:
-            curvature = jnp.sum(p.flux**2 * energy, axis=1)[:, None, None]
+            curvature = jnp.sum(p.flux**2 * energy[None], axis=1)[:, None, None]
             pixels = curvature * line.envelope**2 + penalty_diagonal(d, weights) + 1e-12
             share = curvature * line.envelope**2 / pixels
             held = jnp.sum(share * (1.0 - share), axis=(1, 2)) / (jnp.sum(share, axis=(1, 2)) + 1e-12)

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from deblend.infer.gauss_newton import linearized, newton_direction, tried
+from deblend.infer.gauss_newton import Step, Trial, linearized, newton_direction, tried
 from deblend.infer.proximal import gradient_direction
 from deblend.program import Program
 from deblend.program.arrays import Parameters
-from deblend.program.compiled import compiled, side_by_side
+from deblend.program.compiled import compiled, register, side_by_side
+from deblend.program.operator import Linearization
+from deblend.program.penalty import Lag
 
 STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
 """Lengths tried along a step."""
@@ -25,6 +27,7 @@ DAMPING_RANGE = 0.3, 1e7
 RELATIVE_DAMPING = 1e-5
 """Damping of everything else, relative to the diagonal of the normal matrix, per unit of that weight."""
 
+register(Linearization, Lag, Step, Trial)
 compiled_linearized = compiled(linearized)
 compiled_direction = compiled(newton_direction)
 compiled_gradient_direction = compiled(gradient_direction)

@@ -53,7 +53,7 @@ def draw_columns(
             drawn = []
             for o, transfer, stack in zip(layout.observations, transfers[index], carry, strict=True):
                 shape = column_fft_shape(group, o)
-                spectrum = jnp.fft.rfft2(jnp.pad(picture, o.radius), s=shape) * transfer
+                spectrum = jnp.fft.rfft2(jnp.pad(picture, o.radius), s=shape)[None] * transfer
                 seen = jnp.fft.irfft2(spectrum, s=shape)
                 size = group.side + 2 * o.radius
                 drawn.append(stack.at[k].set(seen[:, :size, :size]))

@@ -1,67 +1,93 @@
-"""Compilation, counted and cached.
+"""Compilation, counted and kept.
 
-Every function that is compiled goes through `compiled`, which counts how often JAX traces it: tests and the window
-show that no edit compiles. Compiled code is kept on disk between sessions. Two threads never compile the same thing
-twice: the second waits for the first.
+Every function that is compiled goes through `compiled`, which counts how often it is made ready for a layout: tests
+and the window show that no edit does. Between sessions two things are kept on disk: the program that JAX derived
+from the Python code (as StableHLO), and the machine code that XLA made of it; so a layout that was ever seen starts
+without tracing and without compiling. Two threads never prepare the same thing twice: the second waits for the first.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from functools import wraps
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import platformdirs
+from jax import export
 
+from deblend.program import arrays
+
+log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _counts: dict[str, int] = {}
 
 
 class Compiled:
-    """A function of a static layout and of arrays, compiled by JAX at its first call for each layout."""
+    """A function of a static layout and of arrays, compiled at its first call for each layout."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._first = threading.RLock()
-        self._ready: set[Hashable] = set()
-
-        @wraps(function)
-        def traced(layout: Any, *args: Any) -> Any:
-            with _lock:
-                _counts[function.__name__] = _counts.get(function.__name__, 0) + 1
-            return function(layout, *args)
-
-        self._jitted = jax.jit(traced, static_argnames=("layout",))
+        self._tracing, self._first = threading.Lock(), threading.Lock()
+        self._programs: dict[Hashable, export.Exported] = {}
+        self._ready: dict[Hashable, Callable[..., Any]] = {}
 
     def __call__(self, layout: Any, *args: Any) -> Any:
-        use_disk_cache()
-        key = (layout, _dtype_of(args))
-        if key in self._ready:
-            return self._jitted(layout, *args)
+        key = (layout, _precision_of(args))
+        ready = self._ready.get(key)
+        if ready is not None:
+            return ready(*args)
+        program = self._program(key, args)
         with self._first:
-            result = self._jitted(layout, *args)
-            self._ready.add(key)
+            # XLA compiles at the first call
+            ready = self._ready.get(key) or jax.jit(program.call)
+            result = ready(*args)
+            self._ready[key] = ready
         return result
 
     def zeros(self, layout: Any, *args: Any) -> Any:
         """Return zeros of the shapes that a call would return, without compiling anything."""
-        shapes = jax.eval_shape(lambda *arrays: self._function(layout, *arrays), *args)
-        return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+        program = self._program((layout, _precision_of(args)), args)
+        return jax.tree.unflatten(program.out_tree, [np.zeros(a.shape, a.dtype) for a in program.out_avals])
+
+    def _program(self, key: tuple[Any, str], args: tuple[Any, ...]) -> export.Exported:
+        with self._tracing:
+            if key not in self._programs:
+                _count(self._function.__name__)
+                self._programs[key] = self._derived(key[0], args)
+            return self._programs[key]
+
+    def _derived(self, layout: Any, args: tuple[Any, ...]) -> export.Exported:
+        def call(*arrays: Any) -> Any:
+            return self._function(layout, *arrays)
+
+        folder = cache_folder()
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.result_type(a)), args)
+        if folder is None:
+            return export.export(jax.jit(call))(*shapes)
+        path = folder / "programs" / f"{self._function.__name__}-{_digest(layout, shapes)}.stablehlo"
+        try:
+            return export.deserialize(bytearray(path.read_bytes()))
+        except (OSError, ValueError):
+            program = export.export(jax.jit(call))(*shapes)
+            _keep(path, program.serialize())
+            return program
 
 
 def compiled(function: Callable[..., Any]) -> Compiled:
-    """Return the function, compiled per layout; the counter rises each time that it is traced."""
+    """Return the function, compiled per layout; its first argument is the layout, all others are arrays."""
     return Compiled(function)
 
 
 def compilations() -> int:
-    """Return how many compilations this process has asked for so far."""
+    """Return how often this process has made a function ready for a layout, by compiling or from disk."""
     with _lock:
         return sum(_counts.values())
 
@@ -73,21 +99,58 @@ def side_by_side(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
         return [future.result() for future in futures][0]
 
 
-def _dtype_of(args: tuple[Any, ...]) -> str:
+@lru_cache(maxsize=1)
+def cache_folder() -> Path | None:
+    """Return where compiled code is kept, as JAX was told or else in the user's cache; None where it was switched off."""
+    folder = jax.config.jax_compilation_cache_dir or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if not jax.config.jax_enable_compilation_cache:
+        return None
+    if folder is None:
+        folder = str(Path(platformdirs.user_cache_dir("deblend")) / "compiled")
+        jax.config.update("jax_compilation_cache_dir", folder)
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    return Path(folder)
+
+
+def _count(name: str) -> None:
+    with _lock:
+        _counts[name] = _counts.get(name, 0) + 1
+
+
+def _precision_of(args: tuple[Any, ...]) -> str:
     return str(next(leaf.dtype for leaf in jax.tree.leaves(args) if leaf.dtype.kind == "f"))
 
 
-_is_cache_set = False
+def _digest(layout: Any, shapes: Any) -> str:
+    text = "\n".join([repr(layout), str(jax.tree.leaves(shapes)), jax.__version__, jax.default_backend(), _source_digest()])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def use_disk_cache() -> None:
-    """Keep compiled code on disk, unless JAX was told where, or not to, by its own settings."""
-    global _is_cache_set
-    if _is_cache_set:
-        return
-    _is_cache_set = True
-    if jax.config.jax_compilation_cache_dir is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = Path(platformdirs.user_cache_dir("deblend")) / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+@lru_cache(maxsize=1)
+def _source_digest() -> str:
+    """Return a digest of the engine's code: what was kept for another version is not used."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, content: bytes | bytearray) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        log.warning("Compiled code cannot be kept in %s (%s); the next start will compile again.", path.parent, error)
+
+
+def register(*trees: type) -> None:
+    """Let named tuples be arguments and results of kept programs."""
+    for tree in trees:
+        export.register_namedtuple_serialization(tree, serialized_name=f"deblend.{tree.__name__}")
+
+
+register(arrays.GroupParameters, arrays.GroupData, arrays.ObservationData, arrays.ProblemData)

@@ -74,10 +74,10 @@ class Layout:
         return self.canvas_shape[0] + 2 * self.margin, self.canvas_shape[1] + 2 * self.margin
 
 
-def bucket(radius: int) -> int:
-    """Return the side of the smallest compiled box that holds a box of this radius [pix]."""
+def bucket(radius: int, least: int = SIDES[0]) -> int:
+    """Return the side of the smallest compiled box, of at least `least`, that holds a box of this radius [pix]."""
     for side in SIDES:
-        if side >= 2 * radius + 1:
+        if side >= max(2 * radius + 1, least):
             return side
     raise ValueError(f"A box of radius {radius} px is larger than the largest, {SIDES[-1] // 2} px; make it smaller.")
 

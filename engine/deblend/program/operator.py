@@ -143,10 +143,10 @@ def linearize_group(
             moved = pixels @ shifts[1].T
             picture = shifts[0] @ moved
             slopes = (slope_y @ moved, shifts[0] @ (pixels @ slope_x.T))
-            tangents = jnp.stack(slopes) * mask
+            tangents = jnp.stack(slopes) * mask[None]
         total = _total(picture)
         picture = picture / total
-        tangents = (tangents - jnp.sum(tangents, axis=(1, 2), keepdims=True) * picture) / total
+        tangents = (tangents - jnp.sum(tangents, axis=(1, 2), keepdims=True) * picture[None]) / total
         floor = lower_bound(profile, envelope, data.positivity[slot])
         return Linearization(picture, tangents, *shifts, envelope / total, floor)
 
@@ -259,7 +259,7 @@ def render(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[C
             picture = picture_of(
                 group, p.theta[slot], pixels, d.scale[slot], d.correction[slot], d.radius[slot], data.psf_variance
             )
-            return p.flux[slot][:, None, None] * picture
+            return p.flux[slot][:, None, None] * picture[None]
 
         return patch
 
@@ -273,7 +273,7 @@ def render_pictures(
 ) -> tuple[Canvas, ...]:
     """Return the same as `render`, from pictures that are drawn already."""
     patches = tuple(
-        lambda slot, p=p, line=line: p.flux[slot][:, None, None] * line.picture[slot]
+        lambda slot, p=p, line=line: p.flux[slot][:, None, None] * line.picture[slot][None]
         for p, line in zip(parameters, lines, strict=True)
     )
     return observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
@@ -291,7 +291,7 @@ def apply_jacobian(
                 moved = moved_pixels(line, slot, v.pixels[slot])
                 shape_change = shape_change + moved - jnp.sum(moved) * line.picture[slot]
             return (
-                p.flux[slot][:, None, None] * shape_change + v.flux[slot][:, None, None] * line.picture[slot]
+                p.flux[slot][:, None, None] * shape_change[None] + v.flux[slot][:, None, None] * line.picture[slot][None]
             )
 
         return patch

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.program.arrays import GroupData, GroupParameters
-from deblend.program.layout import CENTER_SLACK, GroupLayout, bucket
+from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
 from deblend.render import KINDS, Kind, kind_of
 from deblend.scene import PROFILE_SIGMAS, Component, ConstraintKind, Point, Source
 
@@ -41,8 +41,13 @@ def box_radius(component: Component) -> int:
 
 
 def group_key(component: Component) -> tuple[str, int]:
-    """Return the kind and the side of the group that a component belongs to."""
-    return component.morphology.label, bucket(box_radius(component))
+    """Return the kind and the side of the group that a component belongs to.
+
+    Extended sources do not use the smallest box: a group more costs more than a few masked pixels.
+    """
+    if isinstance(component.morphology, Point):
+        return component.morphology.label, bucket(box_radius(component))
+    return component.morphology.label, bucket(component.radius, least=SIDES[1])
 
 
 def box_origin(source: Source, shape: tuple[int, int]) -> tuple[int, int]:
