@@ -1,0 +1,233 @@
+"""Blends of real galaxies with known truth.
+
+Galaxies are single ones that Hubble saw in COSMOS, each with its PSF and its magnitudes in five HSC bands. Their own
+PSF is divided out, they are magnified, reflected and transposed, and drawn as a camera like HSC would see them: all
+of it in Fourier space, on one set of frequencies, so that no picture is ever interpolated. The truth holds what images
+of finite depth can show: far from a galaxy, where its stamp is nothing but noise, the stamp is set to zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from jaxtyping import Complex, Float
+from scipy import ndimage
+from scipy.special import gamma, kv
+
+from deblend import Channel, Observation
+
+SIDE = 60
+"""Of the images [pix]."""
+PIXEL = 0.168
+"""[arcsec]"""
+STAMP_PIXEL = 0.03
+"""Of the galaxies and their PSFs [arcsec]."""
+BANDS = "grizy"
+FWHM = (0.80, 0.72, 0.58, 0.66, 0.70)
+"""Of the PSF per band [arcsec]."""
+MOFFAT_BETA = 3.5
+PSF_SIDE = 43
+NOISE = (0.0128, 0.0142, 0.0204, 0.0334, 0.0667)
+"""Of the sky per pixel and band [counts of zero point 27]; only their ratios matter."""
+SNR = 10.0, 300.0
+"""Range of the signal to noise in i of a source that were alone, uniform in its logarithm."""
+SEPARATION = 3.0, 12.0
+"""Range of the distance to the nearest neighbor, and least distance of any two [pix]."""
+MARGIN = 12.0
+"""How far from the edge every center lies [pix]."""
+MAGNIFICATION = 1.0, 2.2
+STAR_FRACTION = 0.15
+STAR_COLORS = ((0.50, 0.17, 0.06, 0.03), (0.95, 0.38, 0.18, 0.09), (1.35, 1.15, 0.55, 0.30))
+"""g-r, r-i, i-z, z-y of a few kinds of stars."""
+LEAST_STAMP_SNR = 15.0
+"""Galaxies that Hubble saw with less are not used."""
+
+PERIOD = 16.0
+"""The sky repeats itself after that; larger than an image and a galaxy [arcsec]."""
+FREQUENCIES = np.arange(-80, 81) / PERIOD
+"""Up to where no PSF here lets anything pass [1/arcsec]."""
+LEAST_RESPONSE = 1e-3
+"""Where the own PSF of a galaxy lets less than this pass, no more is divided out."""
+
+Spectrum = Complex[np.ndarray, "fy fx"]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A blend and its truth; i is band 2."""
+
+    images: Float[np.ndarray, "band y x"]
+    sigma: Float[np.ndarray, " band"]
+    psf: Float[np.ndarray, "band side side"]
+    x: Float[np.ndarray, " source"]
+    y: Float[np.ndarray, " source"]
+    is_star: np.ndarray
+    flux: Float[np.ndarray, "source band"]
+    templates: Float[np.ndarray, "source band y x"]
+    """Every source per unit flux, as seen."""
+
+    @property
+    def observation(self) -> Observation:
+        weights = np.broadcast_to(self.sigma[:, None, None] ** -2.0, self.images.shape)
+        channels = [Channel("hsc", band) for band in BANDS]
+        return Observation.from_arrays(self.images, self.psf, weights, channels=channels, name="blend")
+
+    @property
+    def truth(self) -> Float[np.ndarray, "source band y x"]:
+        return self.flux[:, :, None, None] * self.templates
+
+    @property
+    def snr(self) -> Float[np.ndarray, " source"]:
+        """Signal to noise in i, were the source alone."""
+        return np.sqrt((self.truth[:, 2] ** 2).sum(axis=(1, 2))) / self.sigma[2]
+
+    @property
+    def blendedness(self) -> Float[np.ndarray, " source"]:
+        """Share of the light under a source, in i, that is not its own."""
+        own = self.truth[:, 2]
+        return 1.0 - (own**2).sum(axis=(1, 2)) / (own * own.sum(axis=0)).sum(axis=(1, 2))
+
+    @property
+    def chi2_of_truth(self) -> float:
+        """Per pixel."""
+        return float(np.mean(((self.images - self.truth.sum(axis=0)) / self.sigma[:, None, None]) ** 2))
+
+
+def waves(positions: Float[np.ndarray, " n"]) -> Complex[np.ndarray, "f n"]:
+    """Return exp(-2πi f p) for positions [arcsec]."""
+    return np.exp(-2j * np.pi * FREQUENCIES[:, None] * positions)
+
+
+def spectrum_of(stamp: Float[np.ndarray, "y x"], pixel: float) -> Spectrum:
+    """Return the Fourier transform of a stamp around its middle, of flux 1."""
+    height, width = stamp.shape
+    y, x = ((np.arange(n) - (n - 1) / 2) * pixel for n in (height, width))
+    result: Spectrum = waves(y) @ stamp @ waves(x).T
+    return result / stamp.sum()
+
+
+def drawn(spectrum: Spectrum, x: float, y: float, side: int = SIDE) -> Float[np.ndarray, "y x"]:
+    """Return a picture of a spectrum around (x, y) [pix]."""
+    index = np.arange(side)
+    back_y, back_x = (np.conj(waves((index - center) * PIXEL)) for center in (y, x))
+    return np.real(back_y.T @ spectrum @ back_x) * (PIXEL / PERIOD) ** 2
+
+
+@lru_cache(maxsize=1)
+def transfers() -> list[Spectrum]:
+    """Return the Fourier transforms of PSF and pixel per band."""
+    distance = np.hypot(FREQUENCIES[:, None], FREQUENCIES)
+    pixel = np.sinc(FREQUENCIES * PIXEL)
+    result = []
+    for fwhm in FWHM:
+        core = fwhm / 2 / np.sqrt(2 ** (1 / MOFFAT_BETA) - 1)
+        order = MOFFAT_BETA - 1
+        z = np.maximum(2 * np.pi * core * distance, 1e-6)
+        result.append(2 / gamma(order) * (z / 2) ** order * kv(order, z) * pixel[:, None] * pixel)
+    return result
+
+
+def without_noise(stamp: Float[np.ndarray, "y x"], sigma: float) -> tuple[Float[np.ndarray, "y x"], float]:
+    """Return a stamp that is softly set to zero where it holds no light of its galaxy, and its signal to noise."""
+    width = 2.5
+    smooth = ndimage.gaussian_filter(stamp, width, mode="constant") * np.sqrt(4 * np.pi) * width / sigma
+    labels, _ = ndimage.label(smooth > 2.0)
+    own = labels == labels[np.unravel_index(np.argmax(smooth), smooth.shape)]
+    near = ndimage.distance_transform_edt(~own)
+    keep = 1 / (1 + np.exp((near - 4.0) / 1.0))
+    inside = keep > 0.5
+    return stamp * keep, float(stamp[inside].sum() / sigma / np.sqrt(inside.sum()))
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """All that Hubble saw well enough."""
+
+    stamps: list[Float[np.ndarray, "y x"]]
+    psfs: list[Float[np.ndarray, "y x"]]
+    colors: list[Float[np.ndarray, " band"]]
+    """Flux relative to i."""
+
+    @staticmethod
+    def read(folder: Path) -> Galaxies:
+        """Read `galaxies.fits`, `psfs.fits` and `catalog.csv`."""
+        catalog = Table.read(folder / "catalog.csv")
+        stamps, psfs, colors = [], [], []
+        with fits.open(folder / "galaxies.fits") as images, fits.open(folder / "psfs.fits") as own:
+            for row in catalog:
+                hdu = int(row["hdu"])
+                stamp, snr = without_noise(images[hdu].data.astype(float), float(np.sqrt(row["noise_variance"])))
+                if snr < LEAST_STAMP_SNR:
+                    continue
+                magnitudes = np.array([row[f"hsc_{band}"] for band in BANDS])
+                stamps.append(stamp)
+                psfs.append(own[hdu].data.astype(float))
+                colors.append(10 ** (-0.4 * (magnitudes - magnitudes[2])))
+        return Galaxies(stamps, psfs, colors)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Spectrum, Float[np.ndarray, " band"]]:
+        """Return some galaxy before any PSF, around its middle, and its colors."""
+        index = int(rng.integers(len(self.stamps)))
+        pixel = STAMP_PIXEL * rng.uniform(*MAGNIFICATION)
+        own = spectrum_of(self.psfs[index], pixel)
+        spectrum = spectrum_of(self.stamps[index], pixel) * np.conj(own)
+        spectrum = spectrum * (1 + LEAST_RESPONSE**2) / (np.abs(own) ** 2 + LEAST_RESPONSE**2)
+        if rng.random() < 0.5:
+            spectrum = spectrum.T
+        spectrum = spectrum[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+        dx, dy = middle(drawn(spectrum * transfers()[2], SIDE / 2, SIDE / 2))
+        shift = np.outer(waves(np.array([-dy * PIXEL]))[:, 0], waves(np.array([-dx * PIXEL]))[:, 0])
+        return spectrum * shift, self.colors[index]
+
+
+def middle(picture: Float[np.ndarray, "y x"], width: float = 2.0) -> tuple[float, float]:
+    """Return where a galaxy is (x, y), from the middle of the image [pix]: the centroid under a Gaussian there."""
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]] - SIDE / 2
+    dx = dy = 0.0
+    for _ in range(30):
+        weight = picture * np.exp(-0.5 * ((x - dx) ** 2 + (y - dy) ** 2) / width**2)
+        dx, dy = (weight * x).sum() / weight.sum(), (weight * y).sum() / weight.sum()
+    return float(dx), float(dy)
+
+
+def places(rng: np.random.Generator, number: int) -> Float[np.ndarray, "source 2"]:
+    """Return centers (x, y), each a few pixels from another one [pix]."""
+    result = [SIDE / 2 + rng.uniform(-4, 4, 2)]
+    while len(result) < number:
+        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*SEPARATION)
+        place = result[rng.integers(len(result))] + distance * np.array([np.cos(angle), np.sin(angle)])
+        is_inside = np.all((place > MARGIN) & (place < SIDE - 1 - MARGIN))
+        if is_inside and min(np.hypot(*(place - other)) for other in result) >= SEPARATION[0]:
+            result.append(place)
+    return np.array(result)
+
+
+def make_blend(galaxies: Galaxies, seed: int, number: int) -> Blend:
+    """Return blend `number` of a seed."""
+    rng = np.random.default_rng((seed, number))
+    centers = places(rng, int(rng.integers(2, 7)))
+    sigma = np.array(NOISE)
+    templates, fluxes, stars = [], [], []
+    for x, y in centers:
+        is_star = rng.random() < STAR_FRACTION
+        if is_star:
+            g_r, r_i, i_z, z_y = STAR_COLORS[rng.integers(len(STAR_COLORS))]
+            spectrum = np.ones((FREQUENCIES.size, FREQUENCIES.size), complex)
+            colors = 10 ** (-0.4 * np.array([g_r + r_i, r_i, 0.0, -i_z, -i_z - z_y]))
+        else:
+            spectrum, colors = galaxies.draw(rng)
+        template = np.stack([drawn(spectrum * transfer, x, y) for transfer in transfers()])
+        snr = np.exp(rng.uniform(*np.log(SNR)))
+        fluxes.append(colors * snr * sigma[2] / np.sqrt((template[2] ** 2).sum()))
+        templates.append(template)
+        stars.append(is_star)
+    psf = np.stack([drawn(transfer, PSF_SIDE // 2, PSF_SIDE // 2, PSF_SIDE) for transfer in transfers()])
+    flux, templates_ = np.array(fluxes), np.array(templates)
+    noise = rng.normal(size=(len(BANDS), SIDE, SIDE)) * sigma[:, None, None]
+    images = np.einsum("kc,kcyx->cyx", flux, templates_) + noise
+    return Blend(images, sigma, psf, centers[:, 0], centers[:, 1], np.array(stars), flux, templates_)
