@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils import progress
 
+from napari_deblend.compat import show_progress
 from napari_deblend.machine import Frame
 from napari_deblend.runner import Phase
 
@@ -23,30 +24,33 @@ class Activity:
         bench.framed.connect(self._on_frame)
         bench.closed.connect(self._finish)
 
+    @property
+    def _iteration(self) -> int:
+        return self._bench.frame.iteration if self._bench.frame is not None else 0
+
     def _on_phase(self, phase: Phase) -> None:
         if phase in (Phase.RUNNING, Phase.PAUSED):
             if self._bar is None or not self._bar.total:
                 self._begin(self._bench.settings.max_iterations)
-            self._say(phase.value)
+            self._say(phase.value, self._iteration)
         elif phase is Phase.COMPILING:
             self._begin(0)
-            self._say("Compiling the model")
+            self._say("Compiling the model", 0)
         else:
             self._finish()
 
     def _on_frame(self, frame: Frame) -> None:
         bar = self._bar
         if bar is not None and bar.total and self._bench.phase is Phase.RUNNING:
-            self._say(f"{Phase.RUNNING.value}, χ² {frame.chi2:.3f}")
-            bar.update(frame.iteration - bar.n)
+            self._say(f"{Phase.RUNNING.value}, χ² {frame.chi2:.3f}", frame.iteration)
 
     def _begin(self, total: int) -> None:
         self._finish()
         self._bar = progress(total=total)
 
-    def _say(self, sentence: str) -> None:
+    def _say(self, sentence: str, iteration: int) -> None:
         if self._bar is not None:
-            self._bar.set_description(sentence)
+            show_progress(self._bench.viewer, self._bar, iteration, sentence)
 
     def _finish(self) -> None:
         bar, self._bar = self._bar, None

@@ -9,9 +9,11 @@ from collections.abc import Callable, Generator
 from typing import Any, ClassVar
 
 import numpy as np
+from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from napari.layers import Image, Layer, Points
 from napari.layers.points._points_constants import Mode
 from napari.layers.points._points_mouse_bindings import select
+from napari.utils import progress
 from qtpy.QtWidgets import QMainWindow
 
 Status = Callable[..., dict[str, str]]
@@ -25,6 +27,11 @@ def unwrap(viewer: Any) -> Any:
 def main_window(viewer: Any) -> QMainWindow:
     """Return the window, to hear it close; napari has no signal for that."""
     return unwrap(viewer).window._qt_window
+
+
+def canvas_of(viewer: Any) -> Any:
+    """Return the canvas, to hold its drawing for a moment and to know when it has drawn."""
+    return main_window(viewer)._qt_viewer.canvas
 
 
 def show_pixels(layer: Image, data: Any) -> None:
@@ -50,6 +57,19 @@ def move_points(viewer: Any, layer: Points, data: np.ndarray) -> None:
     """Move the points of a layer without the viewer recomputing its dimensions; their number stays."""
     with layer.events.data.blocker(unwrap(viewer)._on_layers_change):
         layer.data = data
+
+
+def show_progress(viewer: Any, bar: progress, value: int, description: str) -> None:
+    """Move a bar of the activity dock without napari's own way of doing it.
+
+    `bar.update` and `bar.set_description` process all waiting events of the window, twice: the whole canvas is drawn
+    within the call, and mouse events are answered in the middle of it.
+    """
+    bar.n = value
+    for widget in main_window(viewer)._activity_dialog.findChildren(QtLabeledProgressBar):
+        if widget.progress is bar:
+            widget.qt_progress_bar.setValue(value)
+            widget.description_label.setText(f"{description}: ")
 
 
 def set_status(layer: Layer, status: Callable[[Any], tuple[str, str]]) -> None:

@@ -90,21 +90,19 @@ class Markers:
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
-    def show(self) -> None:
-        """Write the document's sources into the layer: only what differs."""
+    def show(self, tolerance: float = 0.0) -> None:
+        """Write the document's sources into the layer: only what differs, by more than `tolerance` [pix]."""
         layer = self.layer
         if layer is None or not self._document.is_open:
             return
         old, new = self._rows, self._document.scene.sources
-        if old is new:
-            return
         self._rows = new
         places = np.array([(s.y, s.x) for s in new], dtype=float).reshape(-1, 2)
         self._writing = True
         try:
             if [_look(s) for s in old] != [_look(s) for s in new]:
                 self._rewrite(layer, places, new)
-            elif not np.array_equal(places, layer.data):
+            elif len(places) and np.abs(places - layer.data).max() > tolerance:
                 move_points(self._viewer, layer, places)
         finally:
             self._writing = False

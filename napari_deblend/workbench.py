@@ -23,6 +23,7 @@ from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
+from napari_deblend.curtain import Curtain
 from napari_deblend.document import Change, Document
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
@@ -40,6 +41,8 @@ EDIT_INTERVAL = 0.008
 IDLE_INTERVAL = 0.03
 WINDOW_SHARE = 0.3
 """Fraction of the window's time that pictures may take."""
+UNSEEN = 0.03
+"""Markers of a running fit are not moved for less than this [pix]: it costs milliseconds and is not seen."""
 SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
 LOADED, PEAKS, DETECTED = "loaded", "peaks", "detected"
@@ -94,6 +97,7 @@ class Workbench:
         self.layers = ImageLayers(self.viewer, self._render_all)
         self.markers = Markers(self.viewer, self.document, self.tell)
         self.candidates = Candidates(self.viewer)
+        self.curtain = Curtain(self.viewer)
         self.gestures = Gestures(self.viewer, self.document, self.markers, self.add_at, self.tell)
         self.document.scene_changed.connect(self._on_scene)
         self.document.selection_changed.connect(self._on_selection)
@@ -126,7 +130,7 @@ class Workbench:
         self.finder.close()
         for runner in self._retired:
             runner.close(wait=True)
-        for part in (self.layers, self.markers, self.candidates, self.gestures):
+        for part in (self.layers, self.markers, self.candidates, self.gestures, self.curtain):
             part.disconnect()
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_inserted)
@@ -225,11 +229,13 @@ class Workbench:
     # the document changes ----------------------------------------------------------------------------------------
 
     def _on_scene(self, change: Change) -> None:
-        self.layers.set_sources([source.id for source in self.document.scene.sources])
-        self.markers.show()
-        if change in (Change.EDIT, Change.LIVE) and self.runner is not None:
+        is_edit = change in (Change.EDIT, Change.LIVE) and self.runner is not None
+        if is_edit and self.runner is not None:
             self.runner.edit(self.document.revision, self.document.scene)
-            self._timer.start(round(1000 * EDIT_INTERVAL))
+            self.curtain.down()
+            self._look_soon()
+        self.layers.set_sources([source.id for source in self.document.scene.sources])
+        self.markers.show(0.0 if self.phase is not Phase.RUNNING or is_edit else UNSEEN)
         self._settle_timer.start(SETTLE_TIME)
 
     def _on_selection(self) -> None:
@@ -240,7 +246,7 @@ class Workbench:
     def _on_wanted(self) -> None:
         if self.runner is not None:
             self.runner.want(self.layers.wanted)
-            self._timer.start(round(1000 * EDIT_INTERVAL))
+            self._look_soon()
 
     def _on_view(self) -> None:
         self.viewer.canvas.overlays.text.text = self.layers.caption
@@ -269,7 +275,7 @@ class Workbench:
     def find(self, name: str, job: Callable[[], Any]) -> None:
         """Have a job done that needs no model."""
         self.finder.submit(name, job)
-        self._timer.start(round(1000 * EDIT_INTERVAL))
+        self._look_soon()
 
     # news of the threads -----------------------------------------------------------------------------------------
 
@@ -330,7 +336,14 @@ class Workbench:
         self.framed.emit(frame)
         if frame.sentence and was_running:
             self.tell(frame.sentence)
+        self.curtain.up()
         self._settle_timer.start(SETTLE_TIME)
+
+    def _look_soon(self) -> None:
+        """Look into the mailbox soon; asked for again and again, as by a drag, it is not put off."""
+        soon = round(1000 * EDIT_INTERVAL)
+        if not self._timer.isActive() or self._timer.remainingTime() > soon:
+            self._timer.start(soon)
 
     def _set_phase(self, phase: Phase) -> None:
         if phase is not self.phase:
@@ -341,6 +354,7 @@ class Workbench:
         if self.phase is Phase.RUNNING:
             self._settle_timer.start(SETTLE_TIME)
             return
+        self.markers.show()
         self.layers.refresh_thumbnails()
         self.settled.emit()
 

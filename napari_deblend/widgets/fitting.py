@@ -13,7 +13,6 @@ from napari_deblend.widgets.parts import Section, action_button, fold, row
 from napari_deblend.widgets.settings import form
 from napari_deblend.workbench import Workbench
 
-
 PRIMARY = """
 QPushButton { background-color: #1f7a99; color: white; font-weight: bold; padding: 5px 18px; }
 QPushButton:hover { background-color: #2a93b8; }

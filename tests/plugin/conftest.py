@@ -124,8 +124,8 @@ class Hands:
     def release(self, x: float, y: float, modifier: Any = None) -> None:
         self._qtbot.mouseRelease(self.native, self._left, self._modifier(modifier), self.place(x, y))
 
-    def move(self, x: float, y: float) -> None:
-        """Move with the left button held; napari listens to at most one move in 5 ms."""
+    def move(self, x: float, y: float, pause: int = 8) -> None:
+        """Move with the left button held; napari listens to at most one move in 5 ms, so pause [ms] after it."""
         from qtpy.QtCore import QEvent, QPointF, Qt
         from qtpy.QtGui import QMouseEvent
         from qtpy.QtWidgets import QApplication
@@ -135,7 +135,8 @@ class Hands:
             QEvent.Type.MouseMove, place, place, Qt.MouseButton.NoButton, self._left, Qt.KeyboardModifier.NoModifier
         )
         QApplication.sendEvent(self.native, event)
-        self._qtbot.wait(8)
+        if pause:
+            self._qtbot.wait(pause)
 
     def click(self, x: float, y: float, modifier: Any = None) -> None:
         self.press(x, y, modifier)

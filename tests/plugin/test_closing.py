@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from deblend import FitSettings, Observation
 from napari_deblend.actions import perform
 from napari_deblend.runner import Phase
@@ -36,7 +37,7 @@ def test_closing_the_viewer_ends_the_thread(running: Any, wait: Callable[..., No
 def test_closing_the_window_joins_the_thread(running: Any, wait: Callable[..., None], qtbot: Any) -> None:
     from napari_deblend.compat import main_window
 
-    _, widget = running.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
+    _, _widget = running.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
     window, viewer = main_window(running.viewer), running.viewer
     with qtbot.waitSignal(window.destroyed, timeout=60_000):
         viewer.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from deblend import FitSettings, Observation
 from napari_deblend.actions import perform
 from napari_deblend.pictures import RESIDUAL_LIMITS

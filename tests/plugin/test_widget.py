@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QItemSelectionModel, Qt
+
 from deblend import FitSettings, Status
 from napari_deblend.actions import perform
 from napari_deblend.runner import Phase
@@ -16,7 +18,6 @@ from napari_deblend.views import Role, View
 from napari_deblend.widgets.opening import IMAGE, LEAVE, PSF, WEIGHTS, RolesDialog, guessed_role
 from napari_deblend.widgets.settings import form
 from napari_deblend.widgets.source_table import FLUX, KIND, LOCK, NAME, SNR, X
-from qtpy.QtCore import QItemSelectionModel, Qt
 
 pytestmark = pytest.mark.gui
 
