@@ -1,11 +1,11 @@
 """deblend: take blended stars and galaxies apart.
 
-    from deblend import Observation, detect, fit, measure
-    observations = [Observation.read("hsc/*.fits")]
-    scene = detect(observations)
-    for state in fit(scene, observations):
-        print(state.iteration, state.chi2)
-    measure(state.scene, observations).write("catalog.ecsv")
+from deblend import Observation, detect, fit, measure
+observations = [Observation.read("hsc/*.fits")]
+scene = detect(observations)
+for state in fit(scene, observations):
+    print(state.iteration, state.chi2)
+measure(state.scene, observations).write("catalog.ecsv")
 """
 
 from deblend.detect import Peaks, detect, empty_scene, find_peaks, scene_from_positions, start_source

@@ -9,7 +9,7 @@ import numpy as np
 import sep
 from jaxtyping import Float
 
-from deblend.detect.stack import matched, stack_sigma, signal_to_noise
+from deblend.detect.stack import matched, signal_to_noise, stack_sigma
 from deblend.observe import Observation
 
 MOST_OBJECTS = 100_000

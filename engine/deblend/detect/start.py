@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.detect.peaks import find_peaks
-from deblend.detect.stack import box_radius, stack_sigma, rings, signal_to_noise, symmetric_part
+from deblend.detect.stack import box_radius, rings, signal_to_noise, stack_sigma, symmetric_part
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.program import Program
 from deblend.program.layout import SIDES
@@ -99,13 +99,11 @@ def start_source(
     radius = int(np.clip(round(snapped(radius) * box_scale), 3, LARGEST_RADIUS))
     # the profile's widths suit galaxies of a few pixels; larger ones stretch them
     scale = max(size / 3.0, 1.0)
-    return make_source(
-        kind, x, y, n_channels=len(scene.channels), half_light_radius=size, radius=radius, scale=scale
-    )
+    return make_source(kind, x, y, n_channels=len(scene.channels), half_light_radius=size, radius=radius, scale=scale)
 
 
 def snapped(radius: int) -> int:
-    """Return a box's radius, cut to that of a compiled box where it is hardly larger: the next costs four times as much."""
+    """Return a box's radius, cut to a compiled box's where it is hardly larger: the next costs four times as much."""
     for side in SIDES:
         if side // 2 <= radius <= SNAP * (side // 2):
             return side // 2

@@ -2,8 +2,8 @@
 
 At the best fit the posterior is about Gaussian, with the inverse of the Gauss-Newton matrix as covariance (Laplace).
 Samples of it are drawn by solving that matrix for a right side made of random noise, of data and priors alike
-(Papandreou & Yuille 2010; Bardsley et al. 2014 for the non-linear case): one solution serves all fluxes, so the cost does
-not grow with the number of sources. Fluxes are not held at their bounds, so that a faint source has an error, too.
+(Papandreou & Yuille 2010; Bardsley et al. 2014 for the non-linear case): one solution serves all fluxes, so the cost
+does not grow with the number of sources. Fluxes are not held at their bounds, so that a faint source has an error, too.
 """
 
 from __future__ import annotations

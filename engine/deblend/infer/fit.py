@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from deblend.infer.settings import FitSettings, Outcome, Solver
-from deblend.infer.solvers import GaussNewton, Position, ProximalGradient
+from deblend.infer.solvers import AbstractSolver, GaussNewton, Position, ProximalGradient
 from deblend.infer.state import FitState
 from deblend.observe import Observation
 from deblend.program import Program
@@ -28,7 +28,10 @@ FLUX_TOLERANCE_IN_ERRORS = 0.25
 HIGHEST_DAMPING = 1e6
 """A step that fails at such a damping has no way left to go down."""
 
-SOLVERS = {Solver.GAUSS_NEWTON: GaussNewton, Solver.PROXIMAL_GRADIENT: ProximalGradient}
+SOLVERS: dict[Solver, type[AbstractSolver]] = {
+    Solver.GAUSS_NEWTON: GaussNewton,
+    Solver.PROXIMAL_GRADIENT: ProximalGradient,
+}
 
 
 class Fit(Iterator[FitState]):
@@ -143,9 +146,7 @@ class Fit(Iterator[FitState]):
             model * noise[:, None, None]
             for model, noise in zip(position.models, self.program.noise_per_observation, strict=True)
         ]
-        state = FitState(
-            self._iteration, position.loss, outcome, position.parameters, models, self.program, self._lock
-        )
+        state = FitState(self._iteration, position.loss, outcome, position.parameters, models, self.program, self._lock)
         self._position, self._state = position, state
         if self._best is None or state.loss <= self._best.loss:
             self._best = state
@@ -180,6 +181,8 @@ def fit(
 def _with_zeros(scene: Scene) -> Scene:
     sources = []
     for source in scene.sources:
-        components = tuple(replace(c, spectrum=c.spectrum.at(np.nan_to_num(c.spectrum.value))) for c in source.components)
+        components = tuple(
+            replace(c, spectrum=c.spectrum.at(np.nan_to_num(c.spectrum.value))) for c in source.components
+        )
         sources.append(replace(source, components=components))
     return scene.with_sources(sources)

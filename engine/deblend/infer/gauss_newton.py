@@ -2,8 +2,8 @@
 
 The model is bilinear in spectra and morphologies and the loss a sum of squares, so each step solves the normal
 equations of the linearized model, matrix-free, by conjugate gradients under a block preconditioner, on the parameters
-that are not at a bound they would cross (Bertsekas 1982, projected Newton), damped (Levenberg-Marquardt) and followed by
-a short line search along the projection. Priors and soft constraints are residuals like the data.
+that are not at a bound they would cross (Bertsekas 1982, projected Newton), damped (Levenberg-Marquardt) and followed
+by a short line search along the projection. Priors and soft constraints are residuals like the data.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     lower, upper, movable = [], [], []
     for group, d, p, line in zip(layout.groups, data.groups, parameters, lines, strict=True):
         used = (jnp.arange(group.capacity) < d.count).astype(p.theta.dtype)
-        pixels = (None, None, None)
+        pixels: tuple[Any, Any, Any] = (None, None, None)
         if p.pixels is not None:
             bound = line.floor
             free_pixels = pixel_mask(group, d, p.theta.dtype) * used[:, None, None]
@@ -251,10 +251,8 @@ def damping_product(preconditioners: tuple[Preconditioner, ...], damping: Any, v
     result = []
     for c, x in zip(preconditioners, v, strict=True):
         n_theta = x.theta.shape[1]
-        pixels = None if x.pixels is None else damping * c.pixels * x.pixels  # type: ignore[operator]
-        result.append(
-            GroupParameters(c.damping[:, :n_theta] * x.theta, c.damping[:, n_theta:] * x.flux, pixels)
-        )
+        pixels = None if x.pixels is None else damping * c.pixels * x.pixels
+        result.append(GroupParameters(c.damping[:, :n_theta] * x.theta, c.damping[:, n_theta:] * x.flux, pixels))
     return tuple(result)
 
 
@@ -363,9 +361,7 @@ def tried(
     upper: Parameters,
 ) -> Trial:
     """Return the scene a fraction along a direction, within its bounds."""
-    moved = jax.tree.map(
-        lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, lower, upper
-    )
+    moved = jax.tree.map(lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, lower, upper)
     return evaluated(layout, data, settled(layout, data, moved))
 
 

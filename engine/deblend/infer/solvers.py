@@ -5,8 +5,9 @@ The compiled parts are kept small and apart, so that they compile side by side, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -48,14 +49,28 @@ class Position:
     """Length accepted along the last direction; 0 where none lowered the loss."""
 
 
-class GaussNewton:
-    """Projected Gauss-Newton with a damped, preconditioned conjugate-gradient direction and a line search."""
+class AbstractSolver(ABC):
+    """From a position to the next."""
 
-    first_damping = FIRST_DAMPING
+    first_damping: ClassVar[float]
 
     def __init__(self, program: Program, inner_iterations: int) -> None:
         self._program = program
-        self._inner = np.int32(inner_iterations)
+        self._inner = inner_iterations
+
+    @abstractmethod
+    def start(self, parameters: Parameters, damping: float) -> Position:
+        """Return the position of a scene as it is."""
+
+    @abstractmethod
+    def advance(self, position: Position) -> Position:
+        """Return the next position; never of a higher loss."""
+
+
+class GaussNewton(AbstractSolver):
+    """Projected Gauss-Newton with a damped, preconditioned conjugate-gradient direction and a line search."""
+
+    first_damping = FIRST_DAMPING
 
     def start(self, parameters: Parameters, damping: float) -> Position:
         """Return the position of a scene as it is, while the parts of the first step compile."""
@@ -75,10 +90,9 @@ class GaussNewton:
     def _numbers(self, damping: float) -> tuple[Any, ...]:
         dtype = self._program.dtype
         relative = np.asarray(RELATIVE_DAMPING * damping, dtype)
-        return relative, np.asarray(damping, dtype), np.asarray(CG_TOLERANCE, dtype), self._inner
+        return relative, np.asarray(damping, dtype), np.asarray(CG_TOLERANCE, dtype), np.int32(self._inner)
 
     def advance(self, position: Position) -> Position:
-        """Return the next position; never of a higher loss."""
         layout, data = self._program.layout, self._program.data
         step = compiled_linearized(layout, data, position.parameters)
         direction, predicted = compiled_direction(
@@ -92,25 +106,18 @@ class GaussNewton:
         return _moved(position, None, 0.0, position.damping * 10.0)
 
 
-class ProximalGradient:
-    """First-order steps, each source at its own pace, projected on its bounds, with momentum."""
+class ProximalGradient(AbstractSolver):
+    """First-order steps, each source at its own pace, projected on its bounds; one length for all, found by search."""
 
     first_damping = 0.5
 
-    def __init__(self, program: Program, inner_iterations: int) -> None:
-        self._program = program
-        self._n_steps = inner_iterations
-        self._before: Parameters | None = None
-        self._t = 1.0
-
     def start(self, parameters: Parameters, damping: float) -> Position:
-        self._before, self._t = None, 1.0
         return evaluated_position(self._program, parameters, damping)
 
     def advance(self, position: Position) -> Position:
         """Return the position after a few steps; never of a higher loss."""
         layout, data = self._program.layout, self._program.data
-        for _ in range(self._n_steps):
+        for _ in range(self._inner):
             step = compiled_linearized(layout, data, position.parameters)
             direction = compiled_gradient_direction(layout, data, position.parameters, step)
             trial = search(self._program, position, step, direction, position.damping)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from deblend.io.fits_file import FitsImage
-from deblend.observe import measured_sigma
+from deblend.observe import measured_sigma, measured_weights
 from deblend.sky import PixelGrid, TangentWcs
 
 NOISE_TOLERANCE = 0.3
@@ -112,15 +112,11 @@ def weights_from_noise(
 
     Raises ValueError where an image has no noise to measure.
     """
-    weights, sigmas = np.zeros_like(images), []
-    for plane, good, weight, band in zip(images, usable, weights, bands, strict=True):
-        try:
-            sigma = measured_sigma(np.where(good, plane, np.nan))
-        except ValueError as error:
-            raise ValueError(f"{where}, band {band}: {error}") from error
-        weight[good] = 1.0 / sigma**2
-        sigmas.append(f"{band} {sigma:.3g}")
-    return weights, [f"has no variance; the noise was measured in the image: {', '.join(sigmas)} {unit}/pix."]
+    try:
+        weights, sentence = measured_weights(np.where(usable, images, np.nan), bands, unit)
+    except ValueError as error:
+        raise ValueError(f"{where}, {error}") from error
+    return weights, [f"has no variance; {sentence}"]
 
 
 def noise_remarks(

@@ -37,7 +37,7 @@ class Catalog:
         """Write as ECSV or FITS, by the ending of the name; raises ValueError for another one."""
         path = Path(path)
         if path.suffix.lower() not in FORMATS:
-            raise ValueError(f"A catalog is written as .ecsv or .fits, not as {path.suffix or 'a name without ending'!r}.")
+            raise ValueError(f"A catalog is written as .ecsv or .fits; the name {path.name!r} ends in neither.")
         temporary = path.with_name(f".{path.name}.partial")
         self.table.write(temporary, format=FORMATS[path.suffix.lower()], overwrite=True)
         temporary.replace(path)

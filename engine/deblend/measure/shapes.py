@@ -15,9 +15,7 @@ def centroid(picture: Float[np.ndarray, "side side"]) -> tuple[float, float]:
     return float(picture.sum(axis=0) @ index / total), float(picture.sum(axis=1) @ index / total)
 
 
-def half_light_radius(
-    picture: Float[np.ndarray, "side side"], center: tuple[float, float], psf_sigma: float
-) -> float:
+def half_light_radius(picture: Float[np.ndarray, "side side"], center: tuple[float, float], psf_sigma: float) -> float:
     """Return the radius of the circle around `center` (x, y) that holds half of the light [pix].
 
     The width of the model PSF is taken off in quadrature, which is exact for Gaussians.

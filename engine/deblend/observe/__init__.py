@@ -1,7 +1,15 @@
 """How a telescope sees the sky: observations, PSF, noise."""
 
-from deblend.observe.noise import measured_sigma
+from deblend.observe.noise import measured_sigma, measured_weights
 from deblend.observe.observation import Observation
 from deblend.observe.psf import centroid, full_width_half_maximum, gaussian_psf, mend_psf
 
-__all__ = ["Observation", "centroid", "full_width_half_maximum", "gaussian_psf", "measured_sigma", "mend_psf"]
+__all__ = [
+    "Observation",
+    "centroid",
+    "full_width_half_maximum",
+    "gaussian_psf",
+    "measured_sigma",
+    "measured_weights",
+    "mend_psf",
+]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from deblend.observe.noise import measured_sigma
+from deblend.observe.noise import measured_weights
 from deblend.observe.psf import mend_psf
 from deblend.sky import Channel, PixelGrid, TangentWcs
 
@@ -87,13 +87,8 @@ class Observation:
             raise ValueError(f"{name}: every channel needs a name of its own, got {', '.join(map(str, keys))}.")
         notes = list(notes)
         if weights is None:
-            sigmas = np.array([measured_sigma(image) for image in images])
-            weights = np.ones_like(images) / sigmas[:, None, None] ** 2
-            notes.append(
-                f"{name}: no weights given; the noise was measured in the images: "
-                + ", ".join(f"{key.band} {sigma:.3g}" for key, sigma in zip(keys, sigmas, strict=True))
-                + f" {unit}/pix."
-            )
+            weights, note = measured_weights(images, [key.band for key in keys], unit)
+            notes.append(f"{name}: no weights given; {note}")
         weights = np.broadcast_to(np.asarray(weights, dtype=np.float64), images.shape)
         scale = np.broadcast_to(np.asarray(njy_per_unit, dtype=np.float64), (n_bands,)).copy()
         usable = np.isfinite(images) & np.isfinite(weights) & (weights > 0)

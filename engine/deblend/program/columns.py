@@ -91,9 +91,7 @@ class Column:
         return self.patch[:, rows.start - self.y : rows.stop - self.y, columns.start - self.x : columns.stop - self.x]
 
 
-def clipped(
-    patch: Float[np.ndarray, "band side side"], corner: tuple[int, int], shape: tuple[int, int]
-) -> Column:
+def clipped(patch: Float[np.ndarray, "band side side"], corner: tuple[int, int], shape: tuple[int, int]) -> Column:
     """Return the part of a patch, whose first pixel lies at `corner` (y, x), that is on the image."""
     side = patch.shape[-1]
     (y, x), (height, width) = corner, shape

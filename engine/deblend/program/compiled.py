@@ -93,17 +93,18 @@ def compilations() -> int:
 
 
 def side_by_side(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
-    """Run functions in threads of their own, so that what they compile compiles in parallel; return the first's result."""
+    """Run functions in threads of their own, so that they compile in parallel; return the first one's result."""
     with ThreadPoolExecutor(max_workers=1 + len(others)) as pool:
         futures = [pool.submit(function) for function in (first, *others)]
-        return [future.result() for future in futures][0]
+        result, *_ = [future.result() for future in futures]
+    return result
 
 
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
-    """Return where compiled code is kept, as JAX was told or else in the user's cache; None where it was switched off."""
-    folder = jax.config.jax_compilation_cache_dir or os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if not jax.config.jax_enable_compilation_cache:
+    """Return where compiled code is kept: as JAX was told, or in the user's cache; None where that was switched off."""
+    folder = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if not getattr(jax.config, "jax_enable_compilation_cache", True):
         return None
     if folder is None:
         folder = str(Path(platformdirs.user_cache_dir("deblend")) / "compiled")
@@ -123,7 +124,9 @@ def _precision_of(args: tuple[Any, ...]) -> str:
 
 
 def _digest(layout: Any, shapes: Any) -> str:
-    text = "\n".join([repr(layout), str(jax.tree.leaves(shapes)), jax.__version__, jax.default_backend(), _source_digest()])
+    text = "\n".join(
+        [repr(layout), str(jax.tree.leaves(shapes)), jax.__version__, jax.default_backend(), _source_digest()]
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

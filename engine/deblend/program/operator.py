@@ -3,13 +3,13 @@
 A source's picture is its profile at the true sub-pixel center, or its free-form pixels moved there. Pixels that
 correct a profile are in units of an envelope, the light that a correction may add or take: with M = G + (τ G + ε ΣG) u
 and u of unit variance the prior needs no knowledge of the scene, no pixel of u can outlive the light that allowed it,
-and a center that moves takes the envelope along, so that such pixels need no interpolation. The sum is divided by its own total, so that a spectrum is the flux of its source and no scale
-can move between the two. Times its spectrum it is added to a canvas, and each observation convolves the canvas with its difference kernels. The
-derivative is kept as pictures: one per shape parameter and source, the envelope of its pixels, and for free-form ones
-two small matrices that move them.
-With these J v and Jᵀ u are a few products per source and one convolution per channel.
+and a center that moves takes the envelope along, so that such pixels need no interpolation. The sum is divided by its
+own total, so that a spectrum is the flux of its source and no scale can move between the two. Times its spectrum it is
+added to a canvas, and each observation convolves the canvas with its difference kernels.
 
-Loops run over the used slots of a group and are compiled once, whatever their number.
+The derivative is kept as pictures: one per shape parameter and source, the envelope of its pixels, and for free-form
+ones two small matrices that move them. With these J v and Jᵀ u are a few products per source and one convolution per
+channel. Loops run over the used slots of a group and are compiled once, whatever their number.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def linearize_group(
             return Linearization(drawn(theta), _derivatives(drawn, theta), None, None, None, None)
         pixels = parameters.pixels[slot]
         profile, envelope = envelope_of(group, theta, scale, data.correction[slot], mask, psf_variance)
-        shifts = (None, None)
+        shifts: tuple[Any, Any] = (None, None)
         if kind.is_correction:
 
             def corrected(theta: Any) -> Any:
@@ -197,9 +197,7 @@ def _add_patch(scratch: Canvas, patch: Canvas, corner: tuple[Any, Any]) -> Canva
     return lax.dynamic_update_slice(scratch, lax.dynamic_slice(scratch, start, patch.shape) + patch, start)
 
 
-def draw(
-    layout: Layout, data: ProblemData, dtype: Any, patches: tuple[Callable[[Any], Canvas], ...]
-) -> Canvas:
+def draw(layout: Layout, data: ProblemData, dtype: Any, patches: tuple[Callable[[Any], Canvas], ...]) -> Canvas:
     """Return the canvas with one patch per used slot added; `patches` makes them, a function per group."""
     scratch = jnp.zeros((layout.n_channels, *layout.scratch_shape), dtype)
     for group, d, patch in zip(layout.groups, data.groups, patches, strict=True):
@@ -291,7 +289,8 @@ def apply_jacobian(
                 moved = moved_pixels(line, slot, v.pixels[slot])
                 shape_change = shape_change + moved - jnp.sum(moved) * line.picture[slot]
             return (
-                p.flux[slot][:, None, None] * shape_change[None] + v.flux[slot][:, None, None] * line.picture[slot][None]
+                p.flux[slot][:, None, None] * shape_change[None]
+                + v.flux[slot][:, None, None] * line.picture[slot][None]
             )
 
         return patch

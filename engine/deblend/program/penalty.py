@@ -60,7 +60,9 @@ def shape_residuals(pixels: Any, weights: Lag, data: GroupData, slot: Any) -> tu
     return symmetry, monotonicity
 
 
-def penalty(layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...]) -> Float[Array, ""]:
+def penalty(
+    layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...]
+) -> Float[Array, ""]:
     """Return ½ Σ r² over all priors and soft constraints."""
     total = jnp.zeros((), data.psf_variance.dtype)
     for group, d, p, weights in zip(layout.groups, data.groups, parameters, lags, strict=True):

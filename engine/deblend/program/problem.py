@@ -82,10 +82,10 @@ def prepare_observations(
     start = 0
     for observation in observations:
         if not observation.grid.is_same_as(scene.grid):
+            own, others = ("×".join(map(str, shape)) for shape in (observation.shape, scene.grid.shape))
             raise ValueError(
-                f"{observation.name} lies on other pixels ({observation.shape[0]}×{observation.shape[1]}) than the scene "
-                f"({scene.grid.shape[0]}×{scene.grid.shape[1]}); this version fits observations of one pixel grid only: "
-                "resample it, or fit it by itself."
+                f"{observation.name} lies on other pixels ({own}) than the scene ({others}); this version fits "
+                "observations of one pixel grid only: resample it, or fit it by itself."
             )
         noise = np.array([1.0 / np.sqrt(np.median(w[w > 0])) for w in observation.weights])
         kernels = np.stack([difference_kernel(psf, scene.model_psf_sigma) for psf in observation.psf])

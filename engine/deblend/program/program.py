@@ -34,7 +34,12 @@ class Program:
     """
 
     def __init__(
-        self, observations: Sequence[Observation], scene: Scene, *, dtype: Any = np.float32, standard_groups: bool = True
+        self,
+        observations: Sequence[Observation],
+        scene: Scene,
+        *,
+        dtype: Any = np.float32,
+        standard_groups: bool = True,
     ) -> None:
         """Lower a scene; raises ValueError where it does not fit the observations."""
         if not observations:
@@ -209,7 +214,10 @@ class Program:
                     columns = tuple(
                         clipped(
                             stack[k],
-                            (y - group.layout.side // 2 - p.layout.radius, x - group.layout.side // 2 - p.layout.radius),
+                            (
+                                y - group.layout.side // 2 - p.layout.radius,
+                                x - group.layout.side // 2 - p.layout.radius,
+                            ),
                             p.layout.shape,
                         )
                         for stack, p in zip(stacks, self._prepared, strict=True)
@@ -308,9 +316,7 @@ class Program:
         return source.flux[prepared.layout.start : prepared.layout.stop].astype(np.float32)
 
 
-def residual_sigma(
-    observation: Observation, model: Float[np.ndarray, "band y x"]
-) -> Float[np.ndarray, "band y x"]:
+def residual_sigma(observation: Observation, model: Float[np.ndarray, "band y x"]) -> Float[np.ndarray, "band y x"]:
     """Return (image - model) in units of each pixel's noise, float32; 0 where it is masked."""
     return ((observation.images - model) * np.sqrt(observation.weights)).astype(np.float32)
 

@@ -7,6 +7,7 @@ Coordinates turn from (x, y) on the grid, float64, to offsets (y, x) from the mi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -146,7 +147,7 @@ def lower_component(
     for name, size in kind.parameters:
         parameter = morphology.parameters[name]
         place = slice(start, start + size)
-        values = (parameter.value, parameter.lower, parameter.upper)
+        values: tuple[Any, ...] = (parameter.value, parameter.lower, parameter.upper)
         if name in kind.logarithmic:
             values = tuple(np.log(np.maximum(v, LEAST_POSITIVE)) for v in values)
         parameters.theta[slot, place] = values[0]

@@ -38,7 +38,5 @@ def gaussian_mixture(
     norm = amplitudes / (2.0 * jnp.pi * jnp.sqrt(determinant))
     a, b, c = c_yy / determinant, c_xy / determinant, c_xx / determinant
     row, column = y[None, :, None], x[None, None, :]
-    exponent = (
-        a[:, None, None] * column**2 - 2.0 * b[:, None, None] * (row * column) + c[:, None, None] * row**2
-    )
+    exponent = a[:, None, None] * column**2 - 2.0 * b[:, None, None] * (row * column) + c[:, None, None] * row**2
     return jnp.sum(norm[:, None, None] * jnp.exp(-0.5 * exponent), axis=0)

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray
-
 
 class Status(Enum):
     """Who may change a parameter."""
@@ -26,7 +24,8 @@ class Status(Enum):
 class Parameter:
     """A number or an array of numbers of a scene, as a person says it; float64, never written in place."""
 
-    value: Array
+    value: Any
+    """A float64 array, whatever it was made from."""
     status: Status = Status.FREE
     lower: float = -np.inf
     upper: float = np.inf

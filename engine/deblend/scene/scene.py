@@ -76,8 +76,8 @@ class Scene:
             raise ValueError(f"The sky position {at!r} cannot be placed: the image has no WCS. Give pixels (x, y).")
         unit = ("hourangle", "deg") if ":" in at or "h" in at else ("deg", "deg")
         position = SkyCoord(at, unit=unit)
-        x, y = self.grid.wcs.sky_to_pixel(position.ra.deg, position.dec.deg)
-        return float(x), float(y)
+        column, row = self.grid.wcs.sky_to_pixel(position.ra.deg, position.dec.deg)
+        return float(column), float(row)
 
     def remove(self, *source_ids: str) -> Scene:
         gone = {self[source_id].id for source_id in source_ids}

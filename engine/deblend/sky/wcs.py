@@ -141,7 +141,8 @@ class TangentWcs:
             return cls(center, reference, _as_tuple(matrix))
         height, width = shape
         middle = ((width - 1) / 2.0, (height - 1) / 2.0)
-        center = tuple(float(v) for v in wcs.all_pix2world([middle], 0)[0])
+        ra0, dec0 = wcs.all_pix2world([middle], 0)[0]
+        center = (float(ra0), float(dec0))
         y, x = np.meshgrid(np.linspace(0, height - 1, 9), np.linspace(0, width - 1, 9), indexing="ij")
         ra, dec = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
         east, north = sky_to_plane(ra, dec, center)
