@@ -50,7 +50,7 @@ def find_peaks(observations: Sequence[Observation], threshold: float = 5.0) -> P
     smooth = np.ascontiguousarray(matched(picture, 0.55 * sigma))
     sep.set_extract_pixstack(max(300_000, smooth.size))
     objects = sep.extract(
-        smooth, max(0.6 * threshold, 1.5), err=1.0, minarea=4, filter_kernel=None, deblend_nthresh=64, deblend_cont=2e-4
+        smooth, max(0.6 * threshold, 1.5), err=1.0, minarea=4, filter_kernel=None, deblend_nthresh=64, deblend_cont=2e-5
     )
     x, y = objects["xpeak"].astype(float), objects["ypeak"].astype(float)
     at = snr[objects["ypeak"], objects["xpeak"]]
