@@ -84,9 +84,9 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     with blaming_the_input(), clock.phase("detect"):
         options = {"kind": arguments.kind, "box_scale": arguments.box_scale}
         if peaks is None:
-            scene = deblend.detect(observations, arguments.threshold, **options)
+            scene = deblend.detect(observations, arguments.threshold, **options, solve=False)
         else:
-            scene = deblend.scene_from_positions(observations, *peaks, **options)
+            scene = deblend.scene_from_positions(observations, *peaks, **options, solve=False)
     if not len(scene):
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."

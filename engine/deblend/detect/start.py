@@ -24,7 +24,12 @@ SNAP = 1.25
 
 
 def detect(
-    observations: Sequence[Observation], threshold: float = 5.0, *, kind: str = "galaxy", box_scale: float = 1.0
+    observations: Sequence[Observation],
+    threshold: float = 5.0,
+    *,
+    kind: str = "galaxy",
+    box_scale: float = 1.0,
+    solve: bool = True,
 ) -> Scene:
     """Find sources and return a scene that is ready to be fitted.
 
@@ -36,9 +41,11 @@ def detect(
         What every source is taken for: the label of a morphology.
     box_scale
         Factor on the size of the boxes.
+    solve
+        Whether to solve for the fluxes at once; else they are NaN, and whatever is done next with the scene does it.
     """
     peaks = find_peaks(observations, threshold)
-    return scene_from_positions(observations, peaks.x, peaks.y, kind=kind, box_scale=box_scale)
+    return scene_from_positions(observations, peaks.x, peaks.y, kind=kind, box_scale=box_scale, solve=solve)
 
 
 def scene_from_positions(
@@ -48,10 +55,11 @@ def scene_from_positions(
     *,
     kind: str = "galaxy",
     box_scale: float = 1.0,
+    solve: bool = True,
 ) -> Scene:
     """Return a scene with a source at each position (0-based pixels of the first observation), fluxes solved jointly.
 
-    Raises ValueError where a position is not on the image.
+    Parameters as in `detect`. Raises ValueError where a position is not on the image.
     """
     scene = empty_scene(observations)
     height, width = scene.grid.shape
@@ -63,7 +71,7 @@ def scene_from_positions(
                 "positions are 0-based pixels of the first image."
             )
         scene = scene.add(start_source(observations, scene, float(px), float(py), kind, box_scale, picture))
-    return Program(observations, scene).scene if len(scene) else scene
+    return Program(observations, scene).scene if solve and len(scene) else scene
 
 
 def empty_scene(observations: Sequence[Observation]) -> Scene:

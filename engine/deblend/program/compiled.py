@@ -41,6 +41,8 @@ class Compiled:
 
     def __call__(self, layout: Any, *args: Any) -> Any:
         key = (layout, _precision_of(args))
+        # arrays that come from NumPy and such that come from a program are alike to XLA only on a named device
+        args = jax.device_put(args, jax.devices()[0])
         ready = self._ready.get(key)
         if ready is not None:
             return ready(*args)

@@ -12,8 +12,10 @@ import scipy.fft
 
 SIDES = (15, 31, 63, 127, 255)
 """Sides of boxes that are compiled for; a smaller box is masked inside of the next one [pix]."""
-FIRST_CAPACITY = 32
-"""Slots of a new group. Loops run over the used ones only, so free slots cost memory, not time."""
+FIRST_CAPACITY = 8
+"""Slots of a new group. Loops run over the used ones only, so free slots cost little."""
+SPARE_SLOTS = 4
+"""Slots that are free at least when a group is made or made larger, so that the next additions compile nothing."""
 CENTER_SLACK = 3
 """How far outside of the image a center may lie [pix]."""
 
@@ -72,6 +74,14 @@ class Layout:
     def scratch_shape(self) -> tuple[int, int]:
         """(height, width) of the array that boxes are added to [pix]."""
         return self.canvas_shape[0] + 2 * self.margin, self.canvas_shape[1] + 2 * self.margin
+
+
+def capacity_for(members: int) -> int:
+    """Return how many slots a group is made with: a power of two, with some to spare."""
+    capacity = FIRST_CAPACITY
+    while capacity < members + SPARE_SLOTS:
+        capacity *= 2
+    return capacity
 
 
 def bucket(radius: int, least: int = SIDES[0]) -> int:

@@ -18,13 +18,13 @@ from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.columns import CHUNK, Column, clipped, compiled_columns
 from deblend.program.compiled import compilations
 from deblend.program.fluxes import NormalEquations
-from deblend.program.layout import GroupLayout, Layout
+from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.problem import PreparedObservation, make_layout, noise_units, prepare_observations
 from deblend.program.slots import GroupSlots, box_origin, group_key, raise_component
 from deblend.scene import Scene, Source
 
 STANDARD_GROUPS = (("point", 15), ("galaxy", 31))
-"""Groups that are always there, so that the first star or galaxy that is added compiles nothing."""
+"""Groups of stars and of galaxies of usual size."""
 
 
 class Program:
@@ -39,9 +39,13 @@ class Program:
         scene: Scene,
         *,
         dtype: Any = np.float32,
-        standard_groups: bool = True,
+        standard_groups: bool = False,
     ) -> None:
-        """Lower a scene; raises ValueError where it does not fit the observations."""
+        """Lower a scene; raises ValueError where it does not fit the observations.
+
+        With `standard_groups` the program has room for stars and galaxies of usual size even where the scene has
+        none yet: it compiles longer, and the first that are added compile nothing.
+        """
         if not observations:
             raise ValueError("A program needs at least one observation.")
         self.observations = tuple(observations)
@@ -98,17 +102,12 @@ class Program:
             members.setdefault(group_key(source.components[0]), []).append((source, 0))
         known = {(g.layout.kind, g.layout.side): i for i, g in enumerate(self._groups)}
         for key, group in members.items():
-            if key not in known:
-                known[key] = len(self._groups)
-                self._groups.append(GroupSlots(GroupLayout(*key), len(self.noise), self.dtype))
-                self._static = None
-            index = known[key]
-            capacity = self._groups[index].layout.capacity
-            while capacity < len(group):
-                capacity *= 2
-            if capacity != self._groups[index].layout.capacity:
-                self._groups[index] = GroupSlots(GroupLayout(*key, capacity), len(self.noise), self.dtype)
-                self._static = None
+            index = known.setdefault(key, len(self._groups))
+            if index < len(self._groups) and self._groups[index].layout.capacity >= len(group):
+                continue
+            slots = GroupSlots(GroupLayout(*key, capacity_for(len(group))), len(self.noise), self.dtype)
+            self._groups[index : index + 1] = [slots]
+            self._static = None
         shape = scene.grid.shape
         for slots in self._groups:
             slots.fill(members.get((slots.layout.kind, slots.layout.side), []), shape, self.noise)
