@@ -13,7 +13,18 @@ import jax
 import numpy as np
 import pytest
 
-from deblend import Fit, FitSettings, Observation, Parameter, Program, Scene, empty_scene, make_source
+from deblend import (
+    Fit,
+    FitSettings,
+    Observation,
+    Parameter,
+    Program,
+    Scene,
+    compilations,
+    empty_scene,
+    fit,
+    make_source,
+)
 from deblend.observe import gaussian_psf
 
 SHAPE = (48, 48)
@@ -86,8 +97,6 @@ class Systems:
 
     def fit(self, scene: Scene, observations: Sequence[Observation], **settings: Any) -> Fit:
         """Return a fit in a program of the shared layout."""
-        from deblend import fit
-
         return fit(scene, observations, FitSettings(**settings), self.program(observations, scene))
 
     @staticmethod
@@ -143,14 +152,25 @@ def dtype(request: pytest.FixtureRequest) -> Iterator[np.dtype]:
     jax.config.update("jax_enable_x64", False)
 
 
+_compiled: list[str] = []
+
+
+def _listen(event: str, seconds: float, **_: Any) -> None:
+    if event.startswith("/jax/core/compile/"):
+        _compiled.append(event.rsplit("/", 1)[-1])
+
+
 @pytest.fixture
-def compiles_nothing() -> Callable[[Callable[[], Any]], None]:
-    """Run something and fail where it compiled."""
-    from deblend import compilations
+def compiles_nothing() -> Iterator[Callable[[Callable[[], Any]], None]]:
+    """Run something and fail where the engine made a function ready, or where JAX itself traced or compiled."""
 
     def check(action: Callable[[], Any]) -> None:
         before = compilations()
+        _compiled.clear()
         action()
-        assert compilations() == before, f"{compilations() - before} compilations"
+        assert compilations() == before, f"{compilations() - before} functions were made ready"
+        assert not _compiled, f"JAX was busy behind the counter's back: {_compiled}"
 
-    return check
+    jax.monitoring.register_event_duration_secs_listener(_listen)
+    yield check
+    jax.monitoring.unregister_event_duration_listener(_listen)
