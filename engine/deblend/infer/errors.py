@@ -38,7 +38,9 @@ def noise_step(
     """Return the linearized problem with a gradient made of unit noise instead of residuals, and all fluxes free."""
     weighted = tuple(jnp.sqrt(o.weights) * image for o, image in zip(data.observations, images, strict=True))
     response = apply_adjoint(layout, data, parameters, step.lines, weighted)
-    gradient = jax.tree.map(jnp.add, response, noise_response(layout, data, parameters, step.lags, theta, pixels))
+    gradient = jax.tree.map(
+        jnp.add, response, noise_response(layout, data, parameters, step.lags, step.lines, theta, pixels)
+    )
     free = []
     for group, d, f in zip(layout.groups, data.groups, step.free, strict=True):
         used = (jnp.arange(group.capacity) < d.count)[:, None]

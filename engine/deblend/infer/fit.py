@@ -25,6 +25,8 @@ from deblend.scene import Scene
 
 FLUX_TOLERANCE = 0.01
 FLUX_TOLERANCE_IN_ERRORS = 0.25
+VALLEY = 0.2
+"""Below this fraction of the tolerance a step counts as quiet, wherever the fluxes go."""
 HIGHEST_DAMPING = 1e6
 """A step that fails at such a damping has no way left to go down."""
 
@@ -130,8 +132,12 @@ class Fit(Iterator[FitState]):
 
     def _is_quiet(self, before: Position, after: Position) -> bool:
         """Tell whether a step changed neither the loss nor any flux by what matters."""
-        if after.step == 0.0 or before.loss - after.loss > self.settings.tolerance * before.loss:
+        fall = (before.loss - after.loss) / before.loss if before.loss > 0 else 0.0
+        if after.step == 0.0 or fall > self.settings.tolerance:
             return False
+        if fall < VALLEY * self.settings.tolerance:
+            # what still moves trades flux between degenerate sources at no gain
+            return True
         for slots, old, new in zip(self.program.members, before.parameters, after.parameters, strict=True):
             n = len(slots)
             # the error of an isolated star is the least that a flux can have

@@ -23,16 +23,14 @@ from deblend.program.operator import (
     Linearization,
     apply_adjoint,
     apply_jacobian,
-    box_mask,
-    envelope_of,
     linearize,
-    lower_bound,
     over_slots,
+    pictures_of,
     render,
-    render_pictures,
 )
 from deblend.program.penalty import (
     Lag,
+    free_form_bound,
     is_free_form,
     lag,
     penalty,
@@ -100,20 +98,20 @@ def data_loss(data: ProblemData, models: tuple[Canvas, ...]) -> Float[Array, ""]
 def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Step:
     """Return the problem linearized at `parameters`."""
     lines = linearize(layout, data, parameters)
-    lags = lag(layout, parameters)
-    models = render_pictures(layout, data, parameters, lines)
+    lags = lag(parameters)
+    models = render(layout, data, parameters, tuple(line.picture for line in lines))
     residuals = tuple(o.weights * (m - o.images) for o, m in zip(data.observations, models, strict=True))
     gradient = jax.tree.map(
         jnp.add,
         apply_adjoint(layout, data, parameters, lines, residuals),
-        penalty_gradient(layout, data, parameters, lags),
+        penalty_gradient(layout, data, parameters, lags, lines),
     )
     lower, upper, movable = [], [], []
-    for group, d, p, line in zip(layout.groups, data.groups, parameters, lines, strict=True):
+    for group, d, p in zip(layout.groups, data.groups, parameters, strict=True):
         used = (jnp.arange(group.capacity) < d.count).astype(p.theta.dtype)
         pixels: tuple[Any, Any, Any] = (None, None, None)
         if p.pixels is not None:
-            bound = line.floor
+            bound = free_form_bound(d, p.pixels) if is_free_form(group) else jnp.full_like(p.pixels, -jnp.inf)
             free_pixels = pixel_mask(group, d, p.theta.dtype) * used[:, None, None]
             pixels = (bound, jnp.full_like(p.pixels, jnp.inf), free_pixels)
         flux_lower = d.flux_lower
@@ -140,7 +138,7 @@ def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, st
     return jax.tree.map(
         jnp.add,
         apply_adjoint(layout, data, parameters, step.lines, weighted),
-        penalty_product(layout, data, parameters, step.lags, v),
+        penalty_product(layout, data, parameters, step.lags, step.lines, v),
     )
 
 
@@ -205,7 +203,7 @@ def make_preconditioner(
         pixels = share = response = None
         if line.envelope is not None:
             curvature = jnp.sum(p.flux**2 * energy[None], axis=1)[:, None, None]
-            pixels = curvature * line.envelope**2 + penalty_diagonal(d, weights) + 1e-12
+            pixels = curvature * line.envelope**2 + penalty_diagonal(d, weights, line) + 1e-12
             share = curvature * line.envelope**2 / pixels
             held = jnp.sum(share * (1.0 - share), axis=(1, 2)) / (jnp.sum(share, axis=(1, 2)) + 1e-12)
             response = waves_seen / (curvature + 1e-12) + jnp.maximum(held, 1e-3)[:, None, None] + damping
@@ -327,27 +325,16 @@ def newton_direction(
 def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parameters:
     """Return the same scene where it is best to stand: what the data cannot see goes to where the prior is.
 
-    Pixels are brought back to the floors that have moved with their profiles; the sum of a profile's amplitudes,
-    which cancels in its picture, is the one that their prior likes best.
+    The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best.
     """
     result = []
     for group, d, p in zip(layout.groups, data.groups, parameters, strict=True):
-        kind = KINDS[group.kind]
-        if not kind.is_correction:
-            result.append(p)
-            continue
-        place = slice(2, 2 + dict(kind.parameters)["amplitudes"])
-        off = jnp.mean(d.theta_mean[:, place] - p.theta[:, place], axis=1, keepdims=True)
-        p = p._replace(theta=p.theta.at[:, place].add(off * d.theta_free[:, place]))
-
-        def body(slot: Any, carry: Any, group: Any = group, d: Any = d, p: Any = p) -> Any:
-            theta = p.theta[slot]
-            mask = box_mask(group.side, d.radius[slot], theta.dtype)
-            profile, envelope = envelope_of(group, theta, d.scale[slot], d.correction[slot], mask, data.psf_variance)
-            floor = lower_bound(profile, envelope, d.positivity[slot])
-            return carry.at[slot].set(jnp.maximum(p.pixels[slot], floor))
-
-        result.append(p._replace(pixels=over_slots(d.count, body, p.pixels)))
+        n_amplitudes = dict(KINDS[group.kind].parameters).get("amplitudes", 0)
+        if n_amplitudes:
+            place = slice(2, 2 + n_amplitudes)
+            off = jnp.mean(d.theta_mean[:, place] - p.theta[:, place], axis=1, keepdims=True)
+            p = p._replace(theta=p.theta.at[:, place].add(off * d.theta_free[:, place]))
+        result.append(p)
     return tuple(result)
 
 
@@ -367,6 +354,7 @@ def tried(
 
 def evaluated(layout: Layout, data: ProblemData, parameters: Parameters) -> Trial:
     """Return a scene with its loss and models."""
-    models = render(layout, data, parameters)
-    loss = data_loss(data, models) + penalty(layout, data, parameters, lag(layout, parameters))
+    pictures = pictures_of(layout, data, parameters)
+    models = render(layout, data, parameters, pictures)
+    loss = data_loss(data, models) + penalty(layout, data, parameters, lag(parameters), pictures)
     return Trial(parameters, loss, models)

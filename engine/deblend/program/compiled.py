@@ -71,7 +71,7 @@ class Compiled:
             return self._function(layout, *arrays)
 
         folder = cache_folder()
-        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.result_type(a)), args)
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), _dtype(a)), args)
         if folder is None:
             return export.export(jax.jit(call))(*shapes)
         path = folder / "programs" / f"{self._function.__name__}-{_digest(layout, shapes)}.stablehlo"
@@ -114,6 +114,11 @@ def cache_folder() -> Path | None:
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return Path(folder)
+
+
+def _dtype(array: Any) -> np.dtype:
+    """Return the type of an array; JAX's own arrays are not to be converted for it."""
+    return array.dtype if hasattr(array, "dtype") else np.result_type(array)
 
 
 def _count(name: str) -> None:

@@ -30,6 +30,7 @@ CORRECTION_FLOOR = 1e-4
 """Correction per pixel that one unit always stands for, relative to the flux of the source."""
 
 Canvas = Float[Array, "channel y x"]
+Pictures = tuple[Float[Array, "slot side side"], ...]
 
 
 class Linearization(NamedTuple):
@@ -42,8 +43,6 @@ class Linearization(NamedTuple):
     shift_x: Float[Array, "slot side side"] | None
     envelope: Float[Array, "slot side side"] | None
     """Light that one unit of a pixel stands for, per unit flux of the source."""
-    floor: Float[Array, "slot side side"] | None
-    """Where a pixel takes away all light of the profile."""
 
 
 def over_slots(count: Any, body: Callable[[Any, Any], Any], initial: Any) -> Any:
@@ -74,12 +73,6 @@ def envelope_of(
         return jnp.zeros_like(mask), mask
     profile = profile_of(group, theta, scale, psf_variance) * mask
     return profile, (correction * profile + CORRECTION_FLOOR * jnp.sum(profile)) * mask
-
-
-def lower_bound(profile: Any, envelope: Any, positivity: Any) -> Float[Array, "side side"]:
-    """Return what pixels may not fall below, so that the sum emits no negative light."""
-    ratio = profile / jnp.where(envelope > 0, envelope, 1.0)
-    return jnp.where(positivity > 0, -ratio, -jnp.inf)
 
 
 def picture_of(
@@ -122,7 +115,7 @@ def linearize_group(
             def drawn(theta: Any) -> Any:
                 return profile_of(group, theta, scale, psf_variance) * mask
 
-            return Linearization(drawn(theta), _derivatives(drawn, theta), None, None, None, None)
+            return Linearization(drawn(theta), _derivatives(drawn, theta), None, None, None)
         pixels = parameters.pixels[slot]
         profile, envelope = envelope_of(group, theta, scale, data.correction[slot], mask, psf_variance)
         shifts: tuple[Any, Any] = (None, None)
@@ -147,8 +140,7 @@ def linearize_group(
         total = _total(picture)
         picture = picture / total
         tangents = (tangents - jnp.sum(tangents, axis=(1, 2), keepdims=True) * picture[None]) / total
-        floor = lower_bound(profile, envelope, data.positivity[slot])
-        return Linearization(picture, tangents, *shifts, envelope / total, floor)
+        return Linearization(picture, tangents, *shifts, envelope / total)
 
     example = jax.eval_shape(one, jnp.zeros((), int))
     initial = jax.tree.map(lambda leaf: jnp.zeros((group.capacity, *leaf.shape), leaf.dtype), example)
@@ -248,33 +240,47 @@ def observe_adjoint(layout: Layout, data: ProblemData, images: tuple[Canvas, ...
     return jnp.pad(canvas, ((0, 0), (margin, margin), (margin, margin)))
 
 
-def render(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[Canvas, ...]:
-    """Return the model of every observation, in units of each channel's noise."""
+def pictures_of(layout: Layout, data: ProblemData, parameters: Parameters) -> Pictures:
+    """Return every used slot's picture, per unit flux at its sub-pixel center, for every group."""
+    result = []
+    for group, d, p in zip(layout.groups, data.groups, parameters, strict=True):
 
-    def patch_of(group: GroupLayout, d: GroupData, p: GroupParameters) -> Callable[[Any], Canvas]:
-        def patch(slot: Any) -> Canvas:
+        def body(slot: Any, carry: Any, group: Any = group, d: Any = d, p: Any = p) -> Any:
             pixels = p.pixels[slot] if p.pixels is not None else None
             picture = picture_of(
                 group, p.theta[slot], pixels, d.scale[slot], d.correction[slot], d.radius[slot], data.psf_variance
             )
-            return p.flux[slot][:, None, None] * picture[None]
+            return carry.at[slot].set(picture)
 
-        return patch
-
-    patches = tuple(patch_of(*item) for item in zip(layout.groups, data.groups, parameters, strict=True))
-    dtype = data.observations[0].images.dtype
-    return observe(layout, data, draw(layout, data, dtype, patches))
+        empty = jnp.zeros((group.capacity, group.side, group.side), p.theta.dtype)
+        result.append(over_slots(d.count, body, empty))
+    return tuple(result)
 
 
-def render_pictures(
-    layout: Layout, data: ProblemData, parameters: Parameters, lines: tuple[Linearization, ...]
-) -> tuple[Canvas, ...]:
-    """Return the same as `render`, from pictures that are drawn already."""
+def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
+    """Return the model of every observation, in units of each channel's noise, from the pictures of the sources."""
     patches = tuple(
-        lambda slot, p=p, line=line: p.flux[slot][:, None, None] * line.picture[slot][None]
-        for p, line in zip(parameters, lines, strict=True)
+        lambda slot, p=p, stack=stack: p.flux[slot][:, None, None] * stack[slot][None]
+        for p, stack in zip(parameters, pictures, strict=True)
     )
     return observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
+
+
+def shape_change(line: Linearization, slot: Any, theta: Any, pixels: Any) -> Float[Array, "side side"]:
+    """Return how one source's picture changes with its shape parameters and pixels."""
+    change = jnp.tensordot(theta[slot], line.tangents[slot], axes=1)
+    if pixels is None:
+        return change
+    moved = moved_pixels(line, slot, pixels[slot])
+    return change + moved - jnp.sum(moved) * line.picture[slot]
+
+
+def shape_adjoint(line: Linearization, slot: Any, light: Any) -> tuple[Float[Array, " theta"], Any]:
+    """Return the transpose of `shape_change`."""
+    theta = jnp.tensordot(line.tangents[slot], light, axes=2)
+    if line.envelope is None:
+        return theta, None
+    return theta, moved_pixels_adjoint(line, slot, light - jnp.sum(light * line.picture[slot]))
 
 
 def apply_jacobian(
@@ -284,14 +290,9 @@ def apply_jacobian(
 
     def patch_of(p: GroupParameters, line: Linearization, v: GroupParameters) -> Callable[[Any], Canvas]:
         def patch(slot: Any) -> Canvas:
-            shape_change = jnp.tensordot(v.theta[slot], line.tangents[slot], axes=1)
-            if v.pixels is not None:
-                moved = moved_pixels(line, slot, v.pixels[slot])
-                shape_change = shape_change + moved - jnp.sum(moved) * line.picture[slot]
-            return (
-                p.flux[slot][:, None, None] * shape_change[None]
-                + v.flux[slot][:, None, None] * line.picture[slot][None]
-            )
+            flux, flux_change = p.flux[slot][:, None, None], v.flux[slot][:, None, None]
+            change = shape_change(line, slot, v.theta, v.pixels)
+            return flux * change[None] + flux_change * line.picture[slot][None]
 
         return patch
 
@@ -318,12 +319,9 @@ def apply_adjoint(
             patch = lax.dynamic_slice(scratch, corner, (layout.n_channels, group.side, group.side))
             flux = jnp.tensordot(patch, line.picture[slot], axes=2)
             mixed = jnp.tensordot(p.flux[slot], patch, axes=1)
-            theta = jnp.tensordot(line.tangents[slot], mixed, axes=2)
-            pixels = None
-            if carry.pixels is not None:
-                mixed = mixed - jnp.sum(mixed * line.picture[slot])
-                pixels = carry.pixels.at[slot].set(moved_pixels_adjoint(line, slot, mixed))
-            return GroupParameters(carry.theta.at[slot].set(theta), carry.flux.at[slot].set(flux), pixels)
+            theta, pixels = shape_adjoint(line, slot, mixed)
+            new = GroupParameters(theta, flux, pixels)
+            return jax.tree.map(lambda stack, value: stack.at[slot].set(value), carry, new)
 
         result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))
     return tuple(result)

@@ -6,6 +6,7 @@ they are lagged: taken from one point and frozen during a step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,14 @@ from deblend.constraints import monotonicity_residual, symmetry_residual
 from deblend.constraints.symmetry import RELATIVE
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.layout import GroupLayout, Layout
-from deblend.program.operator import box_mask, over_slots
+from deblend.program.operator import (
+    Linearization,
+    Pictures,
+    box_mask,
+    over_slots,
+    shape_adjoint,
+    shape_change,
+)
 from deblend.render import KINDS
 
 
@@ -35,12 +43,19 @@ def is_free_form(group: GroupLayout) -> bool:
     return kind.pixels is not None and not kind.is_correction
 
 
-def lag(layout: Layout, parameters: Parameters) -> tuple[Lag | None, ...]:
+def lag(parameters: Parameters) -> tuple[Lag | None, ...]:
     """Return the weights of every group at one point; None where a group has no soft constraints."""
-    return tuple(
-        Lag(jnp.sqrt(jnp.sum(p.flux**2, axis=-1)), p.pixels) if is_free_form(group) and p.pixels is not None else None
-        for group, p in zip(layout.groups, parameters, strict=True)
-    )
+    return tuple(None if p.pixels is None else Lag(jnp.sqrt(jnp.sum(p.flux**2, axis=-1)), p.pixels) for p in parameters)
+
+
+def negative_weight(weights: Lag, data: GroupData, slot: Any, picture: Any) -> Float[Array, "side side"]:
+    """Return what multiplies a picture to give the residuals of its negative light: 0 where there is none.
+
+    A correction may take no more light than its profile has. As a bound on every pixel this would be met by many
+    pixels at once in each step, and the projection onto it would undo the step; as a one-sided residual in units of
+    the noise it is one more smooth term, and what is left of negative light is far below the noise.
+    """
+    return jnp.where(picture < 0, data.positivity[slot] * weights.amplitude[slot], 0.0)
 
 
 def shape_residuals(pixels: Any, weights: Lag, data: GroupData, slot: Any) -> tuple[Any, Any]:
@@ -61,80 +76,161 @@ def shape_residuals(pixels: Any, weights: Lag, data: GroupData, slot: Any) -> tu
 
 
 def penalty(
-    layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...]
+    layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...], pictures: Pictures
 ) -> Float[Array, ""]:
-    """Return ½ Σ r² over all priors and soft constraints."""
+    """Return ½ Σ r² over all priors and soft constraints, given the pictures of the sources."""
     total = jnp.zeros((), data.psf_variance.dtype)
-    for group, d, p, weights in zip(layout.groups, data.groups, parameters, lags, strict=True):
+    for group, d, p, weights, stack in zip(layout.groups, data.groups, parameters, lags, pictures, strict=True):
         used = jnp.arange(group.capacity) < d.count
         each = jnp.sum((d.theta_precision * (p.theta - d.theta_mean)) ** 2, axis=1)
         if p.pixels is not None:
             each += d.correction_precision**2 * jnp.sum(p.pixels**2, axis=(1, 2))
         total += 0.5 * jnp.sum(jnp.where(used, each, 0.0))
-        if weights is not None:
+        if weights is None:
+            continue
 
-            def body(slot: Any, carry: Any, d: Any = d, p: Any = p, w: Any = weights) -> Any:
-                residuals = shape_residuals(p.pixels[slot], w, d, slot)
-                return carry + 0.5 * sum(jnp.sum(r**2) for r in residuals)
+        def squares(slot: Any, carry: Any, item: Any = (group, d, p, weights, stack)) -> Any:
+            group, d, p, w, stack = item
+            if is_free_form(group):
+                symmetry, monotonicity = shape_residuals(p.pixels[slot], w, d, slot)
+                return carry + 0.5 * (jnp.sum(symmetry**2) + jnp.sum(monotonicity**2))
+            negative = negative_weight(w, d, slot, stack[slot]) * stack[slot]
+            return carry + 0.5 * jnp.sum(negative**2)
 
-            total = over_slots(d.count, body, total)
+        total = over_slots(d.count, squares, total)
     return total
 
 
 def penalty_gradient(
-    layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...]
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    lags: tuple[Lag | None, ...],
+    lines: tuple[Linearization, ...],
 ) -> Parameters:
     """Return Jᵀ r of the penalties at one point."""
-    result = []
-    for d, p, weights in zip(data.groups, parameters, lags, strict=True):
-        pixels = None
-        if p.pixels is not None:
-            pixels = (d.correction_precision**2)[:, None, None] * p.pixels
-        if weights is not None:
 
-            def body(slot: Any, carry: Any, d: Any = d, p: Any = p, w: Any = weights) -> Any:
-                residuals, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])
-                return carry.at[slot].add(transpose(residuals)[0])
+    def respond(group: GroupLayout, d: GroupData, p: GroupParameters, w: Lag, line: Linearization, slot: Any) -> Any:
+        if is_free_form(group):
+            residuals, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])  # type: ignore[index]
+            return None, transpose(residuals)[0]
+        weight = negative_weight(w, d, slot, line.picture[slot])
+        return shape_adjoint(line, slot, weight**2 * line.picture[slot])
 
-            pixels = over_slots(d.count, body, pixels)
-        theta = d.theta_precision**2 * (p.theta - d.theta_mean)
-        result.append(GroupParameters(theta, jnp.zeros_like(p.flux), pixels))
-    return tuple(result)
+    linear = [
+        (d.theta_precision**2 * (p.theta - d.theta_mean), d, p) for d, p in zip(data.groups, parameters, strict=True)
+    ]
+    start = [
+        GroupParameters(theta, jnp.zeros_like(p.flux), _scaled(d.correction_precision**2, p.pixels))
+        for theta, d, p in linear
+    ]
+    return _responses(layout, data, parameters, lags, lines, start, respond)
 
 
 def penalty_product(
-    layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...], vector: Parameters
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    lags: tuple[Lag | None, ...],
+    lines: tuple[Linearization, ...],
+    vector: Parameters,
 ) -> Parameters:
     """Return Jᵀ J v of the penalties at one point."""
-    result = []
-    for d, p, weights, v in zip(data.groups, parameters, lags, vector, strict=True):
-        pixels = None
-        if v.pixels is not None:
-            pixels = (d.correction_precision**2)[:, None, None] * v.pixels
-        if weights is not None:
+    directions = dict(zip(layout.groups, vector, strict=True))
 
-            def body(slot: Any, carry: Any, d: Any = d, p: Any = p, w: Any = weights, v: Any = v) -> Any:
-                def at(picture: Any) -> Any:
-                    return shape_residuals(picture, w, d, slot)
+    def respond(group: GroupLayout, d: GroupData, p: GroupParameters, w: Lag, line: Linearization, slot: Any) -> Any:
+        v = directions[group]
+        if is_free_form(group):
 
-                _, change = jax.jvp(at, (p.pixels[slot],), (v.pixels[slot],))
-                _, transpose = jax.vjp(at, p.pixels[slot])
-                return carry.at[slot].add(transpose(change)[0])
+            def at(picture: Any) -> Any:
+                return shape_residuals(picture, w, d, slot)
 
-            pixels = over_slots(d.count, body, pixels)
-        result.append(GroupParameters(d.theta_precision**2 * v.theta, jnp.zeros_like(v.flux), pixels))
-    return tuple(result)
+            _, change = jax.jvp(at, (p.pixels[slot],), (v.pixels[slot],))  # type: ignore[index]
+            _, transpose = jax.vjp(at, p.pixels[slot])  # type: ignore[index]
+            return None, transpose(change)[0]
+        weight = negative_weight(w, d, slot, line.picture[slot])
+        return shape_adjoint(line, slot, weight**2 * shape_change(line, slot, v.theta, v.pixels))
+
+    start = [
+        GroupParameters(
+            d.theta_precision**2 * v.theta, jnp.zeros_like(v.flux), _scaled(d.correction_precision**2, v.pixels)
+        )
+        for d, v in zip(data.groups, vector, strict=True)
+    ]
+    return _responses(layout, data, parameters, lags, lines, start, respond)
 
 
-def penalty_diagonal(data: GroupData, weights: Lag | None) -> Float[Array, "slot #side #side"]:
+def noise_response(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    lags: tuple[Lag | None, ...],
+    lines: tuple[Linearization, ...],
+    theta: tuple[Any, ...],
+    pixels: tuple[Any, ...],
+) -> Parameters:
+    """Return Jᵀ of the penalties times noise: per shape parameter, and three pictures per source with pixels."""
+    noises = dict(zip(layout.groups, pixels, strict=True))
+
+    def respond(group: GroupLayout, d: GroupData, p: GroupParameters, w: Lag, line: Linearization, slot: Any) -> Any:
+        noise = noises[group]
+        if is_free_form(group):
+            _, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])  # type: ignore[index]
+            return None, transpose((noise[1, slot], noise[2, slot]))[0]
+        return shape_adjoint(line, slot, negative_weight(w, d, slot, line.picture[slot]) * noise[1, slot])
+
+    start = [
+        GroupParameters(
+            d.theta_precision * t,
+            jnp.zeros_like(p.flux),
+            None if noise is None else _scaled(d.correction_precision, noise[0]),
+        )
+        for d, p, t, noise in zip(data.groups, parameters, theta, pixels, strict=True)
+    ]
+    return _responses(layout, data, parameters, lags, lines, start, respond)
+
+
+def penalty_diagonal(data: GroupData, weights: Lag, line: Linearization) -> Float[Array, "slot side side"]:
     """Return about the diagonal of Jᵀ J of the penalties on pixels."""
-    diagonal = (data.correction_precision**2)[:, None, None]
-    if weights is None:
-        return diagonal
     amplitude = weights.amplitude[:, None, None]
+    diagonal = (data.correction_precision**2)[:, None, None] + jnp.zeros_like(weights.pixels)
+    if line.shift_y is None and line.envelope is not None:
+        negative = jnp.where(line.picture < 0, data.positivity[:, None, None] * amplitude, 0.0)
+        return diagonal + (negative * line.envelope) ** 2
     mean = jnp.maximum(amplitude * weights.pixels, 0.0)
     symmetry = data.symmetry[:, None, None] * amplitude / (1.0 + RELATIVE * mean)
     return diagonal + 0.5 * symmetry**2 + 1.4 * data.monotonicity[:, None, None] * amplitude**2
+
+
+def _scaled(factor: Any, pixels: Any) -> Any:
+    return None if pixels is None else factor[:, None, None] * pixels
+
+
+def _responses(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    lags: tuple[Lag | None, ...],
+    lines: tuple[Linearization, ...],
+    start: list[GroupParameters],
+    respond: Callable[..., tuple[Any, Any]],
+) -> Parameters:
+    """Add to `start` what `respond` gives for shape parameters (or None) and pixels of every used slot with pixels."""
+    result = []
+    for group, d, p, weights, line, first in zip(
+        layout.groups, data.groups, parameters, lags, lines, start, strict=True
+    ):
+        if weights is None:
+            result.append(first)
+            continue
+
+        def respond_to(slot: Any, carry: Any, item: Any = (group, d, p, weights, line)) -> Any:
+            theta, pixels = respond(*item, slot)
+            added = carry._replace(pixels=carry.pixels.at[slot].add(pixels))
+            return added if theta is None else added._replace(theta=added.theta.at[slot].add(theta))
+
+        result.append(over_slots(d.count, respond_to, first))
+    return tuple(result)
 
 
 def pixel_mask(group: GroupLayout, data: GroupData, dtype: Any) -> Float[Array, "slot side side"]:
@@ -143,26 +239,6 @@ def pixel_mask(group: GroupLayout, data: GroupData, dtype: Any) -> Float[Array, 
     return masks * data.pixels_free[:, None, None].astype(dtype)
 
 
-def noise_response(
-    layout: Layout,
-    data: ProblemData,
-    parameters: Parameters,
-    lags: tuple[Lag | None, ...],
-    theta: tuple[Any, ...],
-    pixels: tuple[Any, ...],
-) -> Parameters:
-    """Return Jᵀ of the penalties times noise: one picture for each of correction, symmetry and monotonicity."""
-    result = []
-    for d, p, weights, t, noise in zip(data.groups, parameters, lags, theta, pixels, strict=True):
-        picture = None
-        if p.pixels is not None:
-            picture = d.correction_precision[:, None, None] * noise[0]
-        if weights is not None:
-
-            def body(slot: Any, carry: Any, d: Any = d, p: Any = p, w: Any = weights, noise: Any = noise) -> Any:
-                _, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])
-                return carry.at[slot].add(transpose((noise[1, slot], noise[2, slot]))[0])
-
-            picture = over_slots(d.count, body, picture)
-        result.append(GroupParameters(d.theta_precision * t, jnp.zeros_like(p.flux), picture))
-    return tuple(result)
+def free_form_bound(data: GroupData, pixels: Float[Array, "slot side side"]) -> Float[Array, "slot side side"]:
+    """Return the least value of pixels that are the light: 0, where it may not be negative."""
+    return jnp.where((data.positivity > 0)[:, None, None], jnp.zeros_like(pixels), -jnp.inf)

@@ -110,8 +110,8 @@ class Galaxy(Morphology):
     scale: float = 1.0
     """Width of the profile's Gaussians, relative to `PROFILE_SIGMAS` [pix]."""
     constraints: tuple[Constraint, ...] = (
+        Constraint(ConstraintKind.POSITIVITY),
         Constraint(ConstraintKind.CORRECTION, 0.3),
-        Constraint(ConstraintKind.POSITIVITY, active=False),
     )
 
     @classmethod
