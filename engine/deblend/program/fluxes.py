@@ -108,6 +108,8 @@ def _bounded(gram: np.ndarray, right: np.ndarray, lower: np.ndarray, upper: np.n
         return nnls(factor, target)[0] / root
     if np.all(np.isinf(lower)) and np.all(np.isinf(upper)):
         return np.linalg.lstsq(factor, target, rcond=None)[0] / root
-    width = np.maximum(upper * root - lower * root, 1e-12)
-    bounded = lsq_linear(factor, target, (lower * root, lower * root + width), method="bvls")
+    low = lower * root
+    # the solver wants room between bounds, also where a person left none
+    high = np.maximum(upper * root, np.nextafter(low, np.inf))
+    bounded = lsq_linear(factor, target, (low, high), method="bvls")
     return bounded.x / root
