@@ -47,6 +47,8 @@ SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
 LOADED, PEAKS, DETECTED = "loaded", "peaks", "detected"
 """Names of jobs whose results the workbench takes itself."""
+MACHINE = "machine"
+"""Name under which all failures of the machine's thread are announced."""
 
 
 class Workbench:
@@ -60,7 +62,7 @@ class Workbench:
     settled = Signal()
     """Nothing has changed for a moment."""
     failed = Signal(str, str)
-    """A job without a model failed: its name, and a sentence."""
+    """Something failed in a thread: the name of the job, and a sentence."""
     result = Signal(str, object)
     """A job was done: its name and what it gave."""
     offered = Signal()
@@ -311,7 +313,9 @@ class Workbench:
             self._last_frame_time = time.perf_counter()
             self._show(news.pop(FRAME))
         if ERROR in news:
-            self.tell(news.pop(ERROR))
+            sentence = news.pop(ERROR)
+            self.failed.emit(MACHINE, sentence)
+            self.tell(sentence)
         for name, outcome in news.items():
             if name == DETECTED:
                 self._replace_sources(*outcome)

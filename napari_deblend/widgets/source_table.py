@@ -138,7 +138,7 @@ class SourceTable(QAbstractTableModel):
             return f"{flux:,.3g}" if abs(flux) < 1000 else (f"{flux:,.0f}" if math.isfinite(flux) else "…")
         if column == SNR:
             snr = self.snr.get(source.id, math.nan)
-            return f"{snr:.1f}" if math.isfinite(snr) else "–"
+            return (f"{snr:.1f}" if snr < 100 else f"{snr:,.0f}") if math.isfinite(snr) else "–"
         return STATUS_TEXT[source.center.status]
 
 

@@ -80,7 +80,15 @@ def settle(wait: Callable[..., None]) -> Callable[[Any], None]:
     """Wait until the picture of a workbench is the answer to its last edit."""
 
     def until_answered(bench: Any) -> None:
-        wait(lambda: bench.frame is not None and bench.frame.revision == bench.document.revision)
+        failures: list[str] = []
+
+        def note(job: str, sentence: str) -> None:
+            failures.append(sentence)
+
+        bench.failed.connect(note)
+        wait(lambda: failures or (bench.frame is not None and bench.frame.revision == bench.document.revision))
+        bench.failed.disconnect(note)
+        assert not failures
 
     return until_answered
 

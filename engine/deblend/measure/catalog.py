@@ -89,7 +89,7 @@ def measure(
     table["snr"], table["blendedness"] = _significance(program)
     table["box_radius"] = [s.radius for s in sources] * u.pix
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
-    table.meta["zero_point_AB"] = AB_ZERO_POINT_NJY
+    table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "x, y are 0-based: the middle of the first pixel is (0, 0)"
     return Catalog(table)
 
