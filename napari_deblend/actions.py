@@ -93,7 +93,7 @@ def find_sources(bench: Workbench) -> None:
     )
 
     def job(machine: Machine) -> object:
-        return observations, detect(observations, threshold, kind=kind, box_scale=box_scale)
+        return observations, detect(observations, threshold, kind=kind, box_scale=box_scale, solve=False)
 
     bench.tell("Looking for sources…")
     bench.runner.submit(DETECTED, job)

@@ -110,7 +110,7 @@ class Machine:
         """Solve for the fluxes of an edited scene; a fit carries on from it."""
         self._revision = revision
         if self._program is None:
-            self._program = Program(self.observations, scene)
+            self._program = Program(self.observations, scene, standard_groups=True)
         if self._fit is None:
             self._program.update(scene)
             self._shown = self._program

@@ -14,9 +14,19 @@ import pytest
 from deblend import Constraint, ConstraintKind
 from deblend.infer.gauss_newton import data_loss, dot, linearized, normal_product
 from deblend.program.arrays import GroupParameters
-from deblend.program.operator import apply_adjoint, apply_jacobian, linearize, render, render_pictures
+from deblend.program.operator import apply_adjoint, apply_jacobian, linearize, pictures_of, render
 from deblend.program.penalty import lag, noise_response, penalty, penalty_gradient, penalty_product
 from deblend.render import KINDS
+
+
+def rendered(layout: Any, data: Any, parameters: Any) -> Any:
+    """Return the models of a scene, from nothing but its parameters."""
+    return render(layout, data, parameters, pictures_of(layout, data, parameters))
+
+
+def penalised(layout: Any, data: Any, parameters: Any, lags: Any) -> Any:
+    """Return the penalties of a scene, from nothing but its parameters."""
+    return penalty(layout, data, parameters, lags, pictures_of(layout, data, parameters))
 
 
 class Machine:
@@ -33,12 +43,12 @@ class Machine:
         program = systems.program([systems.seen(np.zeros((2, *systems.shape)))], scene.replace(free_form), dtype=dtype)
         self.layout, self.data = program.layout, program.data
         self.parameters = self.stirred(program.parameters)
-        self.render = self.jit(render)
+        self.render = self.jit(rendered)
         self.linearize = self.jit(linearize)
         self.jacobian = self.jit(apply_jacobian)
         self.adjoint = self.jit(apply_adjoint)
         self.lines = self.linearize(self.data, self.parameters)
-        self.lags = lag(self.layout, self.parameters)
+        self.lags = lag(self.parameters)
 
     def jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function of the layout, compiled once."""
@@ -141,7 +151,7 @@ def test_the_derivative_is_that_of_the_picture(machine: Machine, kind: str) -> N
 
 def test_the_pictures_of_a_linearization_are_those_that_are_rendered(machine: Machine) -> None:
     direct = machine.render(machine.data, machine.parameters)
-    drawn = machine.jit(render_pictures)(machine.data, machine.parameters, machine.lines)
+    drawn = machine.jit(render)(machine.data, machine.parameters, tuple(line.picture for line in machine.lines))
     for a, b in zip(direct, drawn, strict=True):
         np.testing.assert_allclose(a, b, atol=float(np.abs(a).max()) * 100 * np.finfo(machine.dtype).eps)
 
@@ -167,7 +177,7 @@ def test_the_gradient_of_the_loss_is_its_derivative(machine: Machine, kind: str)
     """A gradient is easily off by a factor of two, or has a prior's value where its derivative should be."""
 
     def whole(layout: Any, data: Any, parameters: Any, lags: Any) -> Any:
-        return data_loss(data, render(layout, data, parameters)) + penalty(layout, data, parameters, lags)
+        return data_loss(data, rendered(layout, data, parameters)) + penalised(layout, data, parameters, lags)
 
     loss = machine.jit(whole)
     step = machine.jit(linearized)(machine.data, machine.parameters)
@@ -188,7 +198,7 @@ def test_the_curvature_is_that_of_the_linearized_model(machine: Machine) -> None
     data_part = sum(
         float(np.sum(o.weights * np.asarray(c) ** 2)) for o, c in zip(machine.data.observations, changes, strict=True)
     )
-    priors = machine.jit(penalty_product)(machine.data, machine.parameters, machine.lags, v)
+    priors = machine.jit(penalty_product)(machine.data, machine.parameters, machine.lags, machine.lines, v)
     assert inner(v, of_v) == pytest.approx(data_part + inner(v, priors), rel=1e-9)
     assert abs(inner(w, of_v) - inner(v, of_w)) <= 1e-10 * norm(w) * norm(of_v)
 
@@ -196,9 +206,9 @@ def test_the_curvature_is_that_of_the_linearized_model(machine: Machine) -> None
 @exactly
 def test_the_gradient_of_the_penalties_is_their_derivative(machine: Machine) -> None:
     v, h = machine.direction(), 1e-5
-    value = machine.jit(penalty)
+    value = machine.jit(penalised)
     ends = [float(value(machine.data, machine.moved(v, sign * h), machine.lags)) for sign in (1, -1)]
-    gradient = machine.jit(penalty_gradient)(machine.data, machine.parameters, machine.lags)
+    gradient = machine.jit(penalty_gradient)(machine.data, machine.parameters, machine.lags, machine.lines)
     scale = norm(jax.tree.map(jnp.multiply, gradient, v))
     assert abs((ends[0] - ends[1]) / (2 * h) - inner(gradient, v)) <= 1e-4 * scale
     # every kind takes part: its center is believed to be near where it was placed, its pixels have priors
@@ -212,7 +222,7 @@ def test_the_gradient_of_the_penalties_is_their_derivative(machine: Machine) -> 
 def test_the_product_of_the_penalties_is_symmetric_and_not_negative(machine: Machine) -> None:
     v, w = machine.direction(), machine.direction()
     product = machine.jit(penalty_product)
-    of_v, of_w = (product(machine.data, machine.parameters, machine.lags, x) for x in (v, w))
+    of_v, of_w = (product(machine.data, machine.parameters, machine.lags, machine.lines, x) for x in (v, w))
     assert abs(inner(w, of_v) - inner(v, of_w)) <= 1e-12 * norm(w) * norm(of_v)
     assert inner(v, of_v) > 0
 
@@ -221,7 +231,7 @@ def test_the_product_of_the_penalties_is_symmetric_and_not_negative(machine: Mac
 def test_the_response_to_noise_has_the_covariance_of_the_product(machine: Machine) -> None:
     """E[(v · Jᵀn)²] = v · JᵀJ v for unit noise n; 400 draws know it to 7 %, and 25 % is 3.5 of that."""
     v = machine.direction()
-    expected = inner(v, machine.jit(penalty_product)(machine.data, machine.parameters, machine.lags, v))
+    expected = inner(v, machine.jit(penalty_product)(machine.data, machine.parameters, machine.lags, machine.lines, v))
     response = machine.jit(noise_response)
     rng = np.random.default_rng(0)
     squares = []
@@ -230,7 +240,7 @@ def test_the_response_to_noise_has_the_covariance_of_the_product(machine: Machin
         pixels = tuple(
             None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)) for p in machine.parameters
         )
-        drawn = response(machine.data, machine.parameters, machine.lags, theta, pixels)
+        drawn = response(machine.data, machine.parameters, machine.lags, machine.lines, theta, pixels)
         squares.append(inner(v, drawn) ** 2)
     assert np.mean(squares) == pytest.approx(expected, rel=0.25)
 

@@ -185,7 +185,7 @@ def _corner(layout: Layout, group: GroupLayout, origin: Any) -> tuple[Any, Any]:
 
 
 def _add_patch(scratch: Canvas, patch: Canvas, corner: tuple[Any, Any]) -> Canvas:
-    start = (0, *corner)
+    start = (jnp.zeros_like(corner[0]), *corner)
     return lax.dynamic_update_slice(scratch, lax.dynamic_slice(scratch, start, patch.shape) + patch, start)
 
 
@@ -315,7 +315,8 @@ def apply_adjoint(
         def body(
             slot: Any, carry: GroupParameters, group: Any = group, d: Any = d, p: Any = p, line: Any = line
         ) -> GroupParameters:
-            corner = (0, *_corner(layout, group, d.origin[slot]))
+            row, column = _corner(layout, group, d.origin[slot])
+            corner = (jnp.zeros_like(row), row, column)
             patch = lax.dynamic_slice(scratch, corner, (layout.n_channels, group.side, group.side))
             flux = jnp.tensordot(patch, line.picture[slot], axes=2)
             mixed = jnp.tensordot(p.flux[slot], patch, axes=1)
