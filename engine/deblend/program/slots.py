@@ -212,7 +212,8 @@ def raise_component(
         parameter = morphology.parameters[kind.pixels]
         half, radius = pixels.shape[0] // 2, component.radius
         inner = slice(half - radius, half + radius + 1)
-        changed[kind.pixels] = parameter.at(pixels[inner, inner])
+        if parameter.is_free:
+            changed[kind.pixels] = parameter.at(pixels[inner, inner])
     spectrum = component.spectrum
     if spectrum.is_free:
         spectrum = spectrum.at(np.asarray(flux, np.float64) * noise)
