@@ -1,0 +1,109 @@
+"""Errors of fluxes: what the scatter of fits over realisations of the noise says, they say beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deblend import Program, Scene, Status
+from deblend.infer.errors import flux_errors, flux_samples
+
+
+@pytest.fixture(scope="module")
+def stars(systems: Any) -> Scene:
+    """Four stars, far from each other, of signal to noise about 20."""
+    places = ((11.3, 12.6), (35.2, 11.8), (12.4, 36.1), (36.4, 35.5))
+    return systems.scene(*(("point", x, y, (80.0, 80.0)) for x, y in places))
+
+
+def expected_error_of_a_star(systems: Any) -> np.ndarray:
+    """Return σ / √Σ P², per band: of an isolated star whose center, by symmetry, has no say in its flux."""
+    return np.array([s / np.sqrt(np.sum(psf**2)) for s, psf in zip(systems.noise, systems.psfs, strict=True)])
+
+
+def test_the_error_of_an_isolated_star_is_known(systems: Any, stars: Scene) -> None:
+    """128 samples know an error to 6 %; 25 % is 4 of that."""
+    program = systems.program([systems.observe(stars)], stars)
+    errors = flux_errors(program, n_samples=128)
+    assert errors.shape == (4, 2)
+    np.testing.assert_allclose(errors, np.broadcast_to(expected_error_of_a_star(systems), (4, 2)), rtol=0.25)
+
+
+@pytest.mark.slow
+def test_fluxes_of_stars_pull_with_unit_variance(systems: Any, stars: Scene, trials: Callable[[int], int]) -> None:
+    """8 fluxes a realisation: over n of them the mean of the pulls is known to 1/√(8n), their spread to 1/√(16n)."""
+    n = trials(24)
+    model = systems.model(stars)
+    pulls = []
+    for seed in range(n):
+        start = systems.without_fluxes(stars.with_sources(s.moved(s.x + 0.1, s.y) for s in stars.sources))
+        last = systems.fit(start, [systems.seen(model, seed=100 + seed)]).run()
+        pulls.append((last.scene.fluxes - stars.fluxes) / expected_error_of_a_star(systems))
+    assert np.mean(pulls) == pytest.approx(0.0, abs=4 / np.sqrt(8 * n))
+    assert np.std(pulls) == pytest.approx(1.0, abs=4 / np.sqrt(16 * n))
+
+
+@pytest.mark.slow
+def test_errors_agree_with_the_scatter_of_fits(systems: Any, trials: Callable[[int], int]) -> None:
+    """Of blended pairs with free centers and sizes, where neighbours and shapes make errors larger.
+
+    n realisations know a scatter to 1/√2n, 32 samples an error to 1/√64; two alike pairs in two bands are averaged.
+    """
+    n = trials(24)
+    truth = systems.scene(
+        ("point", 12.2, 12.4, (300.0, 250.0)),
+        ("gaussian", 15.4, 14.1, (500.0, 600.0), {"half_light_radius": 1.8}),
+        ("point", 34.2, 33.4, (300.0, 250.0)),
+        ("gaussian", 37.4, 35.1, (500.0, 600.0), {"half_light_radius": 1.8}),
+    )
+    model = systems.model(truth)
+    errors = flux_errors(systems.program([systems.seen(model)], truth))
+    fluxes = [
+        systems.fit(truth, [systems.seen(model, seed=300 + seed)], tolerance=1e-4).run().scene.fluxes
+        for seed in range(n)
+    ]
+    ratios = np.std(fluxes, axis=0, ddof=1) / errors
+    assert np.all(errors[:, 0] > expected_error_of_a_star(systems)[0])
+    spread = np.sqrt(1 / (2 * n) + 1 / 64)
+    assert np.mean(ratios) == pytest.approx(1.0, abs=4 * spread / np.sqrt(4))
+    assert np.all(np.abs(ratios - 1) < 4.5 * spread)
+
+
+def test_a_neighbour_makes_an_error_larger_and_a_locked_one_does_not(systems: Any) -> None:
+    alone = systems.scene(("point", 22.0, 24.0, (200.0, 200.0)))
+    pair = alone.add(*systems.scene(("point", 24.2, 24.0, (200.0, 200.0))).sources)
+    seen = systems.observe(pair)
+    locked = pair.replace(pair.sources[1].with_status(Status.LOCKED))
+    of_alone, of_pair, of_locked = (flux_errors(systems.program([seen], scene)) for scene in (alone, pair, locked))
+    assert np.all(of_pair[0] > 1.3 * of_alone[0])
+    np.testing.assert_allclose(of_locked[0], of_alone[0], rtol=0.3)
+    assert np.all(of_locked[1] == 0)
+
+
+def test_a_source_without_flux_has_an_error_too(systems: Any) -> None:
+    """Fluxes are not held at their bounds, so that an upper limit can be told."""
+    scene = systems.scene(("point", 22.0, 24.0, (0.0, 0.0)))
+    errors = flux_errors(systems.program([systems.seen(np.zeros((2, 48, 48)))], scene), n_samples=64)
+    np.testing.assert_allclose(errors[0], expected_error_of_a_star(systems), rtol=0.35)
+
+
+def test_samples_are_the_same_for_a_seed_and_counted(systems: Any, stars: Scene) -> None:
+    program: Program = systems.program([systems.observe(stars)], stars)
+    before = program.scene
+    told: list[tuple[int, int]] = []
+    first = flux_samples(program, n_samples=3, seed=4, progress=lambda done, of: told.append((done, of)))
+    assert first.shape == (3, 4, 2) and told == [(1, 3), (2, 3), (3, 3)]
+    np.testing.assert_array_equal(first, flux_samples(program, n_samples=3, seed=4))
+    assert np.any(first != flux_samples(program, n_samples=3, seed=5))
+    assert program.scene is before
+
+
+def test_errors_of_every_kind_are_positive_and_finite(systems: Any) -> None:
+    truth = systems.one_of_each()
+    errors = flux_errors(systems.program([systems.observe(truth)], truth), n_samples=16)
+    assert np.all(np.isfinite(errors)) and np.all(errors > 0)
+    # an extended source is seen through more noise than a star
+    assert np.all(errors[1:].min(axis=1) > 0.8 * errors[0].max())
