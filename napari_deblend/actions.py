@@ -96,6 +96,7 @@ def find_sources(bench: Workbench) -> None:
         return observations, detect(observations, threshold, kind=kind, box_scale=box_scale, solve=False)
 
     bench.tell("Looking for sources…")
+    bench.detected_threshold = threshold
     bench.runner.submit(DETECTED, job)
 
 

@@ -13,11 +13,13 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from deblend import FitSettings, Observation, Scene, find_peaks, start_source
+from deblend.detect import signal_to_noise
 from deblend.io import read_observations
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
@@ -45,7 +47,7 @@ UNSEEN = 0.03
 """Markers of a running fit are not moved for less than this [pix]: it costs milliseconds and is not seen."""
 SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
-LOADED, PEAKS, DETECTED = "loaded", "peaks", "detected"
+LOADED, STACKED, PEAKS, DETECTED = "loaded", "stacked", "peaks", "detected"
 """Names of jobs whose results the workbench takes itself."""
 MACHINE = "machine"
 """Name under which all failures of the machine's thread are announced."""
@@ -56,6 +58,9 @@ class Workbench:
 
     framed = Signal(Frame)
     """A frame is on the screen."""
+    refreshed = Signal()
+    """What is shown may be another: an edit with its answer, or without one where that takes long. Redrawing lists
+    with the picture and not before it costs the window one drawing and not two."""
     phase_changed = Signal(Phase)
     told = Signal(str)
     """A sentence for the person in front of the window."""
@@ -94,12 +99,15 @@ class Workbench:
         self.runner: Runner | None = None
         self.finder = Finder()
         self._retired: list[Runner] = []
+        self._picture: np.ndarray | None = None
+        """Signal to noise of all images together, from which a new source takes its size; None until it is known."""
         self._shown_revision = 0
         self._last_frame_time = 0.0
         self.layers = ImageLayers(self.viewer, self._render_all)
         self.markers = Markers(self.viewer, self.document, self.tell)
         self.candidates = Candidates(self.viewer)
-        self.curtain = Curtain(self.viewer)
+        self.detected_threshold: float | None = None
+        self.curtain = Curtain(self.viewer, self.refreshed.emit)
         self.gestures = Gestures(self.viewer, self.document, self.markers, self.add_at, self.tell)
         self.document.scene_changed.connect(self._on_scene)
         self.document.selection_changed.connect(self._on_selection)
@@ -150,10 +158,14 @@ class Workbench:
         center = next((layer.metadata[METADATA_KEY]["world_center"] for layer in adopted.values()), None)
         world = World.of(observations, center)
         self.candidates.clear()
+        self.detected_threshold = None
         self.markers.clear()
         self.layers.open(observations, world, adopted)
         self.document.open(observations)
         self.markers.open(world)
+        self._picture = None
+        opened = self.document.observations
+        self.find(STACKED, lambda: (opened, signal_to_noise(opened)))
         self._start()
         self._arrange_window()
         self.offered.emit()
@@ -236,13 +248,15 @@ class Workbench:
             self.runner.edit(self.document.revision, self.document.scene)
             self.curtain.down()
             self._look_soon()
+        elif change is not Change.ANSWER:
+            self.refreshed.emit()
         self.layers.set_sources([source.id for source in self.document.scene.sources])
         self.markers.show(0.0 if self.phase is not Phase.RUNNING or is_edit else UNSEEN)
         self._settle_timer.start(SETTLE_TIME)
 
     def _on_selection(self) -> None:
         self.markers.show_selection()
-        if self.document.selection:
+        if self.document.selection and self.layers.shows_components:
             self.layers.show_component(self.document.selection[-1])
 
     def _on_wanted(self) -> None:
@@ -260,14 +274,21 @@ class Workbench:
     def add_at(self, x: float, y: float) -> None:
         """Add a source at pixel (x, y) of the first image."""
         document = self.document
-        document.add(start_source(document.observations, document.scene, x, y, kind=self.kind))
+        source = start_source(
+            document.observations, document.scene, x, y, self.kind, self.box_scale, picture=self._picture
+        )
+        document.add(source)
 
     def preview_peaks(self, threshold: float) -> None:
         """Show where detection would find sources; the answer comes by and by."""
         self.threshold = threshold
-        if self.document.is_open:
+        if self.document.is_open and not self._are_sources(threshold):
             observations = self.document.observations
-            self.find(PEAKS, lambda: (observations, find_peaks(observations, threshold)))
+            self.find(PEAKS, lambda: (observations, find_peaks(observations, threshold), threshold))
+
+    def _are_sources(self, threshold: float) -> bool:
+        """Tell whether what is found at a threshold is in the scene already, so that no ring need show it."""
+        return threshold == self.detected_threshold and bool(self.document.scene.sources)
 
     def load(self, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = ()) -> None:
         """Read FITS files and work on them; the window stays awake meanwhile."""
@@ -303,8 +324,11 @@ class Workbench:
                 self.tell(finding[1])
             elif name == LOADED:
                 self.open(finding)
+            elif name == STACKED and finding[0] is self.document.observations:
+                self._picture = finding[1]
             elif name == PEAKS and finding[0] is self.document.observations:
-                self.candidates.show(finding[1], self.document.observations[0], self.layers.world)
+                if not self._are_sources(finding[2]):
+                    self.candidates.show(finding[1], self.document.observations[0], self.layers.world)
                 self.result.emit(PEAKS, finding[1])
 
     def _take_news(self, runner: Runner) -> None:
@@ -340,6 +364,7 @@ class Workbench:
         self.framed.emit(frame)
         if frame.sentence and was_running:
             self.tell(frame.sentence)
+        self.refreshed.emit()
         self.curtain.up()
         self._settle_timer.start(SETTLE_TIME)
 
@@ -359,6 +384,7 @@ class Workbench:
             self._settle_timer.start(SETTLE_TIME)
             return
         self.markers.show()
+        self.layers.renew_components()
         self.layers.refresh_thumbnails()
         self.settled.emit()
 
