@@ -5,7 +5,7 @@ Each function says what public means would be used if there were one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,10 +53,25 @@ def reshape(layer: Image, data: Any) -> None:
     layer.data = data
 
 
-def move_points(viewer: Any, layer: Points, data: np.ndarray) -> None:
-    """Move the points of a layer without the viewer recomputing its dimensions; their number stays."""
-    with layer.events.data.blocker(unwrap(viewer)._on_layers_change):
+def move_points(layer: Points, data: np.ndarray) -> None:
+    """Move the points of a layer and repaint; their number stays.
+
+    `layer.data = data` draws the thumbnail in the layer list too, and with it, in software, the whole window again.
+    """
+    layer._data = np.asarray(data, dtype=float)
+    layer.refresh(extent=False, thumbnail=False, highlight=True)
+
+
+def rewrite_points(layer: Points, data: np.ndarray, names: Sequence[str], looks: dict[str, Any]) -> None:
+    """Give a layer other points, with their names and looks; drawn once, where napari draws at every attribute."""
+    blockers = [layer.events.blocker_all(), layer._border.events.blocker_all(), layer._face.events.blocker_all()]
+    with blockers[0], blockers[1], blockers[2]:
         layer.data = data
+        # napari keeps the first rows' features when points go: all of them are written again
+        layer.features = {"name": np.array(names, dtype=object)}
+        for attribute, values in looks.items():
+            setattr(layer, attribute, values)
+    layer.refresh(thumbnail=False)
 
 
 def show_progress(viewer: Any, bar: progress, value: int, description: str) -> None:

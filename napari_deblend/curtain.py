@@ -6,6 +6,7 @@ the canvas, and the second waits for the first. Where the answer takes long, the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QTimer
@@ -19,13 +20,15 @@ PATIENCE = 150
 class Curtain:
     """Holds the drawing of a viewer's canvas between an edit and its answer."""
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, impatient: Callable[[], None]) -> None:
+        """Call `impatient` before the canvas is drawn without the answer."""
+        self._impatient = impatient
         self._canvas = canvas_of(viewer)
         self._is_down = False
         self._is_owed = False
         self._timer = QTimer(main_window(viewer))
         self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.up)
+        self._timer.timeout.connect(self._on_timeout)
         self._canvas.events.draw.connect(self._on_draw)
 
     def disconnect(self) -> None:
@@ -46,6 +49,10 @@ class Curtain:
             self._is_down, self._is_owed = False, True
             self._canvas.native.setUpdatesEnabled(True)
             self._canvas.native.update()
+
+    def _on_timeout(self) -> None:
+        self._impatient()
+        self.up()
 
     def _on_draw(self, event: Any) -> None:
         self._is_owed = False

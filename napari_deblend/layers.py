@@ -47,6 +47,8 @@ class ImageLayers:
         self._observations: tuple[Observation, ...] = ()
         self._source_ids: tuple[str, ...] = ()
         self._n_bands = 1
+        self._stale = False
+        """Whether sources have come or gone since the component layers were made."""
         self.world = World(None)
         self.mixes: dict[int, ColorMix] = {}
         self.view, self.color = View.DATA, True
@@ -181,19 +183,26 @@ class ImageLayers:
 
     def show_component(self, source_id: str) -> None:
         """Move the component slider to a source."""
+        self.renew_components()
         dims = self._viewer.dims
         if source_id in self._source_ids and dims.ndim >= 4 and self._stacks:
             row = self._source_ids.index(source_id)
             if row != self.component_row:
                 dims.set_current_step(dims.ndim - 4, row)
 
+    @property
+    def shows_components(self) -> bool:
+        return any(layer.visible for (role, _), layer in self._layers.items() if role is Role.COMPONENTS)
+
     def _on_visible(self) -> None:
+        if self.shows_components:
+            self.renew_components()
         for key in [k for k in self._pending if self._layers[k].visible]:
             show_pixels(self._layers[key], self._pending.pop(key))
         self.wanted_changed.emit()
 
     def _on_step(self) -> None:
-        if any(role is Role.COMPONENTS and layer.visible for (role, _), layer in self._layers.items()):
+        if self.shows_components:
             self.wanted_changed.emit()
             if self.component_row < len(self._source_ids):
                 self.component_chosen.emit(self._source_ids[self.component_row])
@@ -206,6 +215,15 @@ class ImageLayers:
         if tuple(source_ids) == self._source_ids:
             return
         self._source_ids = tuple(source_ids)
+        self._stale = True
+        if self.shows_components:
+            self.renew_components()
+
+    def renew_components(self) -> None:
+        """Have a step of the component slider for every source; it costs, so hidden layers wait for a quiet moment."""
+        if not self._stale:
+            return
+        self._stale = False
         for (role, k), layer in self._layers.items():
             if role is Role.COMPONENTS:
                 reshape(layer, self._new_stack(k))

@@ -13,7 +13,7 @@ import numpy as np
 from psygnal import Signal
 
 from deblend import Source, Status
-from napari_deblend.compat import SourcesLayer, move_points, set_status, unwrap
+from napari_deblend.compat import SourcesLayer, move_points, rewrite_points, set_status, unwrap
 from napari_deblend.document import Document
 from napari_deblend.status import ReadOut
 from napari_deblend.world import World
@@ -103,7 +103,7 @@ class Markers:
             if [_look(s) for s in old] != [_look(s) for s in new]:
                 self._rewrite(layer, places, new)
             elif len(places) and np.abs(places - layer.data).max() > tolerance:
-                move_points(self._viewer, layer, places)
+                move_points(layer, places)
         finally:
             self._writing = False
         self.show_selection()
@@ -123,14 +123,12 @@ class Markers:
 
     def _rewrite(self, layer: SourcesLayer, places: np.ndarray, sources: Sequence[Source]) -> None:
         layer.selected_data = set()
-        # napari keeps the first rows' features when points go: all of them are written again
-        layer.data = places
-        layer.features = {"name": np.array([s.name for s in sources], dtype=object)}
+        looks: dict[str, Any] = {}
         if sources:
-            layer.symbol = [SYMBOLS[s.kind] for s in sources]
-            layer.border_color = [COLORS[s.center.status] for s in sources]
-            layer.face_color = "transparent"
-            layer.size = SIZE
+            looks["symbol"] = [SYMBOLS[s.kind] for s in sources]
+            looks["border_color"] = [COLORS[s.center.status] for s in sources]
+            looks["face_color"], looks["size"] = "transparent", SIZE
+        rewrite_points(layer, places, [s.name for s in sources], looks)
 
     # what a person does with napari's own tools ------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ class DeblendWidget(QWidget):
         self.destroyed.connect(partial(self._links.end))
         self._links.connect(bench.told, self._say)
         self._links.connect(bench.phase_changed, self._on_phase)
-        self._links.connect(bench.document.history_changed, self._on_history)
+        self._links.connect(bench.refreshed, self._on_history)
         self._on_history()
         self._on_phase(bench.phase)
 

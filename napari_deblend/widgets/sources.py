@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
 )
 
 from deblend.scene import MORPHOLOGIES
-from napari_deblend.document import Change
 from napari_deblend.export import MEASURED, measuring_job
 from napari_deblend.widgets.parts import Section, action_button, row
 from napari_deblend.widgets.source_table import KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
@@ -73,7 +72,7 @@ class SourcesSection(Section):
         self.column.addWidget(self.view)
         self._selecting = False
         self.view.selectionModel().selectionChanged.connect(self._on_rows_selected)
-        self.listen(bench.document.scene_changed, self._on_scene)
+        self.listen(bench.refreshed, self.refresh)
         self.listen(bench.document.selection_changed, self.show_selection)
         self.listen(bench.document.observations_changed, self._on_observations)
         self.listen(bench.settled, self._measure)
@@ -109,7 +108,8 @@ class SourcesSection(Section):
         finally:
             self._selecting = False
 
-    def _on_scene(self, change: Change) -> None:
+    def refresh(self) -> None:
+        """Show the document as it is now."""
         old = self.model.rowCount()
         self._selecting = True
         try:

@@ -93,13 +93,15 @@ def test_the_signal_to_noise_is_measured_when_the_work_rests(
     assert float(cell(widget, 2, SNR).replace(",", "")) > 5
 
 
-def test_undo_and_redo_buttons_follow_the_history(widget: Any, opened: Any) -> None:
+def test_undo_and_redo_buttons_follow_the_history(widget: Any, opened: Any, settle: Callable[[Any], None]) -> None:
     source = opened.document.scene.sources[0]
     opened.document.move({source.id: (22.0, 22.0)})
+    settle(opened)
     assert widget.undo_button.isEnabled() and not widget.redo_button.isEnabled()
     assert "Move source 1" in widget.undo_button.toolTip()
     widget.undo_button.click()
     assert opened.document.scene[source.id].x == source.x
+    settle(opened)
     widget.redo_button.click()
     assert opened.document.scene[source.id].x == 22.0
 
