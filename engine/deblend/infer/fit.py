@@ -21,10 +21,13 @@ from deblend.infer.solvers import AbstractSolver, GaussNewton, Position, Proxima
 from deblend.infer.state import FitState
 from deblend.observe import Observation
 from deblend.program import Program
-from deblend.scene import Scene
+from deblend.program.slots import profile_prior
+from deblend.scene import Galaxy, Scene
 
 FLUX_TOLERANCE = 0.01
 FLUX_TOLERANCE_IN_ERRORS = 0.25
+LOSS_ROUNDING = 1e-6
+"""Relative change of the loss that counts as none."""
 VALLEY = 0.2
 """Below this fraction of the tolerance a step counts as quiet, wherever the fluxes go."""
 HIGHEST_DAMPING = 1e6
@@ -95,17 +98,21 @@ class Fit(Iterator[FitState]):
         """
         damping = self._solver.first_damping if self._position is None else self._position.damping
         damping = min(damping, self._solver.first_damping)
-        solved = self.program.update(scene)
+        previous = self.state
+        self.program.update(scene)
         state = self._start(damping)
         if scene.is_solved:
             return state
-        # penalties in units of the noise can outweigh what the joint solution gains: then new sources start dark
-        self.program.take(_with_zeros(scene))
-        dark = self._start(damping)
-        if dark.loss < state.loss:
-            return dark
-        self.program.take(solved)
-        return self._start(damping)
+        # the priors of new sources may cost more than their light gains: then they start as the priors like it best,
+        # and if penalties in units of the noise still rise by the new fluxes of others, dark
+        bound = previous.loss * (1.0 + LOSS_ROUNDING)
+        typical = _with_typical_profiles(scene)
+        for solve, trial in ((True, typical), (False, _with_zeros(typical))):
+            if state.loss <= bound:
+                break
+            self.program.update(trial, solve=solve)
+            state = self._start(damping)
+        return state
 
     def _start(self, damping: float) -> FitState:
         self._quiet = 0
@@ -132,10 +139,11 @@ class Fit(Iterator[FitState]):
 
     def _is_quiet(self, before: Position, after: Position) -> bool:
         """Tell whether a step changed neither the loss nor any flux by what matters."""
-        fall = (before.loss - after.loss) / before.loss if before.loss > 0 else 0.0
-        if after.step == 0.0 or fall > self.settings.tolerance:
+        # a step that was cut short is judged by what the whole one had promised
+        fall = max(before.loss - after.loss, after.predicted if after.step < 1.0 else 0.0)
+        if fall > self.settings.tolerance * before.loss:
             return False
-        if fall < VALLEY * self.settings.tolerance:
+        if fall < VALLEY * self.settings.tolerance * before.loss:
             # what still moves trades flux between degenerate sources at no gain
             return True
         for slots, old, new in zip(self.program.members, before.parameters, after.parameters, strict=True):
@@ -182,6 +190,25 @@ def fit(
         Where the scene does not fit the observations.
     """
     return Fit(scene, observations, settings, program)
+
+
+def _with_typical_profiles(scene: Scene) -> Scene:
+    """Return the scene with galaxies that were never solved for shaped as their priors like it best."""
+    sources = []
+    for source in scene.sources:
+        components = []
+        for component in source.components:
+            morphology = component.morphology
+            if isinstance(morphology, Galaxy) and not component.is_solved:
+                typical = np.exp(profile_prior())
+                morphology = morphology.with_parameters(
+                    amplitudes=morphology.amplitudes.at(typical / typical.sum()),
+                    ellipticity=morphology.ellipticity.at(np.zeros(2)),
+                    correction=morphology.correction.at(np.zeros_like(morphology.correction.value)),
+                )
+            components.append(replace(component, morphology=morphology))
+        sources.append(replace(source, components=tuple(components)))
+    return scene.with_sources(sources)
 
 
 def _with_zeros(scene: Scene) -> Scene:

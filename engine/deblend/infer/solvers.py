@@ -47,6 +47,8 @@ class Position:
     """Levenberg-Marquardt damping for the next step, or the length of the next first-order one."""
     step: float = 1.0
     """Length accepted along the last direction; 0 where none lowered the loss."""
+    predicted: float = 0.0
+    """Fall of the loss that the linearized model promised for that step, where the solver has one."""
 
 
 class AbstractSolver(ABC):
@@ -98,12 +100,14 @@ class GaussNewton(AbstractSolver):
         direction, predicted = compiled_direction(
             layout, data, position.parameters, step, *self._numbers(position.damping)
         )
+        promise = float(predicted)
         for fraction in STEP_FRACTIONS:
             trial = search(self._program, position, step, direction, fraction)
             if trial.loss < position.loss:
-                gain = (position.loss - trial.loss) / max(float(predicted), 1e-30)
-                return _moved(position, trial, fraction, position.damping * damping_change(gain, fraction))
-        return _moved(position, None, 0.0, position.damping * 10.0)
+                gain = (position.loss - trial.loss) / max(promise, 1e-30)
+                damping = position.damping * damping_change(gain, fraction)
+                return _moved(position, trial, fraction, damping, promise)
+        return _moved(position, None, 0.0, position.damping * 10.0, promise)
 
 
 class ProximalGradient(AbstractSolver):
@@ -156,12 +160,12 @@ def damping_change(gain: float, fraction: float) -> float:
     return 1.0 if gain > 0.3 and fraction == 1.0 else 4.0
 
 
-def _moved(position: Position, trial: Any, fraction: float, damping: float) -> Position:
+def _moved(position: Position, trial: Any, fraction: float, damping: float, predicted: float = 0.0) -> Position:
     damping = float(np.clip(damping, *DAMPING_RANGE))
     if trial is None:
-        return Position(position.parameters, position.loss, position.models, damping, 0.0)
+        return Position(position.parameters, position.loss, position.models, damping, 0.0, predicted)
     models = tuple(map(np.asarray, trial.models))
-    return Position(as_numpy(trial.parameters), float(trial.loss), models, damping, fraction)
+    return Position(as_numpy(trial.parameters), float(trial.loss), models, damping, fraction, predicted)
 
 
 def as_numpy(parameters: Any) -> Parameters:
