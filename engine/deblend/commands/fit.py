@@ -23,7 +23,7 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from deblend import Catalog, Fit, FitState, Observation, Scene
+    from deblend import Catalog, Fit, FitState, Observation, Program
 
 NAME = "fit"
 HELP = "Fit the sources of one patch of sky in all its images at once."
@@ -91,10 +91,12 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
+    with blaming_the_input(), clock.phase("prepare"):
+        program = deblend.Program(observations, scene)
     with blaming_the_input():
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
-    fit, last, interrupted = _solve(scene, observations, arguments, clock)
+    fit, last, interrupted = _solve(program, arguments, clock)
     best = fit.best
     with clock.phase("measure"):
         catalog = deblend.measure(best.scene, observations, program=fit.program, errors=not arguments.no_errors)
@@ -127,9 +129,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     return CONVERGED if last.outcome.is_success else NOT_CONVERGED
 
 
-def _solve(
-    scene: Scene, observations: Sequence[Observation], arguments: argparse.Namespace, clock: Clock
-) -> tuple[Fit, FitState, bool]:
+def _solve(program: Program, arguments: argparse.Namespace, clock: Clock) -> tuple[Fit, FitState, bool]:
     """Fit with a progress bar; return the fit, its last state, and whether a person stopped it before its end."""
     from tqdm import tqdm
 
@@ -141,8 +141,7 @@ def _solve(
     with bar, interruptible() as is_interrupted:
         # the first state is the start: with it everything is compiled, so that the fit's time is solving alone
         with clock.phase("prepare"):
-            program = deblend.Program(observations, scene)
-            fit = deblend.fit(scene, observations, settings=settings, program=program)
+            fit = deblend.fit(program.scene, program.observations, settings=settings, program=program)
             last = next(fit)
         bar.reset()  # its pace is that of solving
         bar.set_description("fit", refresh=False)
@@ -175,7 +174,7 @@ class Clock:
     def phase(self, name: str) -> Iterator[None]:
         wall, process = time.perf_counter(), time.process_time()
         yield
-        self.seconds[name] = time.perf_counter() - wall
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - wall
         if name == "fit":
             self.seconds["fit_cpu"] = time.process_time() - process
 
