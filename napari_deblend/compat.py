@@ -6,6 +6,7 @@ Each function says what public means would be used if there were one.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,15 +63,21 @@ def move_points(layer: Points, data: np.ndarray) -> None:
     layer.refresh(extent=False, thumbnail=False, highlight=True)
 
 
-def rewrite_points(layer: Points, data: np.ndarray, names: Sequence[str], looks: dict[str, Any]) -> None:
-    """Give a layer other points, with their names and looks; drawn once, where napari draws at every attribute."""
-    blockers = [layer.events.blocker_all(), layer._border.events.blocker_all(), layer._face.events.blocker_all()]
-    with blockers[0], blockers[1], blockers[2]:
+def rewrite_points(
+    layer: Points, data: np.ndarray, names: Sequence[str], looks: dict[str, Any], chosen: set[int]
+) -> None:
+    """Give a layer other points, with names, looks and selection; drawn once, where napari draws at every attribute."""
+    with ExitStack() as quiet:
+        for emitters in (layer.events, layer._border.events, layer._face.events, layer.text.events):
+            quiet.enter_context(emitters.blocker_all())
+        quiet.enter_context(layer._block_refresh())
+        layer.selected_data = set()
         layer.data = data
         # napari keeps the first rows' features when points go: all of them are written again
         layer.features = {"name": np.array(names, dtype=object)}
         for attribute, values in looks.items():
             setattr(layer, attribute, values)
+        layer.selected_data = chosen
     layer.refresh(thumbnail=False)
 
 

@@ -266,8 +266,12 @@ class Document:
             self._record(before)
         else:
             self._gesture_edited = True
+        # chosen before it is announced, so that whoever shows the scene shows both at once
+        known = {source.id for source in scene.sources}
+        self._selection = tuple(i for i in (self._selection if select is None else select) if i in known)
         self._announce(Change.EDIT if self._gesture is None else Change.LIVE)
-        self.select(self._selection if select is None else select)
+        if self._selection != before.selection:
+            self.selection_changed.emit()
 
     def _announce(self, change: Change) -> None:
         self._revision += 1

@@ -112,8 +112,7 @@ class Markers:
         """Write the document's selection into the layer."""
         if self.layer is None:
             return
-        rows = {source.id: row for row, source in enumerate(self._rows)}
-        chosen = {rows[i] for i in self._document.selection if i in rows}
+        chosen = self._chosen_rows
         if chosen != set(self.layer.selected_data):
             self._writing = True
             try:
@@ -121,14 +120,18 @@ class Markers:
             finally:
                 self._writing = False
 
+    @property
+    def _chosen_rows(self) -> set[int]:
+        rows = {source.id: row for row, source in enumerate(self._rows)}
+        return {rows[i] for i in self._document.selection if i in rows}
+
     def _rewrite(self, layer: SourcesLayer, places: np.ndarray, sources: Sequence[Source]) -> None:
-        layer.selected_data = set()
         looks: dict[str, Any] = {}
         if sources:
             looks["symbol"] = [SYMBOLS[s.kind] for s in sources]
             looks["border_color"] = [COLORS[s.center.status] for s in sources]
             looks["face_color"], looks["size"] = "transparent", SIZE
-        rewrite_points(layer, places, [s.name for s in sources], looks)
+        rewrite_points(layer, places, [s.name for s in sources], looks, self._chosen_rows)
 
     # what a person does with napari's own tools ------------------------------------------------------------------
 
