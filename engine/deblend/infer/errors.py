@@ -19,7 +19,7 @@ from jaxtyping import Float
 from deblend.infer.gauss_newton import Step
 from deblend.infer.solvers import compiled_direction, compiled_linearized
 from deblend.program import Program
-from deblend.program.arrays import GroupParameters, Parameters, ProblemData
+from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.compiled import compiled
 from deblend.program.layout import Layout
 from deblend.program.operator import apply_adjoint
@@ -33,18 +33,25 @@ SMALL_DAMPING = 1e-5
 
 
 def noise_step(
-    layout: Layout, data: ProblemData, parameters: Parameters, step: Step, images: Any, theta: Any, pixels: Any
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    step: Step,
+    images: Any,
+    theta: Any,
+    pixels: Any,
+    offset: Any,
 ) -> Step:
     """Return the linearized problem with a gradient made of unit noise instead of residuals, and all fluxes free."""
     weighted = tuple(jnp.sqrt(o.weights) * image for o, image in zip(data.observations, images, strict=True))
     response = apply_adjoint(layout, data, parameters, step.lines, weighted)
     gradient = jax.tree.map(
-        jnp.add, response, noise_response(layout, data, parameters, step.lags, step.lines, theta, pixels)
+        jnp.add, response, noise_response(layout, data, parameters, step.lags, step.lines, theta, pixels, offset)
     )
     free = []
     for group, d, f in zip(layout.groups, data.groups, step.free, strict=True):
         used = (jnp.arange(group.capacity) < d.count)[:, None]
-        free.append(GroupParameters(f.theta, d.flux_free * used, f.pixels))
+        free.append(f._replace(flux=d.flux_free * used))
     return step._replace(gradient=gradient, free=tuple(free))
 
 
@@ -76,7 +83,8 @@ def flux_samples(
         pixels = tuple(
             None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)).astype(dtype) for p in parameters
         )
-        noisy = compiled_noise_step(layout, data, parameters, step, images, theta, pixels)
+        offset = tuple(rng.standard_normal(p.offset.shape).astype(dtype) for p in parameters)
+        noisy = compiled_noise_step(layout, data, parameters, step, images, theta, pixels, offset)
         change, _ = compiled_direction(layout, data, parameters, noisy, *numbers)
         for members, p in zip(rows, change, strict=True):
             result[sample, members] = np.asarray(p.flux)[: len(members)] * program.noise

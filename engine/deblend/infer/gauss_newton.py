@@ -16,17 +16,21 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from deblend.program.arrays import GroupParameters, Parameters, ProblemData
-from deblend.program.layout import Layout
+from deblend.infer.preconditioner import damping_product, local_energies, make_preconditioner, precondition
+from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
+from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import (
     Canvas,
     Linearization,
     apply_adjoint,
     apply_jacobian,
+    box_mask,
+    envelope_of,
     linearize,
     over_slots,
     pictures_of,
     render,
+    shape_change,
 )
 from deblend.program.penalty import (
     Lag,
@@ -34,30 +38,16 @@ from deblend.program.penalty import (
     is_free_form,
     lag,
     penalty,
-    penalty_diagonal,
     penalty_gradient,
     penalty_product,
     pixel_mask,
 )
 from deblend.render import KINDS
 
+MAX_CHANNEL_OFFSET = 0.5
+"""How far a channel may see a source off its center, per axis [pix]: further, differences are no movement."""
 LEAST_FLUX_FRACTION = 0.25
 """A free-form source keeps at least this fraction of its flux in a step: at zero flux it could not come back."""
-
-
-class Preconditioner(NamedTuple):
-    """About the inverse of a group's normal matrix."""
-
-    block: Float[Array, "slot n n"]
-    """Inverse for shape parameters and fluxes of each slot, which are few."""
-    damping: Float[Array, "slot n"]
-    """What is added to the diagonal of that part: a fraction of it, and how far a step may be trusted."""
-    pixels: Float[Array, "slot side side"] | None
-    """Diagonal of the normal matrix for pixels."""
-    share: Float[Array, "slot side side"] | None
-    """How much of that diagonal the data make, the rest being priors."""
-    response: Float[Array, "slot side f"] | None
-    """How the data see waves of that part, relative to a single pixel, with a floor for what only priors hold."""
 
 
 class Step(NamedTuple):
@@ -117,9 +107,13 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
         flux_lower = d.flux_lower
         if is_free_form(group):
             flux_lower = jnp.maximum(flux_lower, LEAST_FLUX_FRACTION * p.flux)
-        lower.append(GroupParameters(d.theta_lower, flux_lower, pixels[0]))
-        upper.append(GroupParameters(d.theta_upper, d.flux_upper, pixels[1]))
-        movable.append(GroupParameters(d.theta_free * used[:, None], d.flux_free * used[:, None], pixels[2]))
+        furthest = jnp.full_like(p.offset, MAX_CHANNEL_OFFSET)
+        lower.append(GroupParameters(d.theta_lower, flux_lower, pixels[0], -furthest))
+        upper.append(GroupParameters(d.theta_upper, d.flux_upper, pixels[1], furthest))
+        offset_free = d.offset_free * used[:, None, None]
+        movable.append(
+            GroupParameters(d.theta_free * used[:, None], d.flux_free * used[:, None], pixels[2], offset_free)
+        )
     free = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
         tuple(movable),
@@ -140,118 +134,6 @@ def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, st
         apply_adjoint(layout, data, parameters, step.lines, weighted),
         penalty_product(layout, data, parameters, step.lags, step.lines, v),
     )
-
-
-def make_preconditioner(
-    layout: Layout, data: ProblemData, parameters: Parameters, step: Step, damping: Any, caution: Any
-) -> tuple[Preconditioner, ...]:
-    """Return about the inverse of the damped normal matrix, a block per source.
-
-    Within a source the response of the telescope is taken into account in Fourier space, as if the weights were
-    constant over it; overlap with neighbours is left to the conjugate gradients.
-    """
-    result = []
-    for index, (group, d, p, line, weights, free) in enumerate(
-        zip(layout.groups, data.groups, parameters, step.lines, step.lags, step.free, strict=True)
-    ):
-        power = jnp.concatenate([o.power[index] for o in data.observations])
-        energy = jnp.concatenate([o.kernel_energy for o in data.observations])
-        side, n_theta = group.side, p.theta.shape[1]
-        # a real transform holds each frequency but the first (and, for even sides, the last) once for two
-        twice = jnp.where(jnp.arange(side // 2 + 1) == 0, 1.0, 2.0).astype(p.theta.dtype) / side**2
-        n = n_theta + p.flux.shape[1]
-        trust = jnp.asarray(KINDS[group.kind].trust, p.theta.dtype)
-        held = jnp.concatenate([caution * trust**-2.0, jnp.zeros(p.flux.shape[1], p.theta.dtype)])
-
-        def block(slot: Any, carry: Any, p: Any = p, line: Any = line, free: Any = free, d: Any = d, power: Any = power,
-                  held: Any = held, twice: Any = twice, n_theta: int = n_theta, n: int = n) -> Any:  # fmt: skip
-            flux = p.flux[slot]
-            waves = jnp.fft.rfft2(jnp.concatenate([line.tangents[slot], line.picture[slot][None]]))
-            parts = jnp.stack([waves.real, waves.imag], axis=1)
-            channel_power = power * twice[None, None]
-            mixed = jnp.tensordot(flux**2, channel_power, axes=1)
-            shapes = parts[:n_theta].reshape(n_theta, -1)
-            response = (parts[:n_theta] * mixed[None, None]).reshape(n_theta, -1)
-            picture = parts[n_theta]
-            per_channel = channel_power[:, None] * picture[None]
-            cross = flux[:, None] * (per_channel.reshape(flux.size, -1) @ shapes.T)
-            fluxes = jnp.sum(per_channel * picture[None], axis=(1, 2, 3))
-            matrix = jnp.block([[response @ shapes.T, cross.T], [cross, jnp.diag(fluxes)]])
-            prior = jnp.concatenate([d.theta_precision[slot] ** 2, jnp.zeros_like(flux)])
-            diagonal = jnp.diagonal(matrix) + prior
-            diagonal = jnp.where(diagonal > 0, diagonal, 1.0)
-            is_free = jnp.concatenate([free.theta[slot], free.flux[slot]])
-            root = jnp.sqrt(diagonal)
-            scaled = (matrix + jnp.diag(prior)) / root[None] / root[:, None]
-            scaled = scaled * is_free[None] * is_free[:, None] + jnp.diag(1.0 - is_free)
-            extra = damping * diagonal + held
-            scaled = scaled + jnp.diag(extra / diagonal + 1e-5)
-            inverse = jnp.linalg.inv(scaled) / root[None] / root[:, None]
-            inverse = 0.5 * (inverse + inverse.T)
-            blocks, scales, waves_seen = carry
-            if waves_seen is not None:
-                waves_seen = waves_seen.at[slot].set(jnp.tensordot(flux**2, power, axes=1))
-            return blocks.at[slot].set(inverse), scales.at[slot].set(extra), waves_seen
-
-        has_pixels = line.envelope is not None
-        initial = (
-            jnp.zeros((group.capacity, n, n), p.theta.dtype),
-            jnp.ones((group.capacity, n), p.theta.dtype),
-            jnp.zeros((group.capacity, side, side // 2 + 1), p.theta.dtype) if has_pixels else None,
-        )
-        blocks, scales, waves_seen = over_slots(d.count, block, initial)
-        pixels = share = response = None
-        if line.envelope is not None:
-            curvature = jnp.sum(p.flux**2 * energy[None], axis=1)[:, None, None]
-            pixels = curvature * line.envelope**2 + penalty_diagonal(d, weights, line) + 1e-12
-            share = curvature * line.envelope**2 / pixels
-            held = jnp.sum(share * (1.0 - share), axis=(1, 2)) / (jnp.sum(share, axis=(1, 2)) + 1e-12)
-            response = waves_seen / (curvature + 1e-12) + jnp.maximum(held, 1e-3)[:, None, None] + damping
-        result.append(Preconditioner(blocks, scales, pixels, share, response))
-    return tuple(result)
-
-
-def precondition(
-    layout: Layout,
-    data: ProblemData,
-    preconditioners: tuple[Preconditioner, ...],
-    free: Parameters,
-    damping: Any,
-    r: Parameters,
-) -> Parameters:
-    """Return about the solution of the damped normal equations for the right side r.
-
-    Pixels that the data hold are coupled by the telescope's response: scaled by their diagonal they are nearly a
-    convolution, which is undone in Fourier space. Pixels that only priors hold stand alone.
-    """
-    result = []
-    for group, d, c, x in zip(layout.groups, data.groups, preconditioners, r, strict=True):
-        n_theta = x.theta.shape[1]
-        both = jnp.einsum("kij,kj->ki", c.block, jnp.concatenate([x.theta, x.flux], axis=1))
-        pixels = None
-        if x.pixels is not None:
-
-            def body(slot: Any, carry: Any, group: Any = group, c: Any = c, x: Any = x) -> Any:
-                root = jax.lax.rsqrt(c.pixels[slot])
-                scaled, share = x.pixels[slot] * root, c.share[slot]
-                edge = jnp.sqrt(share)
-                waves = jnp.fft.rfft2(scaled * edge) / c.response[slot]
-                seen = jnp.fft.irfft2(waves, s=(group.side, group.side)) * edge
-                return carry.at[slot].set((seen + (1.0 - share) * scaled) * root)
-
-            pixels = over_slots(d.count, body, x.pixels)
-        result.append(GroupParameters(both[:, :n_theta], both[:, n_theta:], pixels))
-    return jax.tree.map(jnp.multiply, tuple(result), free)
-
-
-def damping_product(preconditioners: tuple[Preconditioner, ...], damping: Any, v: Parameters) -> Parameters:
-    """Return damping times the diagonal of the normal matrix times v."""
-    result = []
-    for c, x in zip(preconditioners, v, strict=True):
-        n_theta = x.theta.shape[1]
-        pixels = None if x.pixels is None else damping * c.pixels * x.pixels
-        result.append(GroupParameters(c.damping[:, :n_theta] * x.theta, c.damping[:, n_theta:] * x.flux, pixels))
-    return tuple(result)
 
 
 def conjugate_gradients(
@@ -306,7 +188,7 @@ def newton_direction(
     `damping` is relative to the diagonal of the normal matrix. `caution` is the weight of the belief that shape
     parameters stay where the linearization can be trusted; 0 solves the plain problem.
     """
-    preconditioners = make_preconditioner(layout, data, parameters, step, damping, caution)
+    preconditioners = make_preconditioner(layout, data, parameters, step.lines, step.lags, step.free, damping, caution)
 
     def masked(v: Parameters) -> Parameters:
         return jax.tree.map(jnp.multiply, step.free, v)
@@ -316,7 +198,7 @@ def newton_direction(
         return masked(jax.tree.map(jnp.add, undamped, damping_product(preconditioners, damping, v)))
 
     def inverse(v: Parameters) -> Parameters:
-        return precondition(layout, data, preconditioners, step.free, damping, v)
+        return precondition(preconditioners, step.free, v)
 
     right = masked(jax.tree.map(jnp.negative, step.gradient))
     return conjugate_gradients(product, inverse, right, tolerance, budget)
@@ -346,10 +228,56 @@ def tried(
     fraction: Any,
     lower: Parameters,
     upper: Parameters,
+    lines: tuple[Linearization, ...],
 ) -> Trial:
     """Return the scene a fraction along a direction, within its bounds."""
     moved = jax.tree.map(lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, lower, upper)
-    return evaluated(layout, data, settled(layout, data, moved))
+    followed = tuple(
+        follow(group, d, energy, data.psf_variance, fraction, *item) if KINDS[group.kind].is_correction else item[1]
+        for group, d, energy, *item in zip(
+            layout.groups, data.groups, local_energies(data), parameters, moved, direction, lines, strict=True
+        )
+    )
+    return evaluated(layout, data, settled(layout, data, followed))
+
+
+def follow(
+    group: GroupLayout,
+    data: GroupData,
+    energy: Float[Array, "slot channel"],
+    psf_variance: Any,
+    fraction: Any,
+    before: GroupParameters,
+    after: GroupParameters,
+    direction: GroupParameters,
+    line: Linearization,
+) -> GroupParameters:
+    """Return a step's end with corrections that lead to the picture that the linearized model had promised.
+
+    The light of a correction is its pixels times an envelope that changes with the profile. To second order the
+    picture misses what the step was made for, by much more than the noise where a source is bright. There the
+    pixels make up for it, to the share that the data hold them; the others go as far as they were told.
+    """
+
+    def body(slot: Any, pixels: Any) -> Any:
+        mask = box_mask(group.side, data.radius[slot], pixels.dtype)
+        profile, envelope = envelope_of(
+            group, after.theta[slot], data.scale[slot], data.correction[slot], mask, psf_variance
+        )
+        own, flux, flux_before = after.pixels[slot], after.flux[slot], before.flux[slot]  # type: ignore[index]
+        total = jnp.sum(profile + envelope * own)
+        size = jnp.sum(energy[slot] * flux**2)
+        ratio = jnp.sum(energy[slot] * flux * flux_before) / jnp.maximum(size, 1e-20)
+        change = fraction * shape_change(line, slot, direction.theta, direction.pixels)
+        wanted = (line.picture[slot] + ratio * change) * total
+        light = jnp.where(envelope > 0, envelope, 1.0)
+        missing = mask * (wanted - profile - envelope * own) / light
+        seen = size * (envelope / jnp.where(total > 0, total, 1.0)) ** 2
+        share = seen / (seen + data.correction_precision[slot] ** 2 + 1e-12) * data.pixels_free[slot]
+        good = (fraction > 0) & (total > 0) & (size > 0)
+        return pixels.at[slot].add(jnp.where(good, share * missing, 0.0))
+
+    return after._replace(pixels=over_slots(data.count, body, after.pixels))
 
 
 def evaluated(layout: Layout, data: ProblemData, parameters: Parameters) -> Trial:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from deblend.infer.gauss_newton import Step, make_preconditioner, precondition
+from deblend.infer.gauss_newton import Step
+from deblend.infer.preconditioner import make_preconditioner, precondition
 from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.layout import Layout
 
@@ -19,5 +20,7 @@ DAMPING = 1e-2
 def gradient_direction(layout: Layout, data: ProblemData, parameters: Parameters, step: Step) -> Parameters:
     """Return the way down the gradient, each block at its own pace; sources couple through the residual only."""
     damping = jnp.asarray(DAMPING, data.psf_variance.dtype)
-    blocks = make_preconditioner(layout, data, parameters, step, damping, jnp.ones_like(damping))
-    return precondition(layout, data, blocks, step.free, damping, jax.tree.map(jnp.negative, step.gradient))
+    blocks = make_preconditioner(
+        layout, data, parameters, step.lines, step.lags, step.free, damping, jnp.ones_like(damping)
+    )
+    return precondition(blocks, step.free, jax.tree.map(jnp.negative, step.gradient))

@@ -142,6 +142,7 @@ def search(program: Program, position: Position, step: Any, direction: Any, frac
         np.asarray(fraction, program.dtype),
         step.lower,
         step.upper,
+        step.lines,
     )
 
 
@@ -149,7 +150,8 @@ def evaluated_position(program: Program, parameters: Parameters, damping: float)
     """Return the position of a scene as it is."""
     wide = [_filled(parameters, value) for value in (0.0, -np.inf, np.inf)]
     zero = np.zeros((), program.dtype)
-    trial = compiled_tried(program.layout, program.data, parameters, wide[0], zero, wide[1], wide[2])
+    lines = compiled_linearized.zeros(program.layout, program.data, parameters).lines
+    trial = compiled_tried(program.layout, program.data, parameters, wide[0], zero, wide[1], wide[2], lines)
     return Position(as_numpy(trial.parameters), float(trial.loss), tuple(map(np.asarray, trial.models)), damping)
 
 
@@ -175,6 +177,7 @@ def as_numpy(parameters: Any) -> Parameters:
             theta=np.asarray(p.theta),
             flux=np.asarray(p.flux),
             pixels=None if p.pixels is None else np.asarray(p.pixels),
+            offset=np.asarray(p.offset),
         )
         for p in parameters
     )
@@ -186,6 +189,7 @@ def _filled(parameters: Parameters, value: float) -> Parameters:
             theta=np.full_like(p.theta, value),
             flux=np.full_like(p.flux, value),
             pixels=None if p.pixels is None else np.full_like(p.pixels, value),
+            offset=np.full_like(p.offset, value),
         )
         for p in parameters
     )

@@ -19,6 +19,8 @@ class GroupParameters(NamedTuple):
     """Flux in units of each channel's noise."""
     pixels: Float[Array, "slot side side"] | None
     """Free-form picture, in units of the kind's envelope; None where the kind has none."""
+    offset: Float[Array, "slot channel 2"]
+    """How far (y, x) each channel sees the source off its center [pix]."""
 
 
 class GroupData(NamedTuple):
@@ -40,6 +42,9 @@ class GroupData(NamedTuple):
     flux_lower: Float[Array, "slot channel"]
     flux_upper: Float[Array, "slot channel"]
     flux_free: Float[Array, "slot channel"]
+    offset_free: Float[Array, "slot channel 2"]
+    offset_precision: Float[Array, " slot"]
+    """Inverse standard deviation of the prior of those offsets [1/pix]."""
     pixels_free: Float[Array, " slot"]
     positivity: Float[Array, " slot"]
     correction: Float[Array, " slot"]

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.compiled import compiled
 from deblend.program.layout import GroupLayout, Layout, ObservationLayout
-from deblend.program.operator import over_slots, picture_of
+from deblend.program.operator import over_slots, per_channel, picture_of
 
 CHUNK = 8
 """How many columns of a group are drawn in one call."""
@@ -53,7 +53,9 @@ def draw_columns(
             drawn = []
             for o, transfer, stack in zip(layout.observations, transfers[index], carry, strict=True):
                 shape = column_fft_shape(group, o)
-                spectrum = jnp.fft.rfft2(jnp.pad(picture, o.radius), s=shape)[None] * transfer
+                own = per_channel(picture, p.offset[slot][o.start : o.stop])
+                wide = jnp.pad(own, ((0, 0), (o.radius, o.radius), (o.radius, o.radius)))
+                spectrum = jnp.fft.rfft2(wide, s=shape) * transfer
                 seen = jnp.fft.irfft2(spectrum, s=shape)
                 size = group.side + 2 * o.radius
                 drawn.append(stack.at[k].set(seen[:, :size, :size]))

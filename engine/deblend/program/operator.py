@@ -26,7 +26,7 @@ from deblend.program.arrays import GroupData, GroupParameters, ObservationData, 
 from deblend.program.layout import GroupLayout, Layout, ObservationLayout
 from deblend.render import KINDS, shift_matrix
 
-CORRECTION_FLOOR = 1e-4
+CORRECTION_FLOOR = 1e-6
 """Correction per pixel that one unit always stands for, relative to the flux of the source."""
 
 Canvas = Float[Array, "channel y x"]
@@ -164,11 +164,16 @@ def moved_pixels(line: Linearization, slot: Any, pixels: Any) -> Float[Array, "s
     return line.shift_y[slot] @ light @ line.shift_x[slot].T
 
 
+def unmoved(line: Linearization, slot: Any, light: Any) -> Float[Array, "side side"]:
+    """Return light, as it is seen, on the pixels that make it."""
+    if line.shift_y is None or line.shift_x is None:
+        return light
+    return line.shift_y[slot].T @ light @ line.shift_x[slot]
+
+
 def moved_pixels_adjoint(line: Linearization, slot: Any, light: Any) -> Float[Array, "side side"]:
     """Return the transpose of `moved_pixels`."""
-    if line.shift_y is not None and line.shift_x is not None:
-        light = line.shift_y[slot].T @ light @ line.shift_x[slot]
-    return line.envelope[slot] * light  # type: ignore[index]
+    return line.envelope[slot] * unmoved(line, slot, light)  # type: ignore[index]
 
 
 def linearize(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[Linearization, ...]:
@@ -240,6 +245,30 @@ def observe_adjoint(layout: Layout, data: ProblemData, images: tuple[Canvas, ...
     return jnp.pad(canvas, ((0, 0), (margin, margin), (margin, margin)))
 
 
+def slopes(picture: Float[Array, "*stack side side"]) -> Float[Array, "2 *stack side side"]:
+    """Return how a picture changes when it moves by a pixel in y, and in x: central differences, dark outside.
+
+    They move the centroid of a picture by exactly as much as they are scaled by. Their transpose is their negative.
+    """
+    axes = picture.ndim - 2, picture.ndim - 1
+    return jnp.stack([0.5 * (_shifted(picture, axis, 1) - _shifted(picture, axis, -1)) for axis in axes])
+
+
+def _shifted(picture: Any, axis: int, by: int) -> Any:
+    """Return the picture moved by one pixel, with nothing moved in."""
+    empty = jnp.zeros_like(lax.slice_in_dim(picture, 0, 1, axis=axis))
+    n = picture.shape[axis]
+    kept = lax.slice_in_dim(picture, 0, n - 1, axis=axis) if by > 0 else lax.slice_in_dim(picture, 1, n, axis=axis)
+    return jnp.concatenate([empty, kept] if by > 0 else [kept, empty], axis=axis)
+
+
+def per_channel(
+    picture: Float[Array, "side side"], offset: Float[Array, "channel 2"]
+) -> Float[Array, "channel side side"]:
+    """Return a picture as every channel sees it, off by a little."""
+    return picture[None] + jnp.tensordot(offset, slopes(picture), axes=1)
+
+
 def pictures_of(layout: Layout, data: ProblemData, parameters: Parameters) -> Pictures:
     """Return every used slot's picture, per unit flux at its sub-pixel center, for every group."""
     result = []
@@ -260,7 +289,7 @@ def pictures_of(layout: Layout, data: ProblemData, parameters: Parameters) -> Pi
 def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
     """Return the model of every observation, in units of each channel's noise, from the pictures of the sources."""
     patches = tuple(
-        lambda slot, p=p, stack=stack: p.flux[slot][:, None, None] * stack[slot][None]
+        lambda slot, p=p, stack=stack: p.flux[slot][:, None, None] * per_channel(stack[slot], p.offset[slot])
         for p, stack in zip(parameters, pictures, strict=True)
     )
     return observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
@@ -290,9 +319,12 @@ def apply_jacobian(
 
     def patch_of(p: GroupParameters, line: Linearization, v: GroupParameters) -> Callable[[Any], Canvas]:
         def patch(slot: Any) -> Canvas:
-            flux, flux_change = p.flux[slot][:, None, None], v.flux[slot][:, None, None]
-            change = shape_change(line, slot, v.theta, v.pixels)
-            return flux * change[None] + flux_change * line.picture[slot][None]
+            picture, change = line.picture[slot], shape_change(line, slot, v.theta, v.pixels)
+            flux, offset = p.flux[slot][:, None], p.offset[slot]
+            flux_change, moved = v.flux[slot][:, None], flux * v.offset[slot] + v.flux[slot][:, None] * offset
+            factors = jnp.concatenate([flux, flux_change, flux * offset, moved], axis=1)
+            parts = jnp.concatenate([change[None], picture[None], slopes(change), slopes(picture)])
+            return jnp.tensordot(factors, parts, axes=1)
 
         return patch
 
@@ -318,10 +350,14 @@ def apply_adjoint(
             row, column = _corner(layout, group, d.origin[slot])
             corner = (jnp.zeros_like(row), row, column)
             patch = lax.dynamic_slice(scratch, corner, (layout.n_channels, group.side, group.side))
-            flux = jnp.tensordot(patch, line.picture[slot], axes=2)
-            mixed = jnp.tensordot(p.flux[slot], patch, axes=1)
+            picture, offset = line.picture[slot], p.offset[slot]
+            parts = jnp.concatenate([picture[None], slopes(picture)])
+            seen = jnp.tensordot(patch, parts, axes=((1, 2), (1, 2)))
+            flux = p.flux[slot][:, None]
+            own, *moved = jnp.tensordot(jnp.concatenate([flux, flux * offset], axis=1).T, patch, axes=1)
+            mixed = own - sum(slopes(light)[axis] for axis, light in enumerate(moved))
             theta, pixels = shape_adjoint(line, slot, mixed)
-            new = GroupParameters(theta, flux, pixels)
+            new = GroupParameters(theta, seen[:, 0] + jnp.sum(offset * seen[:, 1:], axis=1), pixels, flux * seen[:, 1:])
             return jax.tree.map(lambda stack, value: stack.at[slot].set(value), carry, new)
 
         result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))

@@ -85,6 +85,7 @@ def penalty(
         each = jnp.sum((d.theta_precision * (p.theta - d.theta_mean)) ** 2, axis=1)
         if p.pixels is not None:
             each += d.correction_precision**2 * jnp.sum(p.pixels**2, axis=(1, 2))
+        each += d.offset_precision**2 * jnp.sum(p.offset**2, axis=(1, 2))
         total += 0.5 * jnp.sum(jnp.where(used, each, 0.0))
         if weights is None:
             continue
@@ -121,7 +122,12 @@ def penalty_gradient(
         (d.theta_precision**2 * (p.theta - d.theta_mean), d, p) for d, p in zip(data.groups, parameters, strict=True)
     ]
     start = [
-        GroupParameters(theta, jnp.zeros_like(p.flux), _scaled(d.correction_precision**2, p.pixels))
+        GroupParameters(
+            theta,
+            jnp.zeros_like(p.flux),
+            _scaled(d.correction_precision**2, p.pixels),
+            _scaled(d.offset_precision**2, p.offset),
+        )
         for theta, d, p in linear
     ]
     return _responses(layout, data, parameters, lags, lines, start, respond)
@@ -153,7 +159,10 @@ def penalty_product(
 
     start = [
         GroupParameters(
-            d.theta_precision**2 * v.theta, jnp.zeros_like(v.flux), _scaled(d.correction_precision**2, v.pixels)
+            d.theta_precision**2 * v.theta,
+            jnp.zeros_like(v.flux),
+            _scaled(d.correction_precision**2, v.pixels),
+            _scaled(d.offset_precision**2, v.offset),
         )
         for d, v in zip(data.groups, vector, strict=True)
     ]
@@ -168,8 +177,9 @@ def noise_response(
     lines: tuple[Linearization, ...],
     theta: tuple[Any, ...],
     pixels: tuple[Any, ...],
+    offset: tuple[Any, ...],
 ) -> Parameters:
-    """Return Jᵀ of the penalties times noise: per shape parameter, and three pictures per source with pixels."""
+    """Return Jᵀ of the penalties times noise: per shape parameter and offset, and three pictures per source with pixels."""
     noises = dict(zip(layout.groups, pixels, strict=True))
 
     def respond(group: GroupLayout, d: GroupData, p: GroupParameters, w: Lag, line: Linearization, slot: Any) -> Any:
@@ -184,8 +194,9 @@ def noise_response(
             d.theta_precision * t,
             jnp.zeros_like(p.flux),
             None if noise is None else _scaled(d.correction_precision, noise[0]),
+            _scaled(d.offset_precision, o),
         )
-        for d, p, t, noise in zip(data.groups, parameters, theta, pixels, strict=True)
+        for d, p, t, noise, o in zip(data.groups, parameters, theta, pixels, offset, strict=True)
     ]
     return _responses(layout, data, parameters, lags, lines, start, respond)
 

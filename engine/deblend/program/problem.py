@@ -40,13 +40,12 @@ class PreparedObservation:
             modulus = np.abs(transfer(self.kernels, (wide, wide))) ** 2
             power.append(_resampled(modulus, wide, group.side).astype(dtype))
         energy = np.sum(self.kernels**2, axis=(1, 2)).astype(dtype)
-        weight = np.array([w[w > 0].mean() for w in self.weights], dtype)
         return ObservationData(
             images=self.images,
             weights=self.weights,
             transfer=_as_complex(transfer(self.kernels, self.layout.fft_shape), dtype),
-            power=tuple(p * weight[:, None, None] for p in power),
-            kernel_energy=energy * weight,
+            power=tuple(power),
+            kernel_energy=energy,
         )
 
     def column_transfers(self, groups: Sequence[GroupLayout]) -> tuple[np.ndarray, ...]:

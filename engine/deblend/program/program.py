@@ -122,8 +122,10 @@ class Program:
             for slots, p in zip(members, parameters, strict=True):
                 for slot, (source, index) in enumerate(slots):
                     pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
-                    theta, flux = np.asarray(p.theta[slot]), np.asarray(p.flux[slot])
-                    fitted[source.id] = raise_component(source, index, theta, flux, pixels, scene.grid.shape, noise)
+                    theta, flux, offset = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.offset))
+                    fitted[source.id] = raise_component(
+                        source, index, theta, flux, pixels, offset, scene.grid.shape, noise
+                    )
             return scene.with_sources(fitted[source.id] for source in scene.sources)
 
         return raised
@@ -143,6 +145,7 @@ class Program:
                 theta=g.parameters.theta.copy(),
                 flux=g.parameters.flux.copy(),
                 pixels=None if g.parameters.pixels is None else g.parameters.pixels.copy(),
+                offset=g.parameters.offset.copy(),
             )
             for g in self._groups
         )
@@ -333,7 +336,7 @@ def total_chi2(observations: Sequence[Observation], each: dict[str, float]) -> f
 
 def _drawn_from(source: Source) -> tuple[Any, ...]:
     component = source.components[0]
-    return (component.morphology, source.center, component.radius, source.anchor)
+    return (component.morphology, source.center, source.channel_offsets, component.radius, source.anchor)
 
 
 def _same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:

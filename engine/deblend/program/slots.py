@@ -15,7 +15,7 @@ from jaxtyping import Float
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
 from deblend.render import KINDS, Kind, kind_of
-from deblend.scene import PROFILE_SIGMAS, Component, ConstraintKind, Point, Source
+from deblend.scene import CHANNEL_OFFSET_SCATTER, PROFILE_SIGMAS, Component, ConstraintKind, Point, Source
 
 POINT_RADIUS = 7
 """The model PSF needs no larger box than this [pix]."""
@@ -83,7 +83,7 @@ class GroupSlots:
             return np.zeros(size, self.dtype)
 
         self.parameters = GroupParameters(
-            zeros(*shape), zeros(*channels), zeros(n, side, side) if kind.pixels else None
+            zeros(*shape), zeros(*channels), zeros(n, side, side) if kind.pixels else None, zeros(*channels, 2)
         )
         self.data = GroupData(
             count=np.int32(0),
@@ -98,6 +98,8 @@ class GroupSlots:
             flux_lower=zeros(*channels),
             flux_upper=zeros(*channels),
             flux_free=zeros(*channels),
+            offset_free=zeros(*channels, 2),
+            offset_precision=zeros(n),
             pixels_free=zeros(n),
             positivity=zeros(n),
             correction=np.ones(n, self.dtype),
@@ -170,6 +172,12 @@ def lower_component(
     data.flux_lower[slot], data.flux_upper[slot] = spectrum.lower / noise, spectrum.upper / noise
     data.flux_free[slot] = spectrum.is_free
 
+    offsets = source.channel_offsets
+    parameters.offset[slot] = offsets.value[:, ::-1]
+    # one channel cannot tell its offset from the center
+    data.offset_free[slot] = offsets.is_free and source.center.is_free and slots.n_channels > 1
+    data.offset_precision[slot] = 1.0 / CHANNEL_OFFSET_SCATTER
+
     if kind.pixels and parameters.pixels is not None:
         picture = morphology.parameters[kind.pixels]
         parameters.pixels[slot] = _padded(picture.value, slots.layout.side)
@@ -188,6 +196,7 @@ def raise_component(
     theta: Float[np.ndarray, " theta"],
     flux: Float[np.ndarray, " channel"],
     pixels: Float[np.ndarray, "side side"] | None,
+    offset: Float[np.ndarray, "channel 2"],
     shape: tuple[int, int],
     noise: np.ndarray,
 ) -> Source:
@@ -222,7 +231,10 @@ def raise_component(
     center = source.center
     if center.is_free:
         center = center.at((x0 + theta[1], y0 + theta[0]))
-    return replace(source, center=center, components=components)
+    offsets = source.channel_offsets
+    if offsets.is_free:
+        offsets = offsets.at(np.asarray(offset, np.float64)[:, ::-1])
+    return replace(source, center=center, channel_offsets=offsets, components=components)
 
 
 def _strength(component: Component, kind: ConstraintKind) -> float:

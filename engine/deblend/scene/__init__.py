@@ -13,10 +13,19 @@ from deblend.scene.morphology import (
 )
 from deblend.scene.parameter import LockedParameterError, Parameter, Status
 from deblend.scene.scene import MODEL_PSF_SIGMA, Scene
-from deblend.scene.source import CENTER_SCATTER, DEFAULT_RADIUS, Component, Source, make_source, start_morphology
+from deblend.scene.source import (
+    CENTER_SCATTER,
+    CHANNEL_OFFSET_SCATTER,
+    DEFAULT_RADIUS,
+    Component,
+    Source,
+    make_source,
+    start_morphology,
+)
 
 __all__ = [
     "CENTER_SCATTER",
+    "CHANNEL_OFFSET_SCATTER",
     "DEFAULT_RADIUS",
     "MODEL_PSF_SIGMA",
     "MORPHOLOGIES",

@@ -16,6 +16,8 @@ DEFAULT_RADIUS = 15
 """Half the side of a source's box where nothing better is known [pix]."""
 CENTER_SCATTER = 0.3
 """How far a placed center is believed to be off, per axis [pix] (rms of a person's or a catalog's peak)."""
+CHANNEL_OFFSET_SCATTER = 0.05
+"""How far a channel is believed to see a source off its center, per axis [pix]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +54,17 @@ class Source:
     """(x, y) where a person, a catalog or the detection put it [pix]; the prior of the center is around it."""
     center_scatter: float = CENTER_SCATTER
     """Standard deviation of that prior per axis [pix]; infinite for none."""
+    channel_offsets: Parameter | None = None
+    """How far each channel sees the source off its center, (channel, 2) as (x, y) [pix]: what is left of registration,
+    atmospheric dispersion and color gradients. They have a prior around zero and are held where the center is."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     """Never changes, whatever is done to the source."""
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.channel_offsets is None:
+            zeros = np.zeros((len(self.components[0].spectrum.value), 2))
+            object.__setattr__(self, "channel_offsets", Parameter(zeros))
 
     @property
     def x(self) -> float:
@@ -103,7 +113,12 @@ class Source:
             )
             for c in self.components
         )
-        return replace(self, center=self.center.with_status(status), components=components)
+        return replace(
+            self,
+            center=self.center.with_status(status),
+            channel_offsets=self.channel_offsets.with_status(status),
+            components=components,
+        )
 
     @property
     def is_locked(self) -> bool:

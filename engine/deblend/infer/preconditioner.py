@@ -1,0 +1,262 @@
+"""About the inverse of the normal matrix: for every source, what belongs together, solved together.
+
+Shape parameters, fluxes and the pixels of a source's core can stand in for each other: all pixels of a correction
+together are a flux, or another profile. Taken one by one, each of them looks stiff; together they hardly change the
+picture, and only their priors hold them. So one dense block per source holds them all, with the response of the
+telescope as if weights were constant over the source. The pixels around the core stand alone, and the overlap of
+sources is left to the conjugate gradients.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
+from deblend.program.layout import GroupLayout, Layout
+from deblend.program.operator import Linearization, over_slots, slopes, unmoved
+from deblend.program.penalty import Lag, negative_weight, penalty_diagonal
+from deblend.render import KINDS
+
+CORE_RADIUS = 4
+"""Pixels up to here from the middle of a box are part of the dense block [pix]."""
+LEAST_WEIGHT = 0.05
+"""Of the mean, for a source on masked pixels."""
+RIDGE = 1e-6
+"""Relative to the diagonal of a block: its inverse is taken in single precision."""
+
+
+class Preconditioner(NamedTuple):
+    """About the inverse of a group's damped normal matrix."""
+
+    block: Float[Array, "slot n n"]
+    """Inverse for the shape parameters, fluxes, offsets of channels and core's pixels of each slot, in this order."""
+    damping: Float[Array, "slot m"]
+    """What is added to the diagonal for all but the pixels: a fraction of it, and how far they are trusted."""
+    pixels: Float[Array, "slot side side"] | None
+    """Diagonal of the normal matrix for pixels."""
+
+
+def core_of(side: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the core in a box."""
+    radius = min(CORE_RADIUS, side // 2)
+    inner = slice(side // 2 - radius, side // 2 + radius + 1)
+    return inner, inner
+
+
+def _distances(side: int) -> tuple[Int[np.ndarray, "core core"], Int[np.ndarray, "core core"]]:
+    """Return how many rows and columns lie between the pixels of the core, as indices into a periodic box."""
+    rows, columns = core_of(side)
+    y, x = (index.ravel() for index in np.mgrid[rows, columns])
+    return (y[:, None] - y) % side, (x[:, None] - x) % side
+
+
+def make_preconditioner(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    lines: tuple[Linearization, ...],
+    lags: tuple[Lag | None, ...],
+    free: Parameters,
+    damping: Any,
+    caution: Any,
+) -> tuple[Preconditioner, ...]:
+    """Return about the inverse of the damped normal matrix, a block per source."""
+    result = []
+    energies, around = local_energies(data), local_weights(data)
+    for index, group in enumerate(layout.groups):
+        d, p, line, weights, movable = (tree[index] for tree in (data.groups, parameters, lines, lags, free))
+        power = jnp.concatenate([o.power[index] for o in data.observations])
+        block = _Block(group, d, p, line, weights, movable, power, around[index])
+        pixels = None
+        if weights is not None and line.envelope is not None:
+            curvature = jnp.sum(p.flux**2 * energies[index], axis=1)[:, None, None]
+            pixels = curvature * line.envelope**2 + penalty_diagonal(d, weights, line) + 1e-12
+
+        def one(slot: Any, carry: Any, block: _Block = block) -> Any:
+            blocks, dampings = carry
+            inverse, extra = block.inverse(slot, damping, caution)
+            return blocks.at[slot].set(inverse), dampings.at[slot].set(extra)
+
+        n, n_few, dtype = block.size, block.n_few, p.theta.dtype
+        initial = jnp.zeros((group.capacity, n, n), dtype), jnp.ones((group.capacity, n_few), dtype)
+        result.append(Preconditioner(*over_slots(d.count, one, initial), pixels))
+    return tuple(result)
+
+
+def local_energies(data: ProblemData) -> tuple[Float[Array, "slot channel"], ...]:
+    """Return how well the data around each source hold a single pixel of unit flux, Σ W K², per group."""
+    energy = jnp.concatenate([o.kernel_energy for o in data.observations])
+    return tuple(weights * energy for weights in local_weights(data))
+
+
+def local_weights(data: ProblemData) -> tuple[Float[Array, "slot channel"], ...]:
+    """Return the mean weight of the pixels around each source, per group."""
+    return tuple(jax.vmap(lambda origin: _weights_around(data, origin))(d.origin) for d in data.groups)
+
+
+def _weights_around(data: ProblemData, origin: Any) -> Float[Array, " channel"]:
+    """Return the mean weight of the pixels around a source, per channel; never next to nothing."""
+    means = []
+    for o in data.observations:
+        n_bands, *shape = o.weights.shape
+        size = tuple(min(2 * CORE_RADIUS + 1, n) for n in shape)
+        near = lax.dynamic_slice(o.weights, (0, *(origin[i] - size[i] // 2 for i in (0, 1))), (n_bands, *size))
+        means.append(jnp.maximum(jnp.mean(near, axis=(1, 2)), LEAST_WEIGHT * jnp.mean(o.weights, axis=(1, 2))))
+    return jnp.concatenate(means)
+
+
+class _Block:
+    """The dense part of one group's normal matrix: shape parameters, fluxes, offsets of channels, core."""
+
+    def __init__(
+        self,
+        group: GroupLayout,
+        data: GroupData,
+        parameters: GroupParameters,
+        line: Linearization,
+        weights: Lag | None,
+        free: GroupParameters,
+        power: Float[Array, "channel side f"],
+        around: Float[Array, "slot channel"],
+    ) -> None:
+        self._data, self._parameters, self._line, self._lag, self._free = data, parameters, line, weights, free
+        self._power, self._around, self._side = power, around, group.side
+        self._trust = jnp.asarray(KINDS[group.kind].trust, parameters.theta.dtype)
+        self._core = core_of(group.side)
+        self._n_theta, self._n_channels = parameters.theta.shape[1], parameters.flux.shape[1]
+        self.n_few = self._n_theta + 3 * self._n_channels
+        n_core = (self._core[0].stop - self._core[0].start) ** 2
+        self.size = self.n_few + (n_core if line.envelope is not None else 0)
+
+    def inverse(self, slot: Any, damping: Any, caution: Any) -> tuple[Float[Array, "n n"], Float[Array, " m"]]:
+        """Return the inverse for one slot, and what was added to the diagonal of the few."""
+        d, free, n_few, n_channels = self._data, self._free, self.n_few, self._n_channels
+        matrix = self._of_data(slot)
+        diagonal = jnp.diagonal(matrix)
+        nothing = jnp.zeros(n_channels, matrix.dtype)
+        prior = jnp.concatenate(
+            [d.theta_precision[slot] ** 2, nothing, jnp.full(2 * n_channels, d.offset_precision[slot] ** 2)]
+        )
+        held = jnp.concatenate([caution * self._trust**-2.0, nothing, nothing, nothing])
+        extra = damping * (diagonal[:n_few] + prior) + held
+        added = prior + extra
+        is_free = jnp.concatenate([free.theta[slot], free.flux[slot], free.offset[slot].ravel()])
+        if self._lag is not None and self._line.envelope is not None:
+            matrix = matrix + self._of_negative_light(slot, self._lag)
+            stiff = penalty_diagonal(d, self._lag, self._line)[slot][self._core].ravel()
+            added = jnp.concatenate([added, stiff + damping * (diagonal[n_few:] + stiff)])
+            is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])
+        return _inverse(matrix, added, is_free), extra
+
+    def _of_data(self, slot: Any) -> Float[Array, "n n"]:
+        """Return Jᵀ W J of one source, from its pictures in Fourier space."""
+        side, n_channels, line = self._side, self._n_channels, self._line
+        flux, power = self._parameters.flux[slot], self._around[slot][:, None, None] * self._power
+        # a real transform holds each frequency but the first once for two (sides are odd)
+        twice = jnp.where(jnp.arange(side // 2 + 1) == 0, 1.0, 2.0).astype(flux.dtype) / side**2
+        mixed = jnp.tensordot(flux**2, power, axes=1)
+        picture = line.picture[slot]
+        shapes = jnp.fft.rfft2(line.tangents[slot])
+        # what every channel has for itself: its flux, and its offset in y and x
+        own = jnp.fft.rfft2(jnp.concatenate([picture[None], slopes(picture)]))
+        size = jnp.stack([jnp.ones_like(flux), flux, flux], axis=1)
+
+        def inner(a: Any, b: Any) -> Any:
+            """Return Σ a b over pixels, for every pair."""
+            parts = [jnp.stack([w.real, w.imag], axis=1).reshape(len(w), -1) for w in (a * twice, b)]
+            return parts[0] @ parts[1].T
+
+        seen = power[:, None] * own[None]
+        flat = seen.reshape(3 * n_channels, *seen.shape[2:])
+        of_shapes = inner(mixed * shapes, shapes)
+        cross = (flux[:, None] * size).reshape(-1, 1) * inner(flat, shapes)
+        products = inner(flat, own).reshape(n_channels, 3, 3) * size[:, :, None] * size[:, None, :]
+        same = jnp.eye(n_channels, dtype=flux.dtype)
+        channels = (products[:, :, None, :] * same[:, None, :, None]).reshape(3 * n_channels, -1)
+        # in the order of the parameters: all fluxes, then all offsets
+        order = np.concatenate(
+            [np.arange(n_channels) * 3, (np.arange(n_channels)[:, None] * 3 + np.array([1, 2])).ravel()]
+        )
+        cross, channels = cross[order], channels[order][:, order]
+        few = jnp.block([[of_shapes, cross.T], [cross, channels]])
+        if line.envelope is None:
+            return few
+        # a pixel of the core adds its light and takes as much from the whole picture, which keeps the sum 1
+        light = line.envelope[slot][self._core].ravel()
+        whole = mixed * own[:1]
+        back = jnp.fft.irfft2(jnp.concatenate([whole, mixed * shapes, flat]), s=(side, side))
+        at_core = jax.vmap(lambda image: unmoved(line, slot, image)[self._core].ravel())(back)
+        to_picture, to_shapes = at_core[0], at_core[1 : 1 + self._n_theta]
+        to_channels = (flux[:, None] * size).reshape(-1, 1) * (at_core[1 + self._n_theta :] - inner(flat, own[:1]))
+        between = jnp.fft.irfft2(mixed, s=(side, side))[_distances(side)]
+        core = between - to_picture[:, None] - to_picture[None, :] + inner(whole, own[:1])
+        to_few = jnp.concatenate([to_shapes - inner(mixed * shapes, own[:1]), to_channels[order]]) * light
+        return jnp.block([[few, to_few], [to_few.T, core * light[:, None] * light]])
+
+    def _of_negative_light(self, slot: Any, weights: Lag) -> Float[Array, "n n"]:
+        """Return what the penalty on negative light adds, but for the diagonal of the pixels."""
+        line, n_theta, core = self._line, self._n_theta, self._core
+        matrix = jnp.zeros((self.size, self.size), line.picture.dtype)
+        if line.shift_y is not None or line.envelope is None:
+            return matrix
+        weight = negative_weight(weights, self._data, slot, line.picture[slot])
+        tangents = line.tangents[slot] * weight
+        cross = (tangents * weight * line.envelope[slot])[:, *core].reshape(n_theta, -1)
+        matrix = matrix.at[:n_theta, :n_theta].set(jnp.tensordot(tangents, tangents, axes=((1, 2), (1, 2))))
+        return matrix.at[:n_theta, self.n_few :].set(cross).at[self.n_few :, :n_theta].set(cross.T)
+
+
+def _inverse(matrix: Any, added: Any, is_free: Any) -> Float[Array, "n n"]:
+    """Return the inverse of a matrix with `added` on its diagonal, for the parameters that are free."""
+    matrix = matrix + jnp.diag(added)
+    diagonal = jnp.diagonal(matrix)
+    root = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+    scaled = matrix / root[None] / root[:, None] * is_free[None] * is_free[:, None]
+    scaled = scaled + jnp.diag(1.0 - is_free + RIDGE)
+    inverse = jnp.linalg.inv(scaled) / root[None] / root[:, None]
+    return 0.5 * (inverse + inverse.T) * is_free[None] * is_free[:, None]
+
+
+def precondition(preconditioners: tuple[Preconditioner, ...], free: Parameters, r: Parameters) -> Parameters:
+    """Return about the solution of the damped normal equations for the right side r."""
+    result = []
+    for c, x, movable in zip(preconditioners, r, free, strict=True):
+        n_few = c.damping.shape[1]
+        together = [_few(x)]
+        if x.pixels is not None:
+            core = core_of(x.pixels.shape[1])
+            inner = x.pixels[:, *core]
+            together.append(inner.reshape(len(inner), -1))
+        solved = jnp.einsum("kij,kj->ki", c.block, jnp.concatenate(together, axis=1))
+        pixels = None
+        if x.pixels is not None:
+            pixels = x.pixels / c.pixels * movable.pixels
+            pixels = pixels.at[:, *core].set(solved[:, n_few:].reshape(inner.shape))
+        result.append(_with_few(x, solved[:, :n_few], pixels))
+    return tuple(result)
+
+
+def damping_product(preconditioners: tuple[Preconditioner, ...], damping: Any, v: Parameters) -> Parameters:
+    """Return damping times the diagonal of the normal matrix times v."""
+    return tuple(
+        _with_few(x, c.damping * _few(x), None if x.pixels is None else damping * c.pixels * x.pixels)
+        for c, x in zip(preconditioners, v, strict=True)
+    )
+
+
+def _few(x: GroupParameters) -> Float[Array, "slot m"]:
+    """Return all parameters but the pixels, in the order of the blocks."""
+    return jnp.concatenate([x.theta, x.flux, x.offset.reshape(len(x.offset), -1)], axis=1)
+
+
+def _with_few(x: GroupParameters, few: Float[Array, "slot m"], pixels: Any) -> GroupParameters:
+    """Return parameters of the shapes of x, taken from a block's vector and from pixels."""
+    n_theta, n_flux = x.theta.shape[1], x.flux.shape[1]
+    offset = few[:, n_theta + n_flux :].reshape(x.offset.shape)
+    return GroupParameters(few[:, :n_theta], few[:, n_theta : n_theta + n_flux], pixels, offset)
