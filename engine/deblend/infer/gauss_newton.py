@@ -29,6 +29,7 @@ from deblend.program.operator import (
     linearize,
     over_slots,
     pictures_of,
+    profile_of,
     render,
     shape_change,
 )
@@ -261,9 +262,8 @@ def follow(
 
     def body(slot: Any, pixels: Any) -> Any:
         mask = box_mask(group.side, data.radius[slot], pixels.dtype)
-        profile, envelope = envelope_of(
-            group, after.theta[slot], data.scale[slot], data.correction[slot], mask, psf_variance
-        )
+        profile = profile_of(group, after.theta[slot], data.scale[slot], psf_variance) * mask
+        envelope = envelope_of(group, profile, data.correction[slot], mask)
         own, flux, flux_before = after.pixels[slot], after.flux[slot], before.flux[slot]  # type: ignore[index]
         total = jnp.sum(profile + envelope * own)
         size = jnp.sum(energy[slot] * flux**2)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Complex, Float, Int
 
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.layout import GroupLayout, Layout
@@ -49,11 +49,35 @@ def core_of(side: int) -> tuple[slice, slice]:
     return inner, inner
 
 
+def _multiplicity(period: int) -> Float[np.ndarray, " f"]:
+    """Return how many frequencies each one of a real transform stands for, divided by the number of pixels."""
+    counts = np.full(period // 2 + 1, 2.0, np.float32)
+    counts[[0, -1]] = 1.0
+    return counts / np.float32(period**2)
+
+
+def _inverse_transforms(period: int, wanted: slice) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Return cosines and sines, (wanted, frequency), that turn waves into the wanted rows, and into columns."""
+    index = np.arange(wanted.start, wanted.stop)[:, None]
+    rows, columns = (2.0 * np.pi / period * index * np.arange(n) for n in (period, period // 2 + 1))
+    count = _multiplicity(period)
+    return (
+        (np.cos(rows).astype(np.float32), np.sin(rows).astype(np.float32)),
+        (np.cos(columns).astype(np.float32) * count, np.sin(columns).astype(np.float32) * count),
+    )
+
+
+def _inner(a: Complex[Array, "i y f"], b: Complex[Array, "j y f"]) -> Float[Array, "i j"]:
+    """Return Σ a b* for every pair, as products of real matrices."""
+    first, second = (jnp.stack([w.real, w.imag], axis=1).reshape(len(w), -1) for w in (a, b))
+    return first @ second.T
+
+
 def _distances(side: int) -> tuple[Int[np.ndarray, "core core"], Int[np.ndarray, "core core"]]:
     """Return how many rows and columns lie between the pixels of the core, as indices into a periodic box."""
     rows, columns = core_of(side)
     y, x = (index.ravel() for index in np.mgrid[rows, columns])
-    return (y[:, None] - y) % side, (x[:, None] - x) % side
+    return (y[:, None] - y) % (side + 1), (x[:, None] - x) % (side + 1)
 
 
 def make_preconditioner(
@@ -131,6 +155,9 @@ class _Block:
         self._core = core_of(group.side)
         self._n_theta, self._n_channels = parameters.theta.shape[1], parameters.flux.shape[1]
         self.n_few = self._n_theta + 3 * self._n_channels
+        # spectra come kind by kind, parameters all fluxes first, then both offsets of each channel
+        table = np.arange(3 * self._n_channels).reshape(3, -1)
+        self._order = np.concatenate([table[0], table[1:].T.ravel()])
         n_core = (self._core[0].stop - self._core[0].start) ** 2
         self.size = self.n_few + (n_core if line.envelope is not None else 0)
 
@@ -155,49 +182,62 @@ class _Block:
         return _inverse(matrix, added, is_free), extra
 
     def _of_data(self, slot: Any) -> Float[Array, "n n"]:
-        """Return Jᵀ W J of one source, from its pictures in Fourier space."""
-        side, n_channels, line = self._side, self._n_channels, self._line
+        """Return Jᵀ W J of one source, as if all channels saw it through their mean kernel.
+
+        Then every entry is the product of two pictures times that of two spectra.
+        """
+        side, line = self._side, self._line
         flux, power = self._parameters.flux[slot], self._around[slot][:, None, None] * self._power
-        # a real transform holds each frequency but the first once for two (sides are odd)
-        twice = jnp.where(jnp.arange(side // 2 + 1) == 0, 1.0, 2.0).astype(flux.dtype) / side**2
-        mixed = jnp.tensordot(flux**2, power, axes=1)
         picture = line.picture[slot]
-        shapes = jnp.fft.rfft2(line.tangents[slot])
-        # what every channel has for itself: its flux, and its offset in y and x
-        own = jnp.fft.rfft2(jnp.concatenate([picture[None], slopes(picture)]))
-        size = jnp.stack([jnp.ones_like(flux), flux, flux], axis=1)
-
-        def inner(a: Any, b: Any) -> Any:
-            """Return Σ a b over pixels, for every pair."""
-            parts = [jnp.stack([w.real, w.imag], axis=1).reshape(len(w), -1) for w in (a * twice, b)]
-            return parts[0] @ parts[1].T
-
-        seen = power[:, None] * own[None]
-        flat = seen.reshape(3 * n_channels, *seen.shape[2:])
-        of_shapes = inner(mixed * shapes, shapes)
-        cross = (flux[:, None] * size).reshape(-1, 1) * inner(flat, shapes)
-        products = inner(flat, own).reshape(n_channels, 3, 3) * size[:, :, None] * size[:, None, :]
-        same = jnp.eye(n_channels, dtype=flux.dtype)
-        channels = (products[:, :, None, :] * same[:, None, :, None]).reshape(3 * n_channels, -1)
-        # in the order of the parameters: all fluxes, then all offsets
-        order = np.concatenate(
-            [np.arange(n_channels) * 3, (np.arange(n_channels)[:, None] * 3 + np.array([1, 2])).ravel()]
-        )
-        cross, channels = cross[order], channels[order][:, order]
-        few = jnp.block([[of_shapes, cross.T], [cross, channels]])
+        pictures = jnp.concatenate([line.tangents[slot], picture[None], slopes(picture)])
+        period = side + 1
+        waves = jnp.fft.rfft2(pictures, s=(period, period))
+        multiplicity = _multiplicity(period)
+        light = (jnp.abs(waves[self._n_theta]) ** 2 * multiplicity)[None] * power
+        each = jnp.sum(light, axis=(1, 2))
+        shares = flux**2 * each + 1e-20
+        mean = jnp.tensordot(shares / jnp.sum(shares) / (each + 1e-20), power, axes=1)
+        # with the mean kernel a picture of the source has size 1 in every channel, and depth makes up for it
+        depth = each
+        seen = mean * waves
+        gram = _inner(seen * multiplicity, waves)
+        total = jnp.sum(depth * flux**2)
+        n_theta = self._n_theta
+        of_flux = depth * flux
+        shapes, own = gram[:n_theta, :n_theta] * total, gram[n_theta:, n_theta:]
+        # spectra of what a channel has for itself: its flux, and its offsets in y and x
+        size = jnp.stack([jnp.ones_like(flux), flux, flux])
+        cross = gram[n_theta:, None, :n_theta] * (size * of_flux)[:, :, None]
+        channels = jnp.eye(len(flux), dtype=flux.dtype) * depth
+        products = own[:, None, :, None] * (size[:, :, None, None] * size[None, None]) * channels[None, :, None, :]
+        order = self._order
+        cross, products = cross.reshape(-1, n_theta)[order], products.reshape(2 * (3 * len(flux),))[order][:, order]
+        few = jnp.block([[shapes, cross.T], [cross, products]])
         if line.envelope is None:
             return few
         # a pixel of the core adds its light and takes as much from the whole picture, which keeps the sum 1
-        light = line.envelope[slot][self._core].ravel()
-        whole = mixed * own[:1]
-        back = jnp.fft.irfft2(jnp.concatenate([whole, mixed * shapes, flat]), s=(side, side))
-        at_core = jax.vmap(lambda image: unmoved(line, slot, image)[self._core].ravel())(back)
-        to_picture, to_shapes = at_core[0], at_core[1 : 1 + self._n_theta]
-        to_channels = (flux[:, None] * size).reshape(-1, 1) * (at_core[1 + self._n_theta :] - inner(flat, own[:1]))
-        between = jnp.fft.irfft2(mixed, s=(side, side))[_distances(side)]
-        core = between - to_picture[:, None] - to_picture[None, :] + inner(whole, own[:1])
-        to_few = jnp.concatenate([to_shapes - inner(mixed * shapes, own[:1]), to_channels[order]]) * light
-        return jnp.block([[few, to_few], [to_few.T, core * light[:, None] * light]])
+        brightness = line.envelope[slot][self._core].ravel()
+        at_core = self._back_at_core(slot, seen) - gram[:, n_theta, None]
+        between = jnp.fft.irfft2(mean, s=(period, period))[_distances(side)]
+        to_picture = at_core[n_theta]
+        core = between - to_picture[:, None] - to_picture[None, :] - gram[n_theta, n_theta]
+        to_channels = at_core[n_theta:, None] * (size * of_flux)[:, :, None]
+        to_few = jnp.concatenate([at_core[:n_theta] * total, to_channels.reshape(-1, core.shape[0])[order]])
+        to_few = to_few * brightness
+        return jnp.block([[few, to_few], [to_few.T, core * total * brightness[:, None] * brightness]])
+
+    def _back_at_core(self, slot: Any, waves: Complex[Array, "k y f"]) -> Float[Array, "k core"]:
+        """Return pictures, given in Fourier space, at the pixels of the core where they are made."""
+        line, side = self._line, self._side
+        period = side + 1
+        if line.shift_y is not None:
+            back = jnp.fft.irfft2(waves, s=(period, period))[:, :side, :side]
+            return jax.vmap(lambda image: unmoved(line, slot, image)[self._core].ravel())(back)
+        # a few pixels of many pictures: cheaper by matrices than by transforms, and by real ones than by complex ones
+        (row_cos, row_sin), (column_cos, column_sin) = _inverse_transforms(period, self._core[0])
+        real = jnp.einsum("yf,kfx->kyx", row_cos, waves.real) - jnp.einsum("yf,kfx->kyx", row_sin, waves.imag)
+        imaginary = jnp.einsum("yf,kfx->kyx", row_cos, waves.imag) + jnp.einsum("yf,kfx->kyx", row_sin, waves.real)
+        return (real @ column_cos.T - imaginary @ column_sin.T).reshape(len(waves), -1)
 
     def _of_negative_light(self, slot: Any, weights: Lag) -> Float[Array, "n n"]:
         """Return what the penalty on negative light adds, but for the diagonal of the pixels."""

@@ -32,6 +32,8 @@ class GroupData(NamedTuple):
     """Pixel (y, x) under the middle of the box."""
     radius: Int[Array, " slot"]
     """Half the side of the box in use [pix]."""
+    pixel_radius: Int[Array, " slot"]
+    """Half the side of the part of it where pixels are free [pix]."""
     scale: Float[Array, " slot"]
     theta_lower: Float[Array, "slot theta"]
     theta_upper: Float[Array, "slot theta"]
@@ -62,8 +64,8 @@ class ObservationData(NamedTuple):
     weights: Float[Array, "band y x"]
     transfer: Complex[Array, "band y f"]
     """Fourier transform of the difference kernels on the canvas."""
-    power: tuple[Float[Array, "band side f"], ...]
-    """Squared modulus of that transform on a box, for every group."""
+    power: tuple[Float[Array, "band period f"], ...]
+    """Squared modulus of that transform on a box and one pixel more, for every group."""
     kernel_energy: Float[Array, " band"]
     """Sum of the squared difference kernel."""
 

@@ -26,7 +26,7 @@ from deblend.program.arrays import GroupData, GroupParameters, ObservationData, 
 from deblend.program.layout import GroupLayout, Layout, ObservationLayout
 from deblend.render import KINDS, shift_matrix
 
-CORRECTION_FLOOR = 1e-6
+CORRECTION_FLOOR = 1e-5
 """Correction per pixel that one unit always stands for, relative to the flux of the source."""
 
 Canvas = Float[Array, "channel y x"]
@@ -66,13 +66,12 @@ def profile_of(group: GroupLayout, theta: Any, scale: Any, psf_variance: Any) ->
 
 
 def envelope_of(
-    group: GroupLayout, theta: Any, scale: Any, correction: Any, mask: Any, psf_variance: Any
-) -> tuple[Float[Array, "side side"], Float[Array, "side side"]]:
-    """Return the profile and the light that one unit of a pixel stands for."""
+    group: GroupLayout, profile: Float[Array, "*stack side side"], correction: Any, mask: Any
+) -> Float[Array, "*stack side side"]:
+    """Return the light that one unit of a pixel stands for; for a correction it is linear in the profile."""
     if not KINDS[group.kind].is_correction:
-        return jnp.zeros_like(mask), mask
-    profile = profile_of(group, theta, scale, psf_variance) * mask
-    return profile, (correction * profile + CORRECTION_FLOOR * jnp.sum(profile)) * mask
+        return mask
+    return (correction * profile + CORRECTION_FLOOR * jnp.sum(profile, axis=(-2, -1), keepdims=True)) * mask
 
 
 def picture_of(
@@ -82,7 +81,8 @@ def picture_of(
     mask = box_mask(group.side, radius, theta.dtype)
     if pixels is None:
         return _normalised(group, profile_of(group, theta, scale, psf_variance) * mask)
-    profile, envelope = envelope_of(group, theta, scale, correction, mask, psf_variance)
+    profile = profile_of(group, theta, scale, psf_variance) * mask
+    envelope = envelope_of(group, profile, correction, mask)
     if KINDS[group.kind].is_correction:
         return _normalised(group, profile + envelope * pixels)
     shift_y, shift_x = shift_matrix(theta[0], group.side), shift_matrix(theta[1], group.side)
@@ -110,22 +110,16 @@ def linearize_group(
         theta, scale = parameters.theta[slot], data.scale[slot]
         line = line_mask(side, data.radius[slot], dtype)
         mask = line[:, None] * line[None, :]
+        profile, tangents = kind.profile_with_derivatives(theta, scale, side, psf_variance)
+        profile, tangents = profile * mask, tangents * mask
         if parameters.pixels is None:
-
-            def drawn(theta: Any) -> Any:
-                return profile_of(group, theta, scale, psf_variance) * mask
-
-            return Linearization(drawn(theta), _derivatives(drawn, theta), None, None, None)
+            return Linearization(profile, tangents, None, None, None)
         pixels = parameters.pixels[slot]
-        profile, envelope = envelope_of(group, theta, scale, data.correction[slot], mask, psf_variance)
+        envelope = envelope_of(group, profile, data.correction[slot], mask)
         shifts: tuple[Any, Any] = (None, None)
         if kind.is_correction:
-
-            def corrected(theta: Any) -> Any:
-                profile, envelope = envelope_of(group, theta, scale, data.correction[slot], mask, psf_variance)
-                return profile + envelope * pixels
-
-            picture, tangents = profile + envelope * pixels, _derivatives(corrected, theta)
+            picture = profile + envelope * pixels
+            tangents = tangents + envelope_of(group, tangents, data.correction[slot], mask) * pixels
         else:
             (shift_y, slope_y), (shift_x, slope_x) = (
                 jax.jvp(lambda offset: shift_matrix(offset, side), (theta[axis],), (jnp.ones((), dtype),))
@@ -150,10 +144,6 @@ def linearize_group(
 
     result: Linearization = over_slots(data.count, body, initial)
     return result
-
-
-def _derivatives(drawn: Callable[[Any], Any], theta: Any) -> Float[Array, "theta side side"]:
-    return jnp.moveaxis(jax.jacfwd(drawn)(theta), -1, 0)
 
 
 def moved_pixels(line: Linearization, slot: Any, pixels: Any) -> Float[Array, "side side"]:

@@ -179,7 +179,7 @@ def noise_response(
     pixels: tuple[Any, ...],
     offset: tuple[Any, ...],
 ) -> Parameters:
-    """Return Jᵀ of the penalties times noise: per shape parameter and offset, and three pictures per source with pixels."""
+    """Return Jᵀ of the penalties times noise: per shape parameter, offset, and three pictures per source."""
     noises = dict(zip(layout.groups, pixels, strict=True))
 
     def respond(group: GroupLayout, d: GroupData, p: GroupParameters, w: Lag, line: Linearization, slot: Any) -> Any:
@@ -246,7 +246,7 @@ def _responses(
 
 def pixel_mask(group: GroupLayout, data: GroupData, dtype: Any) -> Float[Array, "slot side side"]:
     """Return 1 where a pixel is used and free."""
-    masks = jax.vmap(lambda radius: box_mask(group.side, radius, dtype))(data.radius)
+    masks = jax.vmap(lambda radius: box_mask(group.side, radius, dtype))(data.pixel_radius)
     return masks * data.pixels_free[:, None, None].astype(dtype)
 
 

@@ -36,9 +36,10 @@ class PreparedObservation:
         power = []
         for group in groups:
             # on a box smaller than the kernel the wings fold back, as they do for the box's own periodic transform
-            wide = max(group.side, 2 * radius + 1)
+            period = group.side + 1
+            wide = max(period, 2 * radius + 1)
             modulus = np.abs(transfer(self.kernels, (wide, wide))) ** 2
-            power.append(_resampled(modulus, wide, group.side).astype(dtype))
+            power.append(_resampled(modulus, wide, period).astype(dtype))
         energy = np.sum(self.kernels**2, axis=(1, 2)).astype(dtype)
         return ObservationData(
             images=self.images,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -155,9 +156,12 @@ class Program:
         """All else that a compiled step needs; fresh arrays where an edit may write."""
         if self._static is None:
             layouts = [g.layout for g in self._groups]
-            self._static = (
-                tuple(p.data(layouts) for p in self._prepared),
-                tuple(zip(*(p.column_transfers(layouts) for p in self._prepared), strict=True)),
+            # on the device once: they are as large as the images
+            self._static = jax.device_put(
+                (
+                    tuple(p.data(layouts) for p in self._prepared),
+                    tuple(zip(*(p.column_transfers(layouts) for p in self._prepared), strict=True)),
+                )
             )
         groups = tuple(g.data._replace(**{k: np.copy(v) for k, v in g.data._asdict().items()}) for g in self._groups)
         variance = np.asarray(self._scene.model_psf_sigma**2, self.dtype)

@@ -17,6 +17,9 @@ from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
 from deblend.render import KINDS, Kind, kind_of
 from deblend.scene import CHANNEL_OFFSET_SCATTER, PROFILE_SIGMAS, Component, ConstraintKind, Point, Source
 
+CORRECTION_REACH = 0.5
+"""How far out of its box a profile is corrected: further out the profile alone tells whose light is whose. Without
+that limit a bright source takes the light of its neighbours, and hides what no source was placed for."""
 POINT_RADIUS = 7
 """The model PSF needs no larger box than this [pix]."""
 MAX_OFFSET = 4.0
@@ -89,6 +92,7 @@ class GroupSlots:
             count=np.int32(0),
             origin=np.zeros((n, 2), np.int32),
             radius=np.zeros(n, np.int32),
+            pixel_radius=np.zeros(n, np.int32),
             scale=np.ones(n, self.dtype),
             theta_lower=zeros(*shape),
             theta_upper=zeros(*shape),
@@ -135,6 +139,7 @@ def lower_component(
     y0, x0 = box_origin(source, shape)
     data.origin[slot] = (y0, x0)
     data.radius[slot] = box_radius(component)
+    data.pixel_radius[slot] = round(CORRECTION_REACH * component.radius) if kind.is_correction else component.radius
     data.scale[slot] = getattr(morphology, "scale", 1.0)
 
     (x, y), anchor = source.center.value, source.anchor

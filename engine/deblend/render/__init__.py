@@ -1,8 +1,7 @@
 """From what is said to pixels, for one object, as pure JAX functions."""
 
 from deblend.render.kinds import KINDS, Kind, kind_of
-from deblend.render.mixture import gaussian_mixture
 from deblend.render.sersic import sersic_brightness, sersic_mixture
 from deblend.render.shift import shift_matrix
 
-__all__ = ["KINDS", "Kind", "gaussian_mixture", "kind_of", "sersic_brightness", "sersic_mixture", "shift_matrix"]
+__all__ = ["KINDS", "Kind", "kind_of", "sersic_brightness", "sersic_mixture", "shift_matrix"]

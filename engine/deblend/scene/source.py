@@ -16,7 +16,7 @@ DEFAULT_RADIUS = 15
 """Half the side of a source's box where nothing better is known [pix]."""
 CENTER_SCATTER = 0.3
 """How far a placed center is believed to be off, per axis [pix] (rms of a person's or a catalog's peak)."""
-CHANNEL_OFFSET_SCATTER = 0.05
+CHANNEL_OFFSET_SCATTER = 0.1
 """How far a channel is believed to see a source off its center, per axis [pix]."""
 
 
