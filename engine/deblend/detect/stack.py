@@ -10,6 +10,8 @@ from scipy import ndimage
 
 from deblend.observe import Observation
 
+RISE = 2.0
+"""Of the least light that was met so far: by so much a source of its own does not rise."""
 LIMIT = 1.0
 """Signal to noise per pixel at which a source's light is taken to end."""
 
@@ -66,12 +68,15 @@ def box_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, *, smalles
     """Return how far the light of a source reaches [pix], for a picture of signal to noise per pixel.
 
     Walks outward until a ring holds no light of its own: the median of the part that is there on both sides falls
-    below `LIMIT`; then 2 px more.
+    below `LIMIT`, or rises again, by neighbours on two sides; then 2 px more.
     """
     height, width = picture.shape
     reach = min(largest, max(height, width))
     own = symmetric_part(picture, x, y, reach)
+    least = np.inf
     for radius, ring in enumerate(rings(reach)):
-        if radius >= 2 and np.median(own[ring]) < LIMIT:
+        light = float(np.median(own[ring]))
+        if radius >= 2 and (light < LIMIT or light > RISE * least):
             return int(np.clip(radius + 2, smallest, largest))
+        least = min(least, light)
     return largest

@@ -20,7 +20,7 @@ from deblend.infer.gauss_newton import Step
 from deblend.infer.solvers import compiled_direction, compiled_linearized
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
-from deblend.program.compiled import compiled
+from deblend.program.compiled import compiled, small_matrices
 from deblend.program.layout import Layout
 from deblend.program.operator import apply_adjoint
 from deblend.program.penalty import noise_response
@@ -85,9 +85,11 @@ def flux_samples(
         )
         offset = tuple(rng.standard_normal(p.offset.shape).astype(dtype) for p in parameters)
         noisy = compiled_noise_step(layout, data, parameters, step, images, theta, pixels, offset)
-        change, _ = compiled_direction(layout, data, parameters, noisy, *numbers)
-        for members, p in zip(rows, change, strict=True):
-            result[sample, members] = np.asarray(p.flux)[: len(members)] * program.noise
+        with small_matrices():
+            change, _ = compiled_direction(layout, data, parameters, noisy, *numbers)
+            fluxes = [np.asarray(p.flux) for p in change]
+        for members, flux in zip(rows, fluxes, strict=True):
+            result[sample, members] = flux[: len(members)] * program.noise
         if progress is not None:
             progress(sample + 1, n_samples)
     return result

@@ -24,8 +24,8 @@ from deblend.program import Program
 from deblend.program.slots import profile_prior
 from deblend.scene import Galaxy, Scene
 
-FLUX_TOLERANCE = 0.01
-FLUX_TOLERANCE_IN_ERRORS = 0.25
+FLUX_TOLERANCE = 0.02
+FLUX_TOLERANCE_IN_ERRORS = 0.5
 LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
 VALLEY = 0.2

@@ -25,7 +25,7 @@ class FitSettings:
     tolerance: float = 1e-2
     """A fit has converged when two steps in a row lower the loss by less than this fraction and move no flux by more
     than 1 % or a quarter of its error. The loss counts noise, so that neither depends on units."""
-    inner_iterations: int = 12
+    inner_iterations: int = 16
     """Conjugate-gradient iterations in a step of the Gauss-Newton solver."""
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from deblend.infer.gauss_newton import Step, Trial, linearized, newton_direction
 from deblend.infer.proximal import gradient_direction
 from deblend.program import Program
 from deblend.program.arrays import Parameters
-from deblend.program.compiled import compiled, register, side_by_side
+from deblend.program.compiled import compiled, register, side_by_side, small_matrices
 from deblend.program.operator import Linearization
 from deblend.program.penalty import Lag
 
@@ -97,10 +97,11 @@ class GaussNewton(AbstractSolver):
     def advance(self, position: Position) -> Position:
         layout, data = self._program.layout, self._program.data
         step = compiled_linearized(layout, data, position.parameters)
-        direction, predicted = compiled_direction(
-            layout, data, position.parameters, step, *self._numbers(position.damping)
-        )
-        promise = float(predicted)
+        with small_matrices():
+            direction, predicted = compiled_direction(
+                layout, data, position.parameters, step, *self._numbers(position.damping)
+            )
+            promise = float(predicted)
         for fraction in STEP_FRACTIONS:
             trial = search(self._program, position, step, direction, fraction)
             if trial.loss < position.loss:

@@ -12,8 +12,9 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import jax
 import numpy as np
 import platformdirs
 from jax import export
+from threadpoolctl import ThreadpoolController
 
 from deblend.program import arrays
 
@@ -92,6 +94,18 @@ def compilations() -> int:
     """Return how often this process has made a function ready for a layout, by compiling or from disk."""
     with _lock:
         return sum(_counts.values())
+
+
+@contextmanager
+def small_matrices() -> Iterator[None]:
+    """Keep linear algebra to one thread: for matrices of a hundred rows others only wait, and wait loudly."""
+    with _algebra().limit(limits=1, user_api="blas"):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _algebra() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def side_by_side(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:

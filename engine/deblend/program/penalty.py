@@ -155,7 +155,11 @@ def penalty_product(
             _, transpose = jax.vjp(at, p.pixels[slot])  # type: ignore[index]
             return None, transpose(change)[0]
         weight = negative_weight(w, d, slot, line.picture[slot])
-        return shape_adjoint(line, slot, weight**2 * shape_change(line, slot, v.theta, v.pixels))
+        return lax.cond(
+            jnp.any(weight > 0),
+            lambda: shape_adjoint(line, slot, weight**2 * shape_change(line, slot, v.theta, v.pixels)),
+            lambda: (jnp.zeros_like(v.theta[slot]), jnp.zeros_like(v.pixels[slot])),
+        )
 
     start = [
         GroupParameters(
