@@ -67,7 +67,9 @@ class Machine:
                 scale = np.where(np.any(pixels != 0), np.abs(pixels), 1.0)
                 pixels = pixels + 0.3 * scale * self.rng.normal(size=pixels.shape) * self.inside(d, pixels.shape)
                 pixels = pixels.astype(self.dtype)
-            result.append(p._replace(theta=theta.astype(self.dtype), pixels=pixels))
+            offset = 0.1 * self.rng.normal(size=p.offset.shape) * d.offset_free
+            new = {"theta": theta.astype(self.dtype), "offset": offset.astype(self.dtype), "pixels": pixels}
+            result.append(p._replace(**new))
         return tuple(result)
 
     @staticmethod
@@ -89,7 +91,9 @@ class Machine:
                 scale = np.abs(p.pixels).max(axis=(1, 2), keepdims=True)
                 pixels = 0.1 * scale * self.rng.normal(size=p.pixels.shape)
                 pixels = (pixels * self.inside(d, p.pixels.shape) * used[:, :, None]).astype(self.dtype)
-            result.append(GroupParameters(theta.astype(self.dtype), flux.astype(self.dtype), pixels))
+            offset = 0.1 * self.rng.normal(size=p.offset.shape) * used[:, :, None]
+            parts = [None if part is None else part.astype(self.dtype) for part in (theta, flux, pixels, offset)]
+            result.append(GroupParameters(*parts))
         return tuple(result)
 
     def images(self) -> tuple[np.ndarray, ...]:
@@ -160,12 +164,12 @@ def test_an_unused_slot_and_the_padding_of_a_box_change_nothing(machine: Machine
     filled = []
     for d, p in zip(machine.data.groups, machine.parameters, strict=True):
         unused = np.arange(len(p.theta)) >= d.count
-        theta, flux = np.array(p.theta), np.array(p.flux)
-        theta[unused], flux[unused] = np.nan, np.nan
+        theta, flux, offset = np.array(p.theta), np.array(p.flux), np.array(p.offset)
+        theta[unused], flux[unused], offset[unused] = np.nan, np.nan, np.nan
         pixels = p.pixels
         if pixels is not None:
             pixels = np.where(machine.inside(d, pixels.shape), pixels, 1e3).astype(machine.dtype)
-        filled.append(GroupParameters(theta, flux, pixels))
+        filled.append(GroupParameters(theta, flux, pixels, offset))
     expected = machine.render(machine.data, machine.parameters)
     for a, b in zip(machine.render(machine.data, tuple(filled)), expected, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -214,6 +218,7 @@ def test_the_gradient_of_the_penalties_is_their_derivative(machine: Machine) -> 
     # every kind takes part: its center is believed to be near where it was placed, its pixels have priors
     for group, g in zip(machine.layout.groups, gradient, strict=True):
         assert np.any(np.asarray(g.theta)[0, :2] != 0), group.kind
+        assert np.any(np.asarray(g.offset)[0] != 0), group.kind
         if g.pixels is not None:
             assert np.any(np.asarray(g.pixels)[0] != 0), group.kind
 
@@ -240,7 +245,8 @@ def test_the_response_to_noise_has_the_covariance_of_the_product(machine: Machin
         pixels = tuple(
             None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)) for p in machine.parameters
         )
-        drawn = response(machine.data, machine.parameters, machine.lags, machine.lines, theta, pixels)
+        offset = tuple(rng.standard_normal(p.offset.shape) for p in machine.parameters)
+        drawn = response(machine.data, machine.parameters, machine.lags, machine.lines, theta, pixels, offset)
         squares.append(inner(v, drawn) ** 2)
     assert np.mean(squares) == pytest.approx(expected, rel=0.25)
 

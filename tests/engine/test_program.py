@@ -180,7 +180,7 @@ def seconds(n, kinds=("galaxy",)):
     start = time.process_time()
     step = compiled_linearized(layout, empty, parameters)
     direction, _ = compiled_direction(layout, empty, parameters, step, number, number, number, np.int32(2))
-    compiled_tried(layout, empty, parameters, direction, number, step.lower, step.upper)
+    compiled_tried(layout, empty, parameters, direction, number, step.lower, step.upper, step.lines)
     program.columns()
     return time.process_time() - start
 seconds(2, ["point"])  # JAX itself wakes up

@@ -94,7 +94,7 @@ def make_preconditioner(
     result = []
     energies, around = local_energies(data), local_weights(data)
     for index, group in enumerate(layout.groups):
-        d, p, line, weights, movable = (tree[index] for tree in (data.groups, parameters, lines, lags, free))
+        d, p, line, weights, movable = data.groups[index], parameters[index], lines[index], lags[index], free[index]
         power = jnp.concatenate([o.power[index] for o in data.observations])
         block = _Block(group, d, p, line, weights, movable, power, around[index])
         pixels = None
@@ -109,14 +109,15 @@ def make_preconditioner(
 
         n, n_few, dtype = block.size, block.n_few, p.theta.dtype
         initial = jnp.zeros((group.capacity, n, n), dtype), jnp.ones((group.capacity, n_few), dtype)
-        result.append(Preconditioner(*over_slots(d.count, one, initial), pixels))
+        blocks, dampings = over_slots(d.count, one, initial)
+        result.append(Preconditioner(blocks, dampings, pixels))
     return tuple(result)
 
 
 def local_energies(data: ProblemData) -> tuple[Float[Array, "slot channel"], ...]:
     """Return how well the data around each source hold a single pixel of unit flux, Σ W K², per group."""
     energy = jnp.concatenate([o.kernel_energy for o in data.observations])
-    return tuple(weights * energy for weights in local_weights(data))
+    return tuple(weights * energy[None] for weights in local_weights(data))
 
 
 def local_weights(data: ProblemData) -> tuple[Float[Array, "slot channel"], ...]:
@@ -178,7 +179,7 @@ class _Block:
             matrix = matrix + self._of_negative_light(slot, self._lag)
             stiff = penalty_diagonal(d, self._lag, self._line)[slot][self._core].ravel()
             added = jnp.concatenate([added, stiff + damping * (diagonal[n_few:] + stiff)])
-            is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])
+            is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])  # type: ignore[index]
         return _inverse(matrix, added, is_free), extra
 
     def _of_data(self, slot: Any) -> Float[Array, "n n"]:
@@ -193,22 +194,22 @@ class _Block:
         period = side + 1
         waves = jnp.fft.rfft2(pictures, s=(period, period))
         multiplicity = _multiplicity(period)
-        light = (jnp.abs(waves[self._n_theta]) ** 2 * multiplicity)[None] * power
+        light = (jnp.abs(waves[self._n_theta]) ** 2 * multiplicity[None])[None] * power
         each = jnp.sum(light, axis=(1, 2))
         shares = flux**2 * each + 1e-20
         mean = jnp.tensordot(shares / jnp.sum(shares) / (each + 1e-20), power, axes=1)
         # with the mean kernel a picture of the source has size 1 in every channel, and depth makes up for it
         depth = each
-        seen = mean * waves
-        gram = _inner(seen * multiplicity, waves)
+        seen = mean[None] * waves
+        gram = _inner(seen * multiplicity[None, None], waves)
         total = jnp.sum(depth * flux**2)
         n_theta = self._n_theta
         of_flux = depth * flux
         shapes, own = gram[:n_theta, :n_theta] * total, gram[n_theta:, n_theta:]
         # spectra of what a channel has for itself: its flux, and its offsets in y and x
         size = jnp.stack([jnp.ones_like(flux), flux, flux])
-        cross = gram[n_theta:, None, :n_theta] * (size * of_flux)[:, :, None]
-        channels = jnp.eye(len(flux), dtype=flux.dtype) * depth
+        cross = gram[n_theta:, None, :n_theta] * (size * of_flux[None])[:, :, None]
+        channels = jnp.diag(depth)
         products = own[:, None, :, None] * (size[:, :, None, None] * size[None, None]) * channels[None, :, None, :]
         order = self._order
         cross, products = cross.reshape(-1, n_theta)[order], products.reshape(2 * (3 * len(flux),))[order][:, order]
@@ -221,10 +222,10 @@ class _Block:
         between = jnp.fft.irfft2(mean, s=(period, period))[_distances(side)]
         to_picture = at_core[n_theta]
         core = between - to_picture[:, None] - to_picture[None, :] - gram[n_theta, n_theta]
-        to_channels = at_core[n_theta:, None] * (size * of_flux)[:, :, None]
+        to_channels = at_core[n_theta:, None] * (size * of_flux[None])[:, :, None]
         to_few = jnp.concatenate([at_core[:n_theta] * total, to_channels.reshape(-1, core.shape[0])[order]])
-        to_few = to_few * brightness
-        return jnp.block([[few, to_few], [to_few.T, core * total * brightness[:, None] * brightness]])
+        to_few = to_few * brightness[None]
+        return jnp.block([[few, to_few], [to_few.T, core * total * brightness[:, None] * brightness[None]]])
 
     def _back_at_core(self, slot: Any, waves: Complex[Array, "k y f"]) -> Float[Array, "k core"]:
         """Return pictures, given in Fourier space, at the pixels of the core where they are made."""
@@ -246,8 +247,8 @@ class _Block:
         if line.shift_y is not None or line.envelope is None:
             return matrix
         weight = negative_weight(weights, self._data, slot, line.picture[slot])
-        tangents = line.tangents[slot] * weight
-        cross = (tangents * weight * line.envelope[slot])[:, *core].reshape(n_theta, -1)
+        tangents = line.tangents[slot] * weight[None]
+        cross = (tangents * (weight * line.envelope[slot])[None])[:, *core].reshape(n_theta, -1)
         matrix = matrix.at[:n_theta, :n_theta].set(jnp.tensordot(tangents, tangents, axes=((1, 2), (1, 2))))
         return matrix.at[:n_theta, self.n_few :].set(cross).at[self.n_few :, :n_theta].set(cross.T)
 

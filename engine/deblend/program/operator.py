@@ -71,7 +71,8 @@ def envelope_of(
     """Return the light that one unit of a pixel stands for; for a correction it is linear in the profile."""
     if not KINDS[group.kind].is_correction:
         return mask
-    return (correction * profile + CORRECTION_FLOOR * jnp.sum(profile, axis=(-2, -1), keepdims=True)) * mask
+    floor = CORRECTION_FLOOR * jnp.sum(profile, axis=(-2, -1), keepdims=True)
+    return (correction * profile + floor) * jnp.broadcast_to(mask, profile.shape)
 
 
 def picture_of(
@@ -111,7 +112,7 @@ def linearize_group(
         line = line_mask(side, data.radius[slot], dtype)
         mask = line[:, None] * line[None, :]
         profile, tangents = kind.profile_with_derivatives(theta, scale, side, psf_variance)
-        profile, tangents = profile * mask, tangents * mask
+        profile, tangents = profile * mask, tangents * mask[None]
         if parameters.pixels is None:
             return Linearization(profile, tangents, None, None, None)
         pixels = parameters.pixels[slot]
@@ -119,7 +120,7 @@ def linearize_group(
         shifts: tuple[Any, Any] = (None, None)
         if kind.is_correction:
             picture = profile + envelope * pixels
-            tangents = tangents + envelope_of(group, tangents, data.correction[slot], mask) * pixels
+            tangents = tangents + envelope_of(group, tangents, data.correction[slot], mask) * pixels[None]
         else:
             (shift_y, slope_y), (shift_x, slope_x) = (
                 jax.jvp(lambda offset: shift_matrix(offset, side), (theta[axis],), (jnp.ones((), dtype),))

@@ -158,7 +158,7 @@ def penalty_product(
         return lax.cond(
             jnp.any(weight > 0),
             lambda: shape_adjoint(line, slot, weight**2 * shape_change(line, slot, v.theta, v.pixels)),
-            lambda: (jnp.zeros_like(v.theta[slot]), jnp.zeros_like(v.pixels[slot])),
+            lambda: (jnp.zeros_like(v.theta[slot]), jnp.zeros_like(v.pixels[slot])),  # type: ignore[index]
         )
 
     start = [

@@ -79,15 +79,15 @@ def draw_with_derivatives(
     light = _exponentials(shape, y, x)
     slope: Ellipses = jax.tree.map(lambda numbers: numbers[2:], _jacobian(shape_of, theta))
     peak = shape.peak
-    rows = (peak[None], slope.peak, -0.5 * peak * slope.a, peak * slope.b, -0.5 * peak * slope.c,
+    rows = (peak[None], slope.peak, -0.5 * peak[None] * slope.a, peak[None] * slope.b, -0.5 * peak[None] * slope.c,
             jnp.stack([peak * shape.a, peak * shape.b, peak * shape.c]))  # fmt: skip
     sums = jnp.tensordot(jnp.concatenate(rows), light, axes=1)
     n = len(theta) - 2
     picture, (by_peak, by_a, by_b, by_c) = sums[0], (sums[1 + k * n : 1 + (k + 1) * n] for k in range(4))
     of_a, of_b, of_c = sums[1 + 4 * n :]
-    row, column = y[:, None], x[None, :]
+    row, column = y[None, :, None], x[None, None, :]
     shapes = by_peak + by_a * column**2 + by_b * (row * column) + by_c * row**2
-    center = jnp.stack([of_c * row - of_b * column, of_a * column - of_b * row])
+    center = jnp.concatenate([of_c[None] * row - of_b[None] * column, of_a[None] * column - of_b[None] * row])
     return picture, jnp.concatenate([center, shapes])
 
 

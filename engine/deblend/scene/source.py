@@ -54,7 +54,7 @@ class Source:
     """(x, y) where a person, a catalog or the detection put it [pix]; the prior of the center is around it."""
     center_scatter: float = CENTER_SCATTER
     """Standard deviation of that prior per axis [pix]; infinite for none."""
-    channel_offsets: Parameter | None = None
+    channel_offsets: Parameter = None  # type: ignore[assignment]
     """How far each channel sees the source off its center, (channel, 2) as (x, y) [pix]: what is left of registration,
     atmospheric dispersion and color gradients. They have a prior around zero and are held where the center is."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
