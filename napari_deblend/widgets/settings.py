@@ -18,7 +18,7 @@ def form(settings: Settings, changed: Callable[[Settings], None]) -> Container:
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
         # a spin box would show 1e-06 as 0.00
-        as_text = isinstance(value, float) and abs(value) < 0.01
+        as_text = isinstance(value, float) and abs(value) < 0.1
         options: dict[str, Any] = {"value": f"{value:g}" if as_text else value, "name": field.name}
         options["label"] = field.name.replace("_", " ")
         widgets.append(create_widget(annotation=str if as_text else hints[field.name], **options))

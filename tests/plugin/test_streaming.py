@@ -167,7 +167,9 @@ def test_taking_back_a_running_fit_stops_it(streamed: Any, wait: Callable[..., N
     assert places == [(s.x, s.y) for s in before.sources]
 
 
-def test_a_layer_per_component_is_not_made(opened: Any, settle: Callable[[Any], None]) -> None:
+def test_a_layer_per_component_is_not_made(
+    opened: Any, settle: Callable[[Any], None], wait: Callable[..., None]
+) -> None:
     from deblend import make_source
 
     n_layers = len(opened.viewer.layers)
@@ -175,5 +177,6 @@ def test_a_layer_per_component_is_not_made(opened: Any, settle: Callable[[Any], 
     x, y = rng.uniform(5, 55, (2, 57))
     opened.document.add(*(make_source("point", a, b, n_channels=3) for a, b in zip(x, y, strict=True)))
     settle(opened)
+    # a layer is painted by the window's timer, a moment after the answer came
+    wait(lambda: opened.layers.layer(Role.COMPONENTS).data.shape[0] == 60)
     assert len(opened.viewer.layers) == n_layers
-    assert opened.layers.layer(Role.COMPONENTS).data.shape[0] == 60

@@ -25,11 +25,11 @@ from deblend.program.slots import profile_prior
 from deblend.scene import Galaxy, Scene
 
 FLUX_TOLERANCE = 0.02
-FLUX_TOLERANCE_IN_ERRORS = 0.5
+FLUX_TOLERANCE_IN_ERRORS = 1.0
 LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
-VALLEY = 0.2
-"""Below this fraction of the tolerance a step counts as quiet, wherever the fluxes go."""
+VALLEY = 0.5
+"""A step that lowers the loss by less than this per source counts as quiet, wherever the fluxes go: χ² by one."""
 HIGHEST_DAMPING = 1e6
 """A step that fails at such a damping has no way left to go down."""
 
@@ -143,7 +143,7 @@ class Fit(Iterator[FitState]):
         fall = max(before.loss - after.loss, after.predicted if after.step < 1.0 else 0.0)
         if fall > self.settings.tolerance * before.loss:
             return False
-        if fall < VALLEY * self.settings.tolerance * before.loss:
+        if fall < VALLEY * len(self.program.scene) + LOSS_ROUNDING * before.loss:
             # what still moves trades flux between degenerate sources at no gain
             return True
         for slots, old, new in zip(self.program.members, before.parameters, after.parameters, strict=True):

@@ -110,7 +110,7 @@ def _algebra() -> ThreadpoolController:
 
 def side_by_side(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
     """Run functions in threads of their own, so that they compile in parallel; return the first one's result."""
-    with ThreadPoolExecutor(max_workers=1 + len(others)) as pool:
+    with ThreadPoolExecutor(max_workers=2) as pool:
         futures = [pool.submit(function) for function in (first, *others)]
         result, *_ = [future.result() for future in futures]
     return result
