@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.optimize import lsq_linear, nnls
 
 from deblend.program.columns import Column
+from deblend.program.compiled import small_matrices
 
 RIDGE = 1e-9
 """Relative to the diagonal: keeps twins solvable without moving anything else."""
@@ -72,17 +73,11 @@ class NormalEquations:
             if not open_.any():
                 continue
             target = right[open_] - gram[np.ix_(open_, ~open_)] @ result[~open_, channel]
-            result[open_, channel] = _bounded(
-                gram[np.ix_(open_, open_)], target, lower[open_, channel], upper[open_, channel]
-            )
+            with small_matrices():
+                result[open_, channel] = _bounded(
+                    gram[np.ix_(open_, open_)], target, lower[open_, channel], upper[open_, channel]
+                )
         return result
-
-    def covariance(self, channel: int) -> Float[np.ndarray, "source source"]:
-        """Return the covariance of the fluxes of one channel, given the morphologies."""
-        gram = self._gram[channel]
-        root = np.sqrt(np.maximum(np.diagonal(gram), 1e-300))
-        scaled = gram / root / root[:, None] + RIDGE * np.eye(len(gram))
-        return np.linalg.pinv(scaled, hermitian=True) / root / root[:, None]
 
 
 def _product(a: tuple[Column, ...], b: tuple[Column, ...]) -> np.ndarray:
