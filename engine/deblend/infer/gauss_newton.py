@@ -22,13 +22,15 @@ from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import (
     Canvas,
     Linearization,
+    Pictures,
     apply_adjoint,
     apply_jacobian,
     box_mask,
     envelope_of,
+    group_pictures,
     linearize,
+    normalised,
     over_slots,
-    pictures_of,
     profile_of,
     render,
     shape_change,
@@ -233,13 +235,18 @@ def tried(
 ) -> Trial:
     """Return the scene a fraction along a direction, within its bounds."""
     moved = jax.tree.map(lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, lower, upper)
-    followed = tuple(
-        follow(group, d, energy, data.psf_variance, fraction, *item) if KINDS[group.kind].is_correction else item[1]
-        for group, d, energy, *item in zip(
-            layout.groups, data.groups, local_energies(data), parameters, moved, direction, lines, strict=True
-        )
-    )
-    return evaluated(layout, data, settled(layout, data, followed))
+    rested = settled(layout, data, moved)
+    ends, pictures = [], []
+    for group, d, energy, *item in zip(
+        layout.groups, data.groups, local_energies(data), parameters, rested, direction, lines, strict=True
+    ):
+        if KINDS[group.kind].is_correction:
+            end, picture = follow(group, d, energy, data.psf_variance, fraction, *item)
+        else:
+            end, picture = item[1], group_pictures(group, d, item[1], data.psf_variance)
+        ends.append(end)
+        pictures.append(picture)
+    return evaluated(layout, data, tuple(ends), tuple(pictures))
 
 
 def follow(
@@ -252,37 +259,41 @@ def follow(
     after: GroupParameters,
     direction: GroupParameters,
     line: Linearization,
-) -> GroupParameters:
-    """Return a step's end with corrections that lead to the picture that the linearized model had promised.
+) -> tuple[GroupParameters, Float[Array, "slot side side"]]:
+    """Return a step's end with corrections that lead to the picture that the linearized model had promised, and the
+    pictures there.
 
     The light of a correction is its pixels times an envelope that changes with the profile. To second order the
     picture misses what the step was made for, by much more than the noise where a source is bright. There the
     pixels make up for it, to the share that the data hold them; the others go as far as they were told.
     """
 
-    def body(slot: Any, pixels: Any) -> Any:
+    def body(slot: Any, carry: Any) -> Any:
+        pixels, pictures = carry
         mask = box_mask(group.side, data.radius[slot], pixels.dtype)
+        movable = box_mask(group.side, data.pixel_radius[slot], pixels.dtype) * data.pixels_free[slot]
         profile = profile_of(group, after.theta[slot], data.scale[slot], psf_variance) * mask
         envelope = envelope_of(group, profile, data.correction[slot], mask)
-        own, flux, flux_before = after.pixels[slot], after.flux[slot], before.flux[slot]  # type: ignore[index]
-        total = jnp.sum(profile + envelope * own)
+        flux, flux_before = after.flux[slot], before.flux[slot]
+        straight = profile + envelope * pixels[slot]
+        total = jnp.sum(straight)
         size = jnp.sum(energy[slot] * flux**2)
         ratio = jnp.sum(energy[slot] * flux * flux_before) / jnp.maximum(size, 1e-20)
         change = fraction * shape_change(line, slot, direction.theta, direction.pixels)
-        wanted = (line.picture[slot] + ratio * change) * total
-        light = jnp.where(envelope > 0, envelope, 1.0)
-        missing = mask * (wanted - profile - envelope * own) / light
+        missing = (line.picture[slot] + ratio * change) * total - straight
         seen = size * (envelope / jnp.where(total > 0, total, 1.0)) ** 2
-        share = seen / (seen + data.correction_precision[slot] ** 2 + 1e-12) * data.pixels_free[slot]
+        share = seen / (seen + data.correction_precision[slot] ** 2 + 1e-12) * movable
         good = (fraction > 0) & (total > 0) & (size > 0)
-        return pixels.at[slot].add(jnp.where(good, share * missing, 0.0))
+        added = jnp.where(good, share * missing / jnp.where(envelope > 0, envelope, 1.0), 0.0)
+        picture = normalised(group, straight + envelope * added)
+        return pixels.at[slot].add(added), pictures.at[slot].set(picture)
 
-    return after._replace(pixels=over_slots(data.count, body, after.pixels))
+    pixels, pictures = over_slots(data.count, body, (after.pixels, jnp.zeros_like(line.picture)))
+    return after._replace(pixels=pixels), pictures
 
 
-def evaluated(layout: Layout, data: ProblemData, parameters: Parameters) -> Trial:
-    """Return a scene with its loss and models."""
-    pictures = pictures_of(layout, data, parameters)
+def evaluated(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> Trial:
+    """Return a scene with its loss and models, from the pictures of its sources."""
     models = render(layout, data, parameters, pictures)
     loss = data_loss(data, models) + penalty(layout, data, parameters, lag(parameters), pictures)
     return Trial(parameters, loss, models)

@@ -25,7 +25,7 @@ class FitSettings:
     tolerance: float = 2e-2
     """A fit has converged when two steps in a row lower the loss by less than this fraction and move no flux by more
     than 2 % or the error of a star. The loss counts noise, so that neither depends on units."""
-    inner_iterations: int = 16
+    inner_iterations: int = 14
     """Conjugate-gradient iterations in a step of the Gauss-Newton solver."""
 
     def __post_init__(self) -> None:

@@ -81,16 +81,16 @@ def picture_of(
     """Return one source per unit flux at its sub-pixel center."""
     mask = box_mask(group.side, radius, theta.dtype)
     if pixels is None:
-        return _normalised(group, profile_of(group, theta, scale, psf_variance) * mask)
+        return normalised(group, profile_of(group, theta, scale, psf_variance) * mask)
     profile = profile_of(group, theta, scale, psf_variance) * mask
     envelope = envelope_of(group, profile, correction, mask)
     if KINDS[group.kind].is_correction:
-        return _normalised(group, profile + envelope * pixels)
+        return normalised(group, profile + envelope * pixels)
     shift_y, shift_x = shift_matrix(theta[0], group.side), shift_matrix(theta[1], group.side)
-    return _normalised(group, shift_y @ (envelope * pixels) @ shift_x.T * mask)
+    return normalised(group, shift_y @ (envelope * pixels) @ shift_x.T * mask)
 
 
-def _normalised(group: GroupLayout, picture: Float[Array, "side side"]) -> Float[Array, "side side"]:
+def normalised(group: GroupLayout, picture: Float[Array, "side side"]) -> Float[Array, "side side"]:
     """Return the picture with sum 1, unless its kind has flux 1 by itself."""
     return picture if KINDS[group.kind].is_normalised else picture / _total(picture)
 
@@ -260,21 +260,27 @@ def per_channel(
     return picture[None] + jnp.tensordot(offset, slopes(picture), axes=1)
 
 
+def group_pictures(
+    group: GroupLayout, data: GroupData, parameters: GroupParameters, psf_variance: Any
+) -> Float[Array, "slot side side"]:
+    """Return every used slot's picture, per unit flux at its sub-pixel center."""
+
+    def body(slot: Any, carry: Any) -> Any:
+        pixels = parameters.pixels[slot] if parameters.pixels is not None else None
+        shape = data.scale[slot], data.correction[slot], data.radius[slot]
+        return carry.at[slot].set(picture_of(group, parameters.theta[slot], pixels, *shape, psf_variance))
+
+    empty = jnp.zeros((group.capacity, group.side, group.side), parameters.theta.dtype)
+    result: Float[Array, "slot side side"] = over_slots(data.count, body, empty)
+    return result
+
+
 def pictures_of(layout: Layout, data: ProblemData, parameters: Parameters) -> Pictures:
-    """Return every used slot's picture, per unit flux at its sub-pixel center, for every group."""
-    result = []
-    for group, d, p in zip(layout.groups, data.groups, parameters, strict=True):
-
-        def body(slot: Any, carry: Any, group: Any = group, d: Any = d, p: Any = p) -> Any:
-            pixels = p.pixels[slot] if p.pixels is not None else None
-            picture = picture_of(
-                group, p.theta[slot], pixels, d.scale[slot], d.correction[slot], d.radius[slot], data.psf_variance
-            )
-            return carry.at[slot].set(picture)
-
-        empty = jnp.zeros((group.capacity, group.side, group.side), p.theta.dtype)
-        result.append(over_slots(d.count, body, empty))
-    return tuple(result)
+    """Return the pictures of every group."""
+    return tuple(
+        group_pictures(group, d, p, data.psf_variance)
+        for group, d, p in zip(layout.groups, data.groups, parameters, strict=True)
+    )
 
 
 def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
