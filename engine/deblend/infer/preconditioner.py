@@ -195,11 +195,10 @@ class _Block:
         waves = jnp.fft.rfft2(pictures, s=(period, period))
         multiplicity = _multiplicity(period)
         light = (jnp.abs(waves[self._n_theta]) ** 2 * multiplicity[None])[None] * power
-        each = jnp.sum(light, axis=(1, 2))
-        shares = flux**2 * each + 1e-20
-        mean = jnp.tensordot(shares / jnp.sum(shares) / (each + 1e-20), power, axes=1)
         # with the mean kernel a picture of the source has size 1 in every channel, and depth makes up for it
-        depth = each
+        depth = jnp.sum(light, axis=(1, 2))
+        shares = flux**2 * depth + 1e-20
+        mean = jnp.tensordot(shares / jnp.sum(shares) / (depth + 1e-20), power, axes=1)
         seen = mean[None] * waves
         gram = _inner(seen * multiplicity[None, None], waves)
         total = jnp.sum(depth * flux**2)
