@@ -16,7 +16,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from deblend.infer.preconditioner import damping_product, local_energies, make_preconditioner, precondition
+from deblend.infer.preconditioner import (
+    damping_product,
+    local_energies,
+    local_weights,
+    make_preconditioner,
+    precondition,
+)
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import (
@@ -236,9 +242,10 @@ def tried(
     """Return the scene a fraction along a direction, within its bounds."""
     moved = jax.tree.map(lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, lower, upper)
     rested = settled(layout, data, moved)
+    energies = local_energies(data, local_weights(data))
     ends, pictures = [], []
     for group, d, energy, *item in zip(
-        layout.groups, data.groups, local_energies(data), parameters, rested, direction, lines, strict=True
+        layout.groups, data.groups, energies, parameters, rested, direction, lines, strict=True
     ):
         if KINDS[group.kind].is_correction:
             end, picture = follow(group, d, energy, data.psf_variance, fraction, *item)

@@ -92,15 +92,17 @@ def make_preconditioner(
 ) -> tuple[Preconditioner, ...]:
     """Return about the inverse of the damped normal matrix, a block per source."""
     result = []
-    energies, around = local_energies(data), local_weights(data)
+    around = local_weights(data)
+    energies = local_energies(data, around)
     for index, group in enumerate(layout.groups):
         d, p, line, weights, movable = data.groups[index], parameters[index], lines[index], lags[index], free[index]
         power = jnp.concatenate([o.power[index] for o in data.observations])
-        block = _Block(group, d, p, line, weights, movable, power, around[index])
-        pixels = None
+        pixels = stiffness = None
         if weights is not None and line.envelope is not None:
             curvature = jnp.sum(p.flux**2 * energies[index], axis=1)[:, None, None]
-            pixels = curvature * line.envelope**2 + penalty_diagonal(d, weights, line) + 1e-12
+            stiffness = penalty_diagonal(d, weights, line)
+            pixels = curvature * line.envelope**2 + stiffness + 1e-12
+        block = _Block(group, d, p, line, weights, stiffness, movable, power, around[index])
 
         def one(slot: Any, carry: Any, block: _Block = block) -> Any:
             blocks, dampings = carry
@@ -114,10 +116,12 @@ def make_preconditioner(
     return tuple(result)
 
 
-def local_energies(data: ProblemData) -> tuple[Float[Array, "slot channel"], ...]:
-    """Return how well the data around each source hold a single pixel of unit flux, Σ W K², per group."""
+def local_energies(
+    data: ProblemData, around: tuple[Float[Array, "slot channel"], ...]
+) -> tuple[Float[Array, "slot channel"], ...]:
+    """Return how well data of the weights around each source hold a pixel of unit flux, Σ W K², per group."""
     energy = jnp.concatenate([o.kernel_energy for o in data.observations])
-    return tuple(weights * energy[None] for weights in local_weights(data))
+    return tuple(weights * energy[None] for weights in around)
 
 
 def local_weights(data: ProblemData) -> tuple[Float[Array, "slot channel"], ...]:
@@ -146,12 +150,13 @@ class _Block:
         parameters: GroupParameters,
         line: Linearization,
         weights: Lag | None,
+        stiffness: Float[Array, "slot side side"] | None,
         free: GroupParameters,
         power: Float[Array, "channel side f"],
         around: Float[Array, "slot channel"],
     ) -> None:
         self._data, self._parameters, self._line, self._lag, self._free = data, parameters, line, weights, free
-        self._power, self._around, self._side = power, around, group.side
+        self._power, self._around, self._side, self._stiffness = power, around, group.side, stiffness
         self._trust = jnp.asarray(KINDS[group.kind].trust, parameters.theta.dtype)
         self._core = core_of(group.side)
         self._n_theta, self._n_channels = parameters.theta.shape[1], parameters.flux.shape[1]
@@ -175,9 +180,9 @@ class _Block:
         extra = damping * (diagonal[:n_few] + prior) + held
         added = prior + extra
         is_free = jnp.concatenate([free.theta[slot], free.flux[slot], free.offset[slot].ravel()])
-        if self._lag is not None and self._line.envelope is not None:
+        if self._lag is not None and self._stiffness is not None:
             matrix = matrix + self._of_negative_light(slot, self._lag)
-            stiff = penalty_diagonal(d, self._lag, self._line)[slot][self._core].ravel()
+            stiff = self._stiffness[slot][self._core].ravel()
             added = jnp.concatenate([added, stiff + damping * (diagonal[n_few:] + stiff)])
             is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])  # type: ignore[index]
         return _inverse(matrix, added, is_free), extra

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 
 from deblend.infer.gauss_newton import Step, Trial, linearized, newton_direction, tried
@@ -173,24 +174,10 @@ def _moved(position: Position, trial: Any, fraction: float, damping: float, pred
 
 def as_numpy(parameters: Any) -> Parameters:
     """Return parameters as NumPy arrays."""
-    return tuple(
-        p._replace(
-            theta=np.asarray(p.theta),
-            flux=np.asarray(p.flux),
-            pixels=None if p.pixels is None else np.asarray(p.pixels),
-            offset=np.asarray(p.offset),
-        )
-        for p in parameters
-    )
+    result: Parameters = jax.tree.map(np.asarray, parameters)
+    return result
 
 
 def _filled(parameters: Parameters, value: float) -> Parameters:
-    return tuple(
-        p._replace(
-            theta=np.full_like(p.theta, value),
-            flux=np.full_like(p.flux, value),
-            pixels=None if p.pixels is None else np.full_like(p.pixels, value),
-            offset=np.full_like(p.offset, value),
-        )
-        for p in parameters
-    )
+    result: Parameters = jax.tree.map(lambda part: np.full_like(part, value), parameters)
+    return result

@@ -80,9 +80,9 @@ def picture_of(
 ) -> Float[Array, "side side"]:
     """Return one source per unit flux at its sub-pixel center."""
     mask = box_mask(group.side, radius, theta.dtype)
-    if pixels is None:
-        return normalised(group, profile_of(group, theta, scale, psf_variance) * mask)
     profile = profile_of(group, theta, scale, psf_variance) * mask
+    if pixels is None:
+        return normalised(group, profile)
     envelope = envelope_of(group, profile, correction, mask)
     if KINDS[group.kind].is_correction:
         return normalised(group, profile + envelope * pixels)
@@ -130,8 +130,7 @@ def linearize_group(
             shifts = shift_y * line[:, None], shift_x * line[:, None]
             moved = pixels @ shifts[1].T
             picture = shifts[0] @ moved
-            slopes = (slope_y @ moved, shifts[0] @ (pixels @ slope_x.T))
-            tangents = jnp.stack(slopes) * mask[None]
+            tangents = jnp.stack([slope_y @ moved, shifts[0] @ (pixels @ slope_x.T)]) * mask[None]
         total = _total(picture)
         picture = picture / total
         tangents = (tangents - jnp.sum(tangents, axis=(1, 2), keepdims=True) * picture[None]) / total

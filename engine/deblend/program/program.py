@@ -141,15 +141,7 @@ class Program:
     @property
     def parameters(self) -> Parameters:
         """What a fit may change, as it stands; fresh arrays."""
-        return tuple(
-            g.parameters._replace(
-                theta=g.parameters.theta.copy(),
-                flux=g.parameters.flux.copy(),
-                pixels=None if g.parameters.pixels is None else g.parameters.pixels.copy(),
-                offset=g.parameters.offset.copy(),
-            )
-            for g in self._groups
-        )
+        return tuple(jax.tree.map(np.copy, g.parameters) for g in self._groups)
 
     @property
     def data(self) -> ProblemData:
