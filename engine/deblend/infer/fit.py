@@ -22,7 +22,7 @@ from deblend.infer.state import FitState
 from deblend.observe import Observation
 from deblend.program import Program
 from deblend.program.slots import profile_prior
-from deblend.scene import Galaxy, Scene
+from deblend.scene import Component, Galaxy, Scene
 
 FLUX_TOLERANCE = 0.02
 FLUX_TOLERANCE_IN_ERRORS = 1.0
@@ -194,28 +194,30 @@ def fit(
 
 def _with_typical_profiles(scene: Scene) -> Scene:
     """Return the scene with galaxies that were never solved for shaped as their priors like it best."""
-    sources = []
-    for source in scene.sources:
-        components = []
-        for component in source.components:
-            morphology = component.morphology
-            if isinstance(morphology, Galaxy) and not component.is_solved:
-                typical = np.exp(profile_prior())
-                morphology = morphology.with_parameters(
-                    amplitudes=morphology.amplitudes.at(typical / typical.sum()),
-                    ellipticity=morphology.ellipticity.at(np.zeros(2)),
-                    correction=morphology.correction.at(np.zeros_like(morphology.correction.value)),
-                )
-            components.append(replace(component, morphology=morphology))
-        sources.append(replace(source, components=tuple(components)))
-    return scene.with_sources(sources)
+    typical = np.exp(profile_prior())
+
+    def shaped(component: Component) -> Component:
+        morphology = component.morphology
+        if not isinstance(morphology, Galaxy) or component.is_solved:
+            return component
+        morphology = morphology.with_parameters(
+            amplitudes=morphology.amplitudes.at(typical / typical.sum()),
+            ellipticity=morphology.ellipticity.at(np.zeros(2)),
+            correction=morphology.correction.at(np.zeros_like(morphology.correction.value)),
+        )
+        return replace(component, morphology=morphology)
+
+    return _with_components(scene, shaped)
 
 
 def _with_zeros(scene: Scene) -> Scene:
-    sources = []
-    for source in scene.sources:
-        components = tuple(
-            replace(c, spectrum=c.spectrum.at(np.nan_to_num(c.spectrum.value))) for c in source.components
-        )
-        sources.append(replace(source, components=components))
-    return scene.with_sources(sources)
+    """Return the scene with zero where a flux was never solved for."""
+    return _with_components(scene, lambda c: replace(c, spectrum=c.spectrum.at(np.nan_to_num(c.spectrum.value))))
+
+
+def _with_components(scene: Scene, change: Callable[[Component], Component]) -> Scene:
+    """Return the scene with every component changed."""
+    return scene.with_sources(
+        replace(source, components=tuple(change(component) for component in source.components))
+        for source in scene.sources
+    )
