@@ -13,13 +13,12 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from deblend import FitSettings, Observation, Scene, find_peaks, start_source
-from deblend.detect import signal_to_noise
+from deblend.detect import Stack, stacked
 from deblend.io import read_observations
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
@@ -99,7 +98,7 @@ class Workbench:
         self.runner: Runner | None = None
         self.finder = Finder()
         self._retired: list[Runner] = []
-        self._picture: np.ndarray | None = None
+        self._stack: Stack | None = None
         """Signal to noise of all images together, from which a new source takes its size; None until it is known."""
         self._shown_revision = 0
         self._last_frame_time = 0.0
@@ -163,9 +162,9 @@ class Workbench:
         self.layers.open(observations, world, adopted)
         self.document.open(observations)
         self.markers.open(world)
-        self._picture = None
+        self._stack = None
         opened = self.document.observations
-        self.find(STACKED, lambda: (opened, signal_to_noise(opened)))
+        self.find(STACKED, lambda: (opened, stacked(opened)))
         self._start()
         self._arrange_window()
         self.offered.emit()
@@ -275,7 +274,7 @@ class Workbench:
         """Add a source at pixel (x, y) of the first image."""
         document = self.document
         source = start_source(
-            document.observations, document.scene, x, y, self.kind, self.box_scale, picture=self._picture
+            document.observations, document.scene, x, y, self.kind, self.box_scale, stack=self._stack
         )
         document.add(source)
 
@@ -325,7 +324,7 @@ class Workbench:
             elif name == LOADED:
                 self.open(finding)
             elif name == STACKED and finding[0] is self.document.observations:
-                self._picture = finding[1]
+                self._stack = finding[1]
             elif name == PEAKS and finding[0] is self.document.observations:
                 if not self._are_sources(finding[2]):
                     self.candidates.show(finding[1], self.document.observations[0], self.layers.world)

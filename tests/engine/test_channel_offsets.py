@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deblend import Parameter, Status, make_source
-from deblend.program.operator import per_channel
+from deblend.program.aspects import outward, per_channel
 from deblend.scene import CHANNEL_OFFSET_SCATTER
 
 
@@ -22,7 +22,8 @@ def test_an_offset_moves_the_centroid_and_keeps_the_flux() -> None:
     y, x = np.mgrid[-10:11, -10:11].astype(np.float32)
     picture = np.exp(-0.5 * (x**2 + y**2) / 4.0)
     picture /= picture.sum()
-    seen = np.asarray(per_channel(picture, np.array([[0.0, 0.0], [0.15, -0.08]], np.float32)))
+    aspect = np.array([[0.0, 0.0, 0.0], [0.15, -0.08, 0.0]], np.float32)
+    seen = np.asarray(per_channel(picture, aspect, outward(21, np.float32(1.0))))
     np.testing.assert_allclose(seen.sum(axis=(1, 2)), 1.0, atol=1e-6)
     np.testing.assert_allclose((seen * y).sum(axis=(1, 2)), [0.0, 0.15], atol=2e-6)
     np.testing.assert_allclose((seen * x).sum(axis=(1, 2)), [0.0, -0.08], atol=2e-6)

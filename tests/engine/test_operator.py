@@ -14,14 +14,61 @@ import pytest
 from deblend import Constraint, ConstraintKind
 from deblend.infer.gauss_newton import data_loss, dot, linearized, normal_product
 from deblend.program.arrays import GroupParameters
-from deblend.program.operator import apply_adjoint, apply_jacobian, linearize, pictures_of, render
-from deblend.program.penalty import lag, noise_response, penalty, penalty_gradient, penalty_product
+from deblend.program.operator import (
+    apply_adjoint,
+    apply_jacobian,
+    linearize,
+    picture_changes,
+    pictures_of,
+    render,
+)
+from deblend.program.penalty import (
+    Noise,
+    lag,
+    negative_weights,
+    noise_response,
+    penalty,
+    penalty_gradient,
+    penalty_product,
+)
 from deblend.render import KINDS
 
 
 def rendered(layout: Any, data: Any, parameters: Any) -> Any:
     """Return the models of a scene, from nothing but its parameters."""
     return render(layout, data, parameters, pictures_of(layout, data, parameters))
+
+
+def jacobian(layout: Any, data: Any, parameters: Any, lines: Any, v: Any) -> Any:
+    """Return J v of the data."""
+    return apply_jacobian(layout, data, parameters, lines, v, picture_changes(data, lines, v))
+
+
+def adjoint(layout: Any, data: Any, parameters: Any, lines: Any, images: Any, lights: Any = None) -> Any:
+    """Return Jᵀ of images, and of lights on the pictures."""
+    return apply_adjoint(layout, data, parameters, lines, images, lights or (None,) * len(lines))
+
+
+def with_negative_light(rest: Any, layout: Any, data: Any, parameters: Any, lags: Any, lines: Any, of: Any) -> Any:
+    """Return the response of all penalties: the rest, and that of negative light, `of` a weight for each group."""
+    lights = tuple(None if w is None else of(k, w) for k, w in enumerate(negative_weights(layout, data, lags, lines)))
+    dark = tuple(jnp.zeros_like(o.images) for o in data.observations)
+    return jax.tree.map(jnp.add, rest, adjoint(layout, data, parameters, lines, dark, lights))
+
+
+def gradient_of_penalties(layout: Any, data: Any, parameters: Any, lags: Any, lines: Any) -> Any:
+    rest = penalty_gradient(layout, data, parameters, lags)
+    return with_negative_light(rest, layout, data, parameters, lags, lines, lambda k, w: w**2 * lines[k].picture)
+
+
+def product_of_penalties(layout: Any, data: Any, parameters: Any, lags: Any, lines: Any, v: Any) -> Any:
+    rest, changes = penalty_product(layout, data, parameters, lags, v), picture_changes(data, lines, v)
+    return with_negative_light(rest, layout, data, parameters, lags, lines, lambda k, w: w**2 * changes[k])
+
+
+def response_of_penalties(layout: Any, data: Any, parameters: Any, lags: Any, lines: Any, noise: Any) -> Any:
+    rest = noise_response(layout, data, parameters, lags, noise)
+    return with_negative_light(rest, layout, data, parameters, lags, lines, lambda k, w: w * noise.pixels[k][1])
 
 
 def penalised(layout: Any, data: Any, parameters: Any, lags: Any) -> Any:
@@ -45,8 +92,8 @@ class Machine:
         self.parameters = self.stirred(program.parameters)
         self.render = self.jit(rendered)
         self.linearize = self.jit(linearize)
-        self.jacobian = self.jit(apply_jacobian)
-        self.adjoint = self.jit(apply_adjoint)
+        self.jacobian = self.jit(jacobian)
+        self.adjoint = self.jit(adjoint)
         self.lines = self.linearize(self.data, self.parameters)
         self.lags = lag(self.parameters)
 
@@ -67,8 +114,8 @@ class Machine:
                 scale = np.where(np.any(pixels != 0), np.abs(pixels), 1.0)
                 pixels = pixels + 0.3 * scale * self.rng.normal(size=pixels.shape) * self.inside(d, pixels.shape)
                 pixels = pixels.astype(self.dtype)
-            offset = 0.1 * self.rng.normal(size=p.offset.shape) * d.offset_free
-            new = {"theta": theta.astype(self.dtype), "offset": offset.astype(self.dtype), "pixels": pixels}
+            aspect = 0.1 * self.rng.normal(size=p.aspect.shape) * d.aspect_free
+            new = {"theta": theta.astype(self.dtype), "aspect": aspect.astype(self.dtype), "pixels": pixels}
             result.append(p._replace(**new))
         return tuple(result)
 
@@ -91,8 +138,8 @@ class Machine:
                 scale = np.abs(p.pixels).max(axis=(1, 2), keepdims=True)
                 pixels = 0.1 * scale * self.rng.normal(size=p.pixels.shape)
                 pixels = (pixels * self.inside(d, p.pixels.shape) * used[:, :, None]).astype(self.dtype)
-            offset = 0.1 * self.rng.normal(size=p.offset.shape) * used[:, :, None]
-            parts = [None if part is None else part.astype(self.dtype) for part in (theta, flux, pixels, offset)]
+            aspect = 0.1 * self.rng.normal(size=p.aspect.shape) * used[:, :, None]
+            parts = [None if part is None else part.astype(self.dtype) for part in (theta, flux, pixels, aspect)]
             result.append(GroupParameters(*parts))
         return tuple(result)
 
@@ -164,12 +211,12 @@ def test_an_unused_slot_and_the_padding_of_a_box_change_nothing(machine: Machine
     filled = []
     for d, p in zip(machine.data.groups, machine.parameters, strict=True):
         unused = np.arange(len(p.theta)) >= d.count
-        theta, flux, offset = np.array(p.theta), np.array(p.flux), np.array(p.offset)
-        theta[unused], flux[unused], offset[unused] = np.nan, np.nan, np.nan
+        theta, flux, aspect = np.array(p.theta), np.array(p.flux), np.array(p.aspect)
+        theta[unused], flux[unused], aspect[unused] = np.nan, np.nan, np.nan
         pixels = p.pixels
         if pixels is not None:
             pixels = np.where(machine.inside(d, pixels.shape), pixels, 1e3).astype(machine.dtype)
-        filled.append(GroupParameters(theta, flux, pixels, offset))
+        filled.append(GroupParameters(theta, flux, pixels, aspect))
     expected = machine.render(machine.data, machine.parameters)
     for a, b in zip(machine.render(machine.data, tuple(filled)), expected, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -202,7 +249,7 @@ def test_the_curvature_is_that_of_the_linearized_model(machine: Machine) -> None
     data_part = sum(
         float(np.sum(o.weights * np.asarray(c) ** 2)) for o, c in zip(machine.data.observations, changes, strict=True)
     )
-    priors = machine.jit(penalty_product)(machine.data, machine.parameters, machine.lags, machine.lines, v)
+    priors = machine.jit(product_of_penalties)(machine.data, machine.parameters, machine.lags, machine.lines, v)
     assert inner(v, of_v) == pytest.approx(data_part + inner(v, priors), rel=1e-9)
     assert abs(inner(w, of_v) - inner(v, of_w)) <= 1e-10 * norm(w) * norm(of_v)
 
@@ -212,13 +259,13 @@ def test_the_gradient_of_the_penalties_is_their_derivative(machine: Machine) -> 
     v, h = machine.direction(), 1e-5
     value = machine.jit(penalised)
     ends = [float(value(machine.data, machine.moved(v, sign * h), machine.lags)) for sign in (1, -1)]
-    gradient = machine.jit(penalty_gradient)(machine.data, machine.parameters, machine.lags, machine.lines)
+    gradient = machine.jit(gradient_of_penalties)(machine.data, machine.parameters, machine.lags, machine.lines)
     scale = norm(jax.tree.map(jnp.multiply, gradient, v))
     assert abs((ends[0] - ends[1]) / (2 * h) - inner(gradient, v)) <= 1e-4 * scale
     # every kind takes part: its center is believed to be near where it was placed, its pixels have priors
     for group, g in zip(machine.layout.groups, gradient, strict=True):
         assert np.any(np.asarray(g.theta)[0, :2] != 0), group.kind
-        assert np.any(np.asarray(g.offset)[0] != 0), group.kind
+        assert np.any(np.asarray(g.aspect)[0] != 0), group.kind
         if g.pixels is not None:
             assert np.any(np.asarray(g.pixels)[0] != 0), group.kind
 
@@ -226,7 +273,7 @@ def test_the_gradient_of_the_penalties_is_their_derivative(machine: Machine) -> 
 @exactly
 def test_the_product_of_the_penalties_is_symmetric_and_not_negative(machine: Machine) -> None:
     v, w = machine.direction(), machine.direction()
-    product = machine.jit(penalty_product)
+    product = machine.jit(product_of_penalties)
     of_v, of_w = (product(machine.data, machine.parameters, machine.lags, machine.lines, x) for x in (v, w))
     assert abs(inner(w, of_v) - inner(v, of_w)) <= 1e-12 * norm(w) * norm(of_v)
     assert inner(v, of_v) > 0
@@ -236,8 +283,10 @@ def test_the_product_of_the_penalties_is_symmetric_and_not_negative(machine: Mac
 def test_the_response_to_noise_has_the_covariance_of_the_product(machine: Machine) -> None:
     """E[(v · Jᵀn)²] = v · JᵀJ v for unit noise n; 400 draws know it to 7 %, and 25 % is 3.5 of that."""
     v = machine.direction()
-    expected = inner(v, machine.jit(penalty_product)(machine.data, machine.parameters, machine.lags, machine.lines, v))
-    response = machine.jit(noise_response)
+    expected = inner(
+        v, machine.jit(product_of_penalties)(machine.data, machine.parameters, machine.lags, machine.lines, v)
+    )
+    response = machine.jit(response_of_penalties)
     rng = np.random.default_rng(0)
     squares = []
     for _ in range(400):
@@ -245,8 +294,9 @@ def test_the_response_to_noise_has_the_covariance_of_the_product(machine: Machin
         pixels = tuple(
             None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)) for p in machine.parameters
         )
-        offset = tuple(rng.standard_normal(p.offset.shape) for p in machine.parameters)
-        drawn = response(machine.data, machine.parameters, machine.lags, machine.lines, theta, pixels, offset)
+        aspect = tuple(rng.standard_normal(p.aspect.shape) for p in machine.parameters)
+        noise = Noise(theta, pixels, aspect)
+        drawn = response(machine.data, machine.parameters, machine.lags, machine.lines, noise)
         squares.append(inner(v, drawn) ** 2)
     assert np.mean(squares) == pytest.approx(expected, rel=0.25)
 

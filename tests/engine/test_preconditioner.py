@@ -11,7 +11,7 @@ import pytest
 
 from deblend.infer.gauss_newton import dot, linearized, normal_product, tried
 from deblend.infer.preconditioner import make_preconditioner, precondition
-from deblend.program.operator import apply_jacobian, pictures_of, render
+from deblend.program.operator import apply_jacobian, picture_changes, pictures_of, render
 
 
 class Problem:
@@ -113,9 +113,12 @@ def test_a_step_of_a_bright_galaxy_keeps_the_picture_it_promised(systems: Any) -
         pictures = pictures_of(problem.layout, problem.data, parameters)
         return np.asarray(render(problem.layout, problem.data, parameters, pictures)[0])
 
-    change = np.asarray(apply_jacobian(problem.layout, problem.data, problem.parameters, step.lines, direction)[0])
+    changes = picture_changes(problem.data, step.lines, direction)
+    args = problem.layout, problem.data, problem.parameters, step.lines, direction, changes
+    change = np.asarray(apply_jacobian(*args)[0])
     promised = models(problem.parameters) + change
-    ends = tried(problem.layout, problem.data, problem.parameters, direction, one, step.lower, step.upper, step.lines)
+    bounds = step.lower, step.upper
+    ends = tried(problem.layout, problem.data, problem.parameters, direction, one, one, *bounds, step.lines)
     straight = jax.tree.map(jnp.add, problem.parameters, direction)
     missed = np.abs(np.asarray(ends.models[0]) - promised).max()
     assert missed < 0.35 * np.abs(models(straight) - promised).max()

@@ -23,7 +23,7 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from deblend import Catalog, Fit, FitState, Observation, Program
+    from deblend import Catalog, Fit, FitState, Observation
 
 NAME = "fit"
 HELP = "Fit the sources of one patch of sky in all its images at once."
@@ -91,12 +91,14 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
+    given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
+    settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
     with blaming_the_input(), clock.phase("prepare"):
-        program = deblend.Program(observations, scene)
+        fit = deblend.fit(scene, observations, settings)
     with blaming_the_input():
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
-    fit, last, interrupted = _solve(program, arguments, clock)
+    last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
     best = fit.best
     with clock.phase("measure"):
         catalog = deblend.measure(best.scene, observations, program=fit.program, errors=not arguments.no_errors)
@@ -129,19 +131,14 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     return CONVERGED if last.outcome.is_success else NOT_CONVERGED
 
 
-def _solve(program: Program, arguments: argparse.Namespace, clock: Clock) -> tuple[Fit, FitState, bool]:
-    """Fit with a progress bar; return the fit, its last state, and whether a person stopped it before its end."""
+def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
+    """Fit with a progress bar; return the last state, and whether a person stopped it before its end."""
     from tqdm import tqdm
 
-    import deblend
-
-    given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
-    settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
-    bar = tqdm(total=settings.max_iterations, desc="prepare", unit="it", disable=arguments.quiet, file=sys.stderr)
+    bar = tqdm(total=fit.settings.max_iterations, desc="prepare", unit="it", disable=quiet, file=sys.stderr)
     with bar, interruptible() as is_interrupted:
         # the first state is the start: with it everything is compiled, so that the fit's time is solving alone
         with clock.phase("prepare"):
-            fit = deblend.fit(program.scene, program.observations, settings=settings, program=program)
             last = next(fit)
         bar.reset()  # its pace is that of solving
         bar.set_description("fit", refresh=False)
@@ -150,7 +147,7 @@ def _solve(program: Program, arguments: argparse.Namespace, clock: Clock) -> tup
                 last = state
                 bar.set_postfix_str(f"chi2 {last.chi2:.4f}", refresh=False)
                 bar.update(last.iteration - bar.n)
-    return fit, last, is_interrupted() and not last.outcome.is_final
+    return last, is_interrupted() and not last.outcome.is_final
 
 
 def _write(out: Path, observations: Sequence[Observation], state: FitState, catalog: Catalog) -> None:

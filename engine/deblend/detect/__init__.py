@@ -1,16 +1,20 @@
 """Finding sources and starting them."""
 
 from deblend.detect.peaks import Peaks, find_peaks
-from deblend.detect.stack import box_radius, signal_to_noise
+from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked
 from deblend.detect.start import detect, empty_scene, scene_from_positions, start_source
+from deblend.detect.unlisted import unlisted
 
 __all__ = [
     "Peaks",
+    "Stack",
     "box_radius",
     "detect",
     "empty_scene",
     "find_peaks",
     "scene_from_positions",
     "signal_to_noise",
+    "stacked",
     "start_source",
+    "unlisted",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 import sep
 from jaxtyping import Float
 
-from deblend.detect.stack import matched, signal_to_noise, stack_sigma
+from deblend.detect.stack import Stack, matched, stacked
 from deblend.observe import Observation
 
 MOST_OBJECTS = 100_000
@@ -43,8 +43,12 @@ def find_peaks(observations: Sequence[Observation], threshold: float = 5.0) -> P
     """
     if not threshold > 0:
         raise ValueError(f"The detection threshold must be positive, got {threshold}.")
-    picture = signal_to_noise(observations)
-    sigma = stack_sigma(observations[0])
+    return peaks_of(stacked(observations), threshold)
+
+
+def peaks_of(stack: Stack, threshold: float) -> Peaks:
+    """Return what `find_peaks` does, for a stack that is known already."""
+    picture, sigma = stack.signal_to_noise, stack.psf_sigma
     snr = matched(picture, sigma)
     # a stack of the pixels' own signal to noise: a little smoothing keeps noise peaks apart from sources
     smooth = np.ascontiguousarray(matched(picture, 0.55 * sigma))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -16,10 +18,38 @@ LIMIT = 1.0
 """Signal to noise per pixel at which a source's light is taken to end."""
 
 
-def signal_to_noise(observations: Sequence[Observation]) -> Float[np.ndarray, "y x"]:
-    """Return the inverse-variance stack of all bands divided by its noise, on the pixels of the first observation.
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """The inverse-variance mean of all bands."""
 
-    Only observations on the same pixels take part. Masked pixels have weight 0; where all bands are masked it is 0.
+    light: Float[np.ndarray, "y x"]
+    """Mean of the bands [nJy/pix]; 0 where all of them are masked."""
+    weight: Float[np.ndarray, "y x"]
+    """Inverse variance of that mean; 0 where it is masked."""
+    psf: Float[np.ndarray, "side side"]
+    """PSF of the mean, as the first observation saw it."""
+
+    @cached_property
+    def signal_to_noise(self) -> Float[np.ndarray, "y x"]:
+        """Light of each pixel divided by its noise."""
+        return self.light * np.sqrt(self.weight)
+
+    @cached_property
+    def noise(self) -> float:
+        """Typical noise of a pixel [nJy/pix]."""
+        seen = self.weight[self.weight > 0]
+        return float(1.0 / np.sqrt(np.median(seen))) if seen.size else 1.0
+
+    @property
+    def psf_sigma(self) -> float:
+        """Width of the PSF, as a Gaussian's [pix]: from the noise-equivalent area, 1 / Σ P² = 4π σ²."""
+        return float(np.sqrt(1.0 / np.sum(self.psf**2) / (4.0 * np.pi)))
+
+
+def stacked(observations: Sequence[Observation]) -> Stack:
+    """Return the inverse-variance stack of all bands, on the pixels of the first observation.
+
+    Only observations on the same pixels take part. Masked pixels have weight 0.
     """
     first = observations[0]
     weighted, weight = np.zeros(first.shape), np.zeros(first.shape)
@@ -27,17 +57,14 @@ def signal_to_noise(observations: Sequence[Observation]) -> Float[np.ndarray, "y
         if observation.grid.is_same_as(first.grid):
             weighted += (observation.weights * observation.images).sum(axis=0)
             weight += observation.weights.sum(axis=0)
-    return np.where(weight > 0, weighted / np.sqrt(np.where(weight > 0, weight, 1.0)), 0.0)
+    depth = first.weights.mean(axis=(1, 2))
+    psf = np.tensordot(depth / depth.sum(), first.psf, axes=1)
+    return Stack(weighted / np.where(weight > 0, weight, 1.0), weight, psf)
 
 
-def stack_sigma(observation: Observation) -> float:
-    """Return the width, as a Gaussian's, of the PSF of the stack of an observation's bands [pix].
-
-    From the noise-equivalent area, 1 / Σ P² = 4π σ², which is what detection feels.
-    """
-    depth = observation.weights.mean(axis=(1, 2))
-    psf = np.tensordot(depth / depth.sum(), observation.psf, axes=1)
-    return float(np.sqrt(1.0 / np.sum(psf**2) / (4.0 * np.pi)))
+def signal_to_noise(observations: Sequence[Observation]) -> Float[np.ndarray, "y x"]:
+    """Return the inverse-variance stack of all bands divided by its noise; 0 where all bands are masked."""
+    return stacked(observations).signal_to_noise
 
 
 def matched(picture: Float[np.ndarray, "y x"], sigma: float) -> Float[np.ndarray, "y x"]:
@@ -46,22 +73,65 @@ def matched(picture: Float[np.ndarray, "y x"], sigma: float) -> Float[np.ndarray
     return smooth * np.sqrt(4.0 * np.pi) * sigma
 
 
+def cutout(picture: Float[np.ndarray, "y x"], x: float, y: float, reach: int) -> Float[np.ndarray, "side side"]:
+    """Return the box around the pixel of (x, y), to `reach` [pix] on every side; NaN off the image."""
+    row, column = int(np.floor(y + 0.5)), int(np.floor(x + 0.5))
+    side = 2 * reach + 1
+    result = np.full((side, side), np.nan)
+    height, width = picture.shape
+    top, left = row - reach, column - reach
+    rows, columns = slice(max(top, 0), min(top + side, height)), slice(max(left, 0), min(left + side, width))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        place = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+        result[place] = picture[rows, columns]
+    return result
+
+
 def symmetric_part(picture: Float[np.ndarray, "y x"], x: float, y: float, reach: int) -> Float[np.ndarray, "side side"]:
     """Return the light around (x, y) that is there on both sides: min(S, S turned by 180°), to `reach` [pix].
 
     What a source's neighbour adds on one side is not in it. Off the image the other side counts by itself.
     """
-    padded = np.pad(picture, reach + 1, constant_values=np.nan)
-    row, column = int(np.floor(y + 0.5)) + 1, int(np.floor(x + 0.5)) + 1
-    cut = padded[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
+    cut = cutout(picture, x, y, reach)
     return np.nan_to_num(np.fmin(cut, cut[::-1, ::-1]))
 
 
-def rings(reach: int) -> list[np.ndarray]:
-    """Return, for every whole radius up to `reach`, which pixels of a centered box lie on it."""
+@dataclass(frozen=True)
+class Rings:
+    """The pixels of a centered box, by their distance from its middle."""
+
+    order: np.ndarray
+    """Ring of each pixel: its distance, to the next whole number [pix]."""
+    counts: Float[np.ndarray, " ring"]
+    """How many pixels lie on each ring that the box holds as a whole."""
+    radius: Float[np.ndarray, " ring"]
+    """Median distance of its pixels [pix]."""
+
+    def medians(self, box: Float[np.ndarray, "side side"]) -> Float[np.ndarray, " ring"]:
+        """Return the median of a picture on every ring."""
+        values = box.ravel()
+        values = values[np.lexsort((values, self.order))]
+        ends = np.cumsum(self.counts).astype(int)
+        starts = ends - self.counts.astype(int)
+        return 0.5 * (values[(starts + ends - 1) // 2] + values[(starts + ends) // 2])
+
+
+@lru_cache(maxsize=64)
+def rings(reach: int) -> Rings:
+    """Return the rings of a box to every whole radius up to `reach` [pix]."""
+    distance = distances(reach).ravel()
+    order = np.floor(distance + 0.5).astype(int)
+    inside = order <= reach
+    counts = np.bincount(order[inside]).astype(float)
+    whole = Rings(order, counts, np.zeros(0))
+    return Rings(order, counts, whole.medians(distance))
+
+
+def distances(reach: int) -> Float[np.ndarray, "side side"]:
+    """Return how far from the middle each pixel of a box lies [pix]."""
     index = np.arange(-reach, reach + 1)
-    distance = np.floor(np.hypot(index[:, None], index) + 0.5).astype(int)
-    return [distance == radius for radius in range(reach + 1)]
+    result: Float[np.ndarray, "side side"] = np.hypot(index[:, None], index)
+    return result
 
 
 def box_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, *, smallest: int = 7, largest: int = 60) -> int:
@@ -74,8 +144,7 @@ def box_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, *, smalles
     reach = min(largest, max(height, width))
     own = symmetric_part(picture, x, y, reach)
     least = np.inf
-    for radius, ring in enumerate(rings(reach)):
-        light = float(np.median(own[ring]))
+    for radius, light in enumerate(rings(reach).medians(own)):
         if radius >= 2 and (light < LIMIT or light > RISE * least):
             return int(np.clip(radius + 2, smallest, largest))
         least = min(least, light)

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from deblend.detect.peaks import find_peaks
-from deblend.detect.stack import box_radius, rings, signal_to_noise, stack_sigma, symmetric_part
+from deblend.detect.peaks import Peaks, find_peaks
+from deblend.detect.profile import with_profiles
+from deblend.detect.stack import Stack, box_radius, rings, stacked, symmetric_part
+from deblend.detect.unlisted import kept_from, unlisted_in
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.program import Program
 from deblend.program.layout import SIDES
 from deblend.scene import MODEL_PSF_SIGMA, Scene, Source, make_source
 
 LARGEST_RADIUS = SIDES[-1] // 2
+SMALLEST_RADIUS = SIDES[1] // 2
+"""Wings of a small source lie below the noise, and the smallest compiled box has room for them [pix]."""
 LARGEST_SIZE = 40
 """Where a starting half-light radius is cut [pix]."""
 LEAST_MODEL_SIGMA = 0.5
@@ -63,14 +67,19 @@ def scene_from_positions(
     """
     scene = empty_scene(observations)
     height, width = scene.grid.shape
-    picture = signal_to_noise(observations)
+    stack = stacked(observations)
     for row, (px, py) in enumerate(zip(x, y, strict=True)):
         if not (-0.5 <= px <= width - 0.5 and -0.5 <= py <= height - 0.5):
             raise ValueError(
                 f"Position {row} (x {px:.1f}, y {py:.1f}) is not on the image of {width}×{height} px (x by y); "
                 "positions are 0-based pixels of the first image."
             )
-        scene = scene.add(start_source(observations, scene, float(px), float(py), kind, box_scale, picture))
+    objects = unlisted_in(stack, x, y)
+    sources = [
+        _sized(stack, len(scene.channels), float(px), float(py), kind, box_scale, objects)
+        for px, py in zip(x, y, strict=True)
+    ]
+    scene = scene.with_sources(with_profiles(stack, sources, recenter=True))
     return Program(observations, scene).scene if solve and len(scene) else scene
 
 
@@ -93,21 +102,30 @@ def start_source(
     y: float,
     kind: str = "galaxy",
     box_scale: float = 1.0,
-    picture: Float[np.ndarray, "y x"] | None = None,
+    stack: Stack | None = None,
 ) -> Source:
     """Return a source for a place on the image, of about the size of the light there; its fluxes are to be solved for.
 
-    `picture` is `signal_to_noise(observations)`, where it is known already.
+    `stack` is `stacked(observations)`, where it is known already.
     """
-    if picture is None:
-        picture = signal_to_noise(observations)
-    radius = box_radius(picture, x, y)
-    psf_sigma = stack_sigma(observations[0])
-    size = half_light_radius(picture, x, y, psf_sigma)
-    radius = int(np.clip(round(snapped(radius) * box_scale), 3, LARGEST_RADIUS))
+    if stack is None:
+        stack = stacked(observations)
+    (source,) = with_profiles(stack, [_sized(stack, len(scene.channels), x, y, kind, box_scale)])
+    return source
+
+
+def _sized(
+    stack: Stack, n_channels: int, x: float, y: float, kind: str, box_scale: float, unlisted: Peaks | None = None
+) -> Source:
+    """Return a round source of about the size of the light there, that reaches no object without a source."""
+    picture = stack.signal_to_noise
+    extent = box_radius(picture, x, y)
+    size = half_light_radius(picture, x, y, stack.psf_sigma)
+    radius = int(np.clip(round(max(snapped(extent), SMALLEST_RADIUS) * box_scale), 3, LARGEST_RADIUS))
     # the profile's widths suit galaxies of a few pixels; larger ones stretch them
     scale = max(size / 3.0, 1.0)
-    return make_source(kind, x, y, n_channels=len(scene.channels), half_light_radius=size, radius=radius, scale=scale)
+    source = make_source(kind, x, y, n_channels=n_channels, half_light_radius=size, radius=radius, scale=scale)
+    return source if unlisted is None else kept_from(source, unlisted, extent)
 
 
 def snapped(radius: int) -> int:
@@ -125,11 +143,11 @@ def half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, psf
     """
     reach = LARGEST_SIZE
     own = symmetric_part(picture, x, y, reach)
-    medians = [float(np.median(own[ring])) for ring in rings(reach)]
+    medians = rings(reach).medians(own)
     peak = max(medians[:2])
     if not peak > 0:
         return psf_sigma
-    falls = np.flatnonzero(np.asarray(medians) < 0.5 * peak)
+    falls = np.flatnonzero(medians < 0.5 * peak)
     outer = int(falls[falls > 0][0]) if np.any(falls > 0) else reach
     inner_value, outer_value = medians[outer - 1], medians[outer]
     half = outer - (0.5 * peak - outer_value) / max(inner_value - outer_value, 1e-9)

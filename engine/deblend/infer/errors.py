@@ -17,13 +17,13 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.infer.gauss_newton import Step
-from deblend.infer.solvers import compiled_direction, compiled_linearized
+from deblend.infer.solvers import compiled_blocks, compiled_direction, compiled_linearized
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
-from deblend.program.compiled import compiled, small_matrices
+from deblend.program.compiled import compiled, register, small_matrices
 from deblend.program.layout import Layout
 from deblend.program.operator import apply_adjoint
-from deblend.program.penalty import noise_response
+from deblend.program.penalty import Noise, negative_weights, noise_response
 
 N_SAMPLES = 32
 """Solutions; an error is known to 1/√(2·32) = 12 % of itself."""
@@ -38,16 +38,14 @@ def noise_step(
     parameters: Parameters,
     step: Step,
     images: Any,
-    theta: Any,
-    pixels: Any,
-    offset: Any,
+    noise: Noise,
 ) -> Step:
     """Return the linearized problem with a gradient made of unit noise instead of residuals, and all fluxes free."""
     weighted = tuple(jnp.sqrt(o.weights) * image for o, image in zip(data.observations, images, strict=True))
-    response = apply_adjoint(layout, data, parameters, step.lines, weighted)
-    gradient = jax.tree.map(
-        jnp.add, response, noise_response(layout, data, parameters, step.lags, step.lines, theta, pixels, offset)
-    )
+    negative = negative_weights(layout, data, step.lags, step.lines)
+    lights = tuple(None if w is None else w * pictures[1] for w, pictures in zip(negative, noise.pixels, strict=True))
+    response = apply_adjoint(layout, data, parameters, step.lines, weighted, lights)
+    gradient = jax.tree.map(jnp.add, response, noise_response(layout, data, parameters, step.lags, noise))
     free = []
     for group, d, f in zip(layout.groups, data.groups, step.free, strict=True):
         used = (jnp.arange(group.capacity) < d.count)[:, None]
@@ -55,6 +53,7 @@ def noise_step(
     return step._replace(gradient=gradient, free=tuple(free))
 
 
+register(Noise)
 compiled_noise_step = compiled(noise_step)
 
 
@@ -69,12 +68,9 @@ def flux_samples(
     rng = np.random.default_rng(seed)
     step = compiled_linearized(layout, data, parameters)
     dtype = program.dtype
-    numbers = (
-        np.asarray(SMALL_DAMPING, dtype),
-        np.zeros((), dtype),
-        np.asarray(TOLERANCE, dtype),
-        np.int32(MOST_ITERATIONS),
-    )
+    damped = np.asarray(SMALL_DAMPING, dtype), np.zeros((), dtype)
+    numbers = np.asarray(TOLERANCE, dtype), np.int32(MOST_ITERATIONS)
+    blocks = None
     rows = program.rows
     result = np.zeros((n_samples, len(program.scene), layout.n_channels))
     for sample in range(n_samples):
@@ -83,10 +79,12 @@ def flux_samples(
         pixels = tuple(
             None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)).astype(dtype) for p in parameters
         )
-        offset = tuple(rng.standard_normal(p.offset.shape).astype(dtype) for p in parameters)
-        noisy = compiled_noise_step(layout, data, parameters, step, images, theta, pixels, offset)
+        aspect = tuple(rng.standard_normal(p.aspect.shape).astype(dtype) for p in parameters)
+        noisy = compiled_noise_step(layout, data, parameters, step, images, Noise(theta, pixels, aspect))
         with small_matrices():
-            change, _ = compiled_direction(layout, data, parameters, noisy, *numbers)
+            if blocks is None:
+                blocks = compiled_blocks(layout, data, parameters, noisy, *damped)
+            change, _ = compiled_direction(layout, data, parameters, noisy, blocks, *damped, *numbers)
             fluxes = [np.asarray(p.flux) for p in change]
         for members, flux in zip(rows, fluxes, strict=True):
             result[sample, members] = flux[: len(members)] * program.noise

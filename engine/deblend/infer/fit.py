@@ -24,8 +24,8 @@ from deblend.program import Program
 from deblend.program.slots import profile_prior
 from deblend.scene import Component, Galaxy, Scene
 
-FLUX_TOLERANCE = 0.02
-FLUX_TOLERANCE_IN_ERRORS = 1.0
+FLUX_TOLERANCE = 0.03
+FLUX_TOLERANCE_IN_ERRORS = 1.5
 LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
 VALLEY = 0.5
@@ -50,7 +50,7 @@ class Fit(Iterator[FitState]):
         program: Program | None = None,
     ) -> None:
         self.settings = settings or FitSettings()
-        self.program = program if program is not None else Program(observations, scene)
+        self.program = program if program is not None else Program(observations, scene, solve=False)
         self._solver = SOLVERS[self.settings.solver](self.program, self.settings.inner_iterations)
         self._lock = threading.Lock()
         self._position: Position | None = None
@@ -58,8 +58,7 @@ class Fit(Iterator[FitState]):
         self._best: FitState | None = None
         self._quiet = 0
         self._iteration = 0
-        if program is not None:
-            self.program.update(scene, solve=not scene.is_solved)
+        self.program.take(scene)
 
     @property
     def best(self) -> FitState:
@@ -79,7 +78,7 @@ class Fit(Iterator[FitState]):
     def __next__(self) -> FitState:
         """Take one step; raises StopIteration behind a final state."""
         if self._state is None or self._position is None:
-            return self._start(self._solver.first_damping)
+            return self._start(self._solver.first_damping, self._solve_fluxes)
         if self._state.outcome.is_final:
             raise StopIteration
         return self._step(self._position)
@@ -114,13 +113,18 @@ class Fit(Iterator[FitState]):
             state = self._start(damping)
         return state
 
-    def _start(self, damping: float) -> FitState:
+    def _solve_fluxes(self) -> None:
+        scene = self.program.scene
+        self.program.update(scene, solve=not scene.is_solved)
+
+    def _start(self, damping: float, before: Callable[[], Any] | None = None) -> FitState:
+        """Take the program's scene as it is, or as it is after something is done `before`."""
         self._quiet = 0
         self._best = None
         outcome = Outcome.RUNNING if self.program.scene.sources else Outcome.EMPTY
         if self.settings.max_iterations == 0:
             outcome = Outcome.STOPPED_AT_LIMIT
-        return self._take(self._solver.start(self.program.parameters, damping), outcome)
+        return self._take(self._solver.start(damping, before), outcome)
 
     def _step(self, position: Position) -> FitState:
         after = self._solver.advance(position)

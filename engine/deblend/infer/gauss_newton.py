@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from deblend.infer.preconditioner import (
+    Preconditioner,
     damping_product,
     local_energies,
     local_weights,
@@ -37,6 +38,7 @@ from deblend.program.operator import (
     linearize,
     normalised,
     over_slots,
+    picture_changes,
     profile_of,
     render,
     shape_change,
@@ -46,6 +48,7 @@ from deblend.program.penalty import (
     free_form_bound,
     is_free_form,
     lag,
+    negative_weights,
     penalty,
     penalty_gradient,
     penalty_product,
@@ -53,8 +56,8 @@ from deblend.program.penalty import (
 )
 from deblend.render import KINDS
 
-MAX_CHANNEL_OFFSET = 0.5
-"""How far a channel may see a source off its center, per axis [pix]: further, differences are no movement."""
+MAX_ASPECT = 0.5
+"""How far a channel may see a source off its center, per axis [pix], or tilted: further, neither is what it says."""
 LEAST_FLUX_FRACTION = 0.25
 """A free-form source keeps at least this fraction of its flux in a step: at zero flux it could not come back."""
 
@@ -100,10 +103,12 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     lags = lag(parameters)
     models = render(layout, data, parameters, tuple(line.picture for line in lines))
     residuals = tuple(o.weights * (m - o.images) for o, m in zip(data.observations, models, strict=True))
+    negative = negative_weights(layout, data, lags, lines)
+    lights = tuple(None if w is None else w**2 * line.picture for w, line in zip(negative, lines, strict=True))
     gradient = jax.tree.map(
         jnp.add,
-        apply_adjoint(layout, data, parameters, lines, residuals),
-        penalty_gradient(layout, data, parameters, lags, lines),
+        apply_adjoint(layout, data, parameters, lines, residuals, lights),
+        penalty_gradient(layout, data, parameters, lags),
     )
     lower, upper, movable = [], [], []
     for group, d, p in zip(layout.groups, data.groups, parameters, strict=True):
@@ -116,12 +121,12 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
         flux_lower = d.flux_lower
         if is_free_form(group):
             flux_lower = jnp.maximum(flux_lower, LEAST_FLUX_FRACTION * p.flux)
-        furthest = jnp.full_like(p.offset, MAX_CHANNEL_OFFSET)
+        furthest = jnp.full_like(p.aspect, MAX_ASPECT)
         lower.append(GroupParameters(d.theta_lower, flux_lower, pixels[0], -furthest))
         upper.append(GroupParameters(d.theta_upper, d.flux_upper, pixels[1], furthest))
-        offset_free = d.offset_free * used[:, None, None]
+        aspect_free = d.aspect_free * used[:, None, None]
         movable.append(
-            GroupParameters(d.theta_free * used[:, None], d.flux_free * used[:, None], pixels[2], offset_free)
+            GroupParameters(d.theta_free * used[:, None], d.flux_free * used[:, None], pixels[2], aspect_free)
         )
     free = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
@@ -136,12 +141,15 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
 
 def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, step: Step, v: Parameters) -> Parameters:
     """Return (Jᵀ W J + penalties) v."""
-    change = apply_jacobian(layout, data, parameters, step.lines, v)
-    weighted = tuple(o.weights * c for o, c in zip(data.observations, change, strict=True))
+    changes = picture_changes(data, step.lines, v)
+    images = apply_jacobian(layout, data, parameters, step.lines, v, changes)
+    weighted = tuple(o.weights * image for o, image in zip(data.observations, images, strict=True))
+    negative = negative_weights(layout, data, step.lags, step.lines)
+    lights = tuple(None if w is None else w**2 * change for w, change in zip(negative, changes, strict=True))
     return jax.tree.map(
         jnp.add,
-        apply_adjoint(layout, data, parameters, step.lines, weighted),
-        penalty_product(layout, data, parameters, step.lags, step.lines, v),
+        apply_adjoint(layout, data, parameters, step.lines, weighted, lights),
+        penalty_product(layout, data, parameters, step.lags, v),
     )
 
 
@@ -182,11 +190,23 @@ def conjugate_gradients(
     return x, 0.5 * dot(x, jax.tree.map(jnp.add, right, r))
 
 
+def newton_blocks(
+    layout: Layout, data: ProblemData, parameters: Parameters, step: Step, damping: Any, caution: Any
+) -> tuple[Preconditioner, ...]:
+    """Return about the inverse of the damped normal matrix.
+
+    `damping` is relative to its diagonal. `caution` is the weight of the belief that shape parameters stay where the
+    linearization can be trusted; 0 solves the plain problem.
+    """
+    return make_preconditioner(layout, data, parameters, step.lines, step.lags, step.free, damping, caution)
+
+
 def newton_direction(
     layout: Layout,
     data: ProblemData,
     parameters: Parameters,
     step: Step,
+    preconditioners: tuple[Preconditioner, ...],
     damping: Any,
     caution: Any,
     tolerance: Any,
@@ -194,17 +214,15 @@ def newton_direction(
 ) -> tuple[Parameters, Float[Array, ""]]:
     """Return about the minimum of the damped quadratic model over the free parameters, and the fall it promises.
 
-    `damping` is relative to the diagonal of the normal matrix. `caution` is the weight of the belief that shape
-    parameters stay where the linearization can be trusted; 0 solves the plain problem.
+    `damping` and `caution` as in `newton_blocks`, which may have been made at another point.
     """
-    preconditioners = make_preconditioner(layout, data, parameters, step.lines, step.lags, step.free, damping, caution)
 
     def masked(v: Parameters) -> Parameters:
         return jax.tree.map(jnp.multiply, step.free, v)
 
     def product(v: Parameters) -> Parameters:
-        undamped = normal_product(layout, data, parameters, step, v)
-        return masked(jax.tree.map(jnp.add, undamped, damping_product(preconditioners, damping, v)))
+        undamped = normal_product(layout.near, data.near, parameters, step, v)
+        return masked(jax.tree.map(jnp.add, undamped, damping_product(layout, preconditioners, damping, caution, v)))
 
     def inverse(v: Parameters) -> Parameters:
         return precondition(preconditioners, step.free, v)
@@ -223,9 +241,29 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
         n_amplitudes = dict(KINDS[group.kind].parameters).get("amplitudes", 0)
         if n_amplitudes:
             place = slice(2, 2 + n_amplitudes)
-            off = jnp.mean(d.theta_mean[:, place] - p.theta[:, place], axis=1, keepdims=True)
-            p = p._replace(theta=p.theta.at[:, place].add(off * d.theta_free[:, place]))
+            free = d.theta_free[:, place]
+            count = jnp.maximum(jnp.sum(free, axis=1, keepdims=True), 1.0)
+            off = jnp.sum(free * (d.theta_mean[:, place] - p.theta[:, place]), axis=1, keepdims=True) / count
+            p = p._replace(theta=p.theta.at[:, place].add(off * free))
         result.append(p)
+    return tuple(result)
+
+
+def carried(layout: Layout, direction: Parameters, fraction: Any) -> Parameters:
+    """Return how far parameters go a fraction along a direction.
+
+    Amplitudes of a profile are logarithms. Where a step d promised a picture with a (1 + d) of a Gaussian, its
+    amplitude a is to become that, not a exp(d), which overshoots by far where a faint part is to become bright.
+    """
+    result = []
+    for group, d in zip(layout.groups, direction, strict=True):
+        d = jax.tree.map(lambda part: fraction * part, d)
+        n_amplitudes = dict(KINDS[group.kind].parameters).get("amplitudes", 0)
+        if n_amplitudes:
+            place = slice(2, 2 + n_amplitudes)
+            step = d.theta[:, place]
+            d = d._replace(theta=d.theta.at[:, place].set(jnp.where(step > 0, jnp.log1p(jnp.maximum(step, 0.0)), step)))
+        result.append(d)
     return tuple(result)
 
 
@@ -235,12 +273,17 @@ def tried(
     parameters: Parameters,
     direction: Parameters,
     fraction: Any,
+    trust: Any,
     lower: Parameters,
     upper: Parameters,
     lines: tuple[Linearization, ...],
 ) -> Trial:
-    """Return the scene a fraction along a direction, within its bounds."""
-    moved = jax.tree.map(lambda u, p, lo, hi: jnp.clip(u + fraction * p, lo, hi), parameters, direction, lower, upper)
+    """Return the scene a fraction along a direction, within its bounds; with `trust` 1 corrections make up for what
+    the direction leaves out (see `follow`), with 0 it goes straight."""
+    moved = tuple(
+        jax.tree.map(lambda u, d, lo, hi: jnp.clip(u + d, lo, hi), *item)
+        for item in zip(parameters, carried(layout, direction, fraction), lower, upper, strict=True)
+    )
     rested = settled(layout, data, moved)
     energies = local_energies(data, local_weights(data))
     ends, pictures = [], []
@@ -248,7 +291,7 @@ def tried(
         layout.groups, data.groups, energies, parameters, rested, direction, lines, strict=True
     ):
         if KINDS[group.kind].is_correction:
-            end, picture = follow(group, d, energy, data.psf_variance, fraction, *item)
+            end, picture = follow(group, d, energy, data.psf_variance, fraction, trust, *item)
         else:
             end, picture = item[1], group_pictures(group, d, item[1], data.psf_variance)
         ends.append(end)
@@ -262,6 +305,7 @@ def follow(
     energy: Float[Array, "slot channel"],
     psf_variance: Any,
     fraction: Any,
+    trust: Any,
     before: GroupParameters,
     after: GroupParameters,
     direction: GroupParameters,
@@ -289,7 +333,7 @@ def follow(
         change = fraction * shape_change(line, slot, direction.theta, direction.pixels)
         missing = (line.picture[slot] + ratio * change) * total - straight
         seen = size * (envelope / jnp.where(total > 0, total, 1.0)) ** 2
-        share = seen / (seen + data.correction_precision[slot] ** 2 + 1e-12) * movable
+        share = trust * seen / (seen + data.correction_precision[slot] ** 2 + 1e-12) * movable
         good = (fraction > 0) & (total > 0) & (size > 0)
         added = jnp.where(good, share * missing / jnp.where(envelope > 0, envelope, 1.0), 0.0)
         picture = normalised(group, straight + envelope * added)

@@ -18,8 +18,9 @@ from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
+from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import GroupLayout, Layout
-from deblend.program.operator import Linearization, over_slots, slopes, unmoved
+from deblend.program.operator import Linearization, over_slots, unmoved
 from deblend.program.penalty import Lag, negative_weight, penalty_diagonal
 from deblend.render import KINDS
 
@@ -35,9 +36,9 @@ class Preconditioner(NamedTuple):
     """About the inverse of a group's damped normal matrix."""
 
     block: Float[Array, "slot n n"]
-    """Inverse for the shape parameters, fluxes, offsets of channels and core's pixels of each slot, in this order."""
-    damping: Float[Array, "slot m"]
-    """What is added to the diagonal for all but the pixels: a fraction of it, and how far they are trusted."""
+    """Inverse for the shape parameters, fluxes, aspects of channels and core's pixels of each slot, in this order."""
+    diagonal: Float[Array, "slot m"]
+    """Diagonal of the undamped normal matrix for all but the pixels."""
     pixels: Float[Array, "slot side side"] | None
     """Diagonal of the normal matrix for pixels."""
 
@@ -73,10 +74,13 @@ def _inner(a: Complex[Array, "i y f"], b: Complex[Array, "j y f"]) -> Float[Arra
     return first @ second.T
 
 
-def _distances(side: int) -> tuple[Int[np.ndarray, "core core"], Int[np.ndarray, "core core"]]:
+def _distances(side: int) -> tuple[Int[Array, "core core"], Int[Array, "core core"]]:
     """Return how many rows and columns lie between the pixels of the core, as indices into a periodic box."""
-    rows, columns = core_of(side)
-    y, x = (index.ravel() for index in np.mgrid[rows, columns])
+    rows, _ = core_of(side)
+    width = rows.stop - rows.start
+    # made by the machine itself: as tables they would be most of a kept program
+    index = jnp.arange(width**2)
+    y, x = index // width, index % width
     return (y[:, None] - y) % (side + 1), (x[:, None] - x) % (side + 1)
 
 
@@ -105,14 +109,14 @@ def make_preconditioner(
         block = _Block(group, d, p, line, weights, stiffness, movable, power, around[index])
 
         def one(slot: Any, carry: Any, block: _Block = block) -> Any:
-            blocks, dampings = carry
-            inverse, extra = block.inverse(slot, damping, caution)
-            return blocks.at[slot].set(inverse), dampings.at[slot].set(extra)
+            blocks, diagonals = carry
+            inverse, diagonal = block.inverse(slot, damping, caution)
+            return blocks.at[slot].set(inverse), diagonals.at[slot].set(diagonal)
 
         n, n_few, dtype = block.size, block.n_few, p.theta.dtype
         initial = jnp.zeros((group.capacity, n, n), dtype), jnp.ones((group.capacity, n_few), dtype)
-        blocks, dampings = over_slots(d.count, one, initial)
-        result.append(Preconditioner(blocks, dampings, pixels))
+        blocks, diagonals = over_slots(d.count, one, initial)
+        result.append(Preconditioner(blocks, diagonals, pixels))
     return tuple(result)
 
 
@@ -141,7 +145,7 @@ def _weights_around(data: ProblemData, origin: Any) -> Float[Array, " channel"]:
 
 
 class _Block:
-    """The dense part of one group's normal matrix: shape parameters, fluxes, offsets of channels, core."""
+    """The dense part of one group's normal matrix: shape parameters, fluxes, aspects of channels, core."""
 
     def __init__(
         self,
@@ -160,32 +164,31 @@ class _Block:
         self._trust = jnp.asarray(KINDS[group.kind].trust, parameters.theta.dtype)
         self._core = core_of(group.side)
         self._n_theta, self._n_channels = parameters.theta.shape[1], parameters.flux.shape[1]
-        self.n_few = self._n_theta + 3 * self._n_channels
-        # spectra come kind by kind, parameters all fluxes first, then both offsets of each channel
-        table = np.arange(3 * self._n_channels).reshape(3, -1)
+        self.n_few = self._n_theta + (1 + N_ASPECTS) * self._n_channels
+        # spectra come kind by kind, parameters all fluxes first, then all aspects of each channel
+        table = np.arange((1 + N_ASPECTS) * self._n_channels).reshape(1 + N_ASPECTS, -1)
         self._order = np.concatenate([table[0], table[1:].T.ravel()])
         n_core = (self._core[0].stop - self._core[0].start) ** 2
         self.size = self.n_few + (n_core if line.envelope is not None else 0)
 
     def inverse(self, slot: Any, damping: Any, caution: Any) -> tuple[Float[Array, "n n"], Float[Array, " m"]]:
-        """Return the inverse for one slot, and what was added to the diagonal of the few."""
+        """Return the inverse for one slot, and the undamped diagonal of the few."""
         d, free, n_few, n_channels = self._data, self._free, self.n_few, self._n_channels
         matrix = self._of_data(slot)
         diagonal = jnp.diagonal(matrix)
         nothing = jnp.zeros(n_channels, matrix.dtype)
         prior = jnp.concatenate(
-            [d.theta_precision[slot] ** 2, nothing, jnp.full(2 * n_channels, d.offset_precision[slot] ** 2)]
+            [d.theta_precision[slot] ** 2, nothing, jnp.tile(d.aspect_precision[slot] ** 2, n_channels)]
         )
-        held = jnp.concatenate([caution * self._trust**-2.0, nothing, nothing, nothing])
-        extra = damping * (diagonal[:n_few] + prior) + held
-        added = prior + extra
-        is_free = jnp.concatenate([free.theta[slot], free.flux[slot], free.offset[slot].ravel()])
+        undamped = diagonal[:n_few] + prior
+        added = prior + damping * undamped + held_by_trust(self._trust, n_few, caution)
+        is_free = jnp.concatenate([free.theta[slot], free.flux[slot], free.aspect[slot].ravel()])
         if self._lag is not None and self._stiffness is not None:
             matrix = matrix + self._of_negative_light(slot, self._lag)
             stiff = self._stiffness[slot][self._core].ravel()
             added = jnp.concatenate([added, stiff + damping * (diagonal[n_few:] + stiff)])
             is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])  # type: ignore[index]
-        return _inverse(matrix, added, is_free), extra
+        return _inverse(matrix, added, is_free), undamped
 
     def _of_data(self, slot: Any) -> Float[Array, "n n"]:
         """Return Jᵀ W J of one source, as if all channels saw it through their mean kernel.
@@ -194,8 +197,7 @@ class _Block:
         """
         side, line = self._side, self._line
         flux, power = self._parameters.flux[slot], self._around[slot][:, None, None] * self._power
-        picture = line.picture[slot]
-        pictures = jnp.concatenate([line.tangents[slot], picture[None], slopes(picture)])
+        pictures = jnp.concatenate([line.tangents[slot], line.seen[slot]])
         period = side + 1
         waves = jnp.fft.rfft2(pictures, s=(period, period))
         multiplicity = _multiplicity(period)
@@ -210,13 +212,13 @@ class _Block:
         n_theta = self._n_theta
         of_flux = depth * flux
         shapes, own = gram[:n_theta, :n_theta] * total, gram[n_theta:, n_theta:]
-        # spectra of what a channel has for itself: its flux, and its offsets in y and x
-        size = jnp.stack([jnp.ones_like(flux), flux, flux])
+        # spectra of what a channel has for itself: its flux, and its aspects
+        size = jnp.stack([jnp.ones_like(flux)] + [flux] * N_ASPECTS)
         cross = gram[n_theta:, None, :n_theta] * (size * of_flux[None])[:, :, None]
         channels = jnp.diag(depth)
         products = own[:, None, :, None] * (size[:, :, None, None] * size[None, None]) * channels[None, :, None, :]
         order = self._order
-        cross, products = cross.reshape(-1, n_theta)[order], products.reshape(2 * (3 * len(flux),))[order][:, order]
+        cross, products = cross.reshape(-1, n_theta)[order], products.reshape(2 * (size.size,))[order][:, order]
         few = jnp.block([[shapes, cross.T], [cross, products]])
         if line.envelope is None:
             return few
@@ -272,7 +274,7 @@ def precondition(preconditioners: tuple[Preconditioner, ...], free: Parameters, 
     """Return about the solution of the damped normal equations for the right side r."""
     result = []
     for c, x, movable in zip(preconditioners, r, free, strict=True):
-        n_few = c.damping.shape[1]
+        n_few = c.diagonal.shape[1]
         together = [_few(x)]
         if x.pixels is not None:
             core = core_of(x.pixels.shape[1])
@@ -280,28 +282,38 @@ def precondition(preconditioners: tuple[Preconditioner, ...], free: Parameters, 
             together.append(inner.reshape(len(inner), -1))
         solved = jnp.einsum("kij,kj->ki", c.block, jnp.concatenate(together, axis=1))
         pixels = None
-        if x.pixels is not None:
+        if x.pixels is not None and movable.pixels is not None:
             pixels = x.pixels / c.pixels * movable.pixels
-            pixels = pixels.at[:, *core].set(solved[:, n_few:].reshape(inner.shape))
-        result.append(_with_few(x, solved[:, :n_few], pixels))
+            pixels = pixels.at[:, *core].set(solved[:, n_few:].reshape(inner.shape) * movable.pixels[:, *core])
+        result.append(_with_few(x, solved[:, :n_few] * _few(movable), pixels))
     return tuple(result)
 
 
-def damping_product(preconditioners: tuple[Preconditioner, ...], damping: Any, v: Parameters) -> Parameters:
-    """Return damping times the diagonal of the normal matrix times v."""
-    return tuple(
-        _with_few(x, c.damping * _few(x), None if x.pixels is None else damping * c.pixels * x.pixels)
-        for c, x in zip(preconditioners, v, strict=True)
-    )
+def damping_product(
+    layout: Layout, preconditioners: tuple[Preconditioner, ...], damping: Any, caution: Any, v: Parameters
+) -> Parameters:
+    """Return what damping adds to the product of the normal matrix and v: a fraction of its diagonal, and trust."""
+    result = []
+    for group, c, x in zip(layout.groups, preconditioners, v, strict=True):
+        few = _few(x)
+        trust = jnp.asarray(KINDS[group.kind].trust, few.dtype)
+        few = (damping * c.diagonal + held_by_trust(trust, few.shape[1], caution)) * few
+        result.append(_with_few(x, few, None if x.pixels is None else damping * c.pixels * x.pixels))
+    return tuple(result)
+
+
+def held_by_trust(trust: Float[Array, " theta"], n_few: int, caution: Any) -> Float[Array, " m"]:
+    """Return the weight of the belief that shape parameters move no further than they can be trusted to."""
+    return jnp.pad(caution * trust**-2.0, (0, n_few - len(trust)))
 
 
 def _few(x: GroupParameters) -> Float[Array, "slot m"]:
     """Return all parameters but the pixels, in the order of the blocks."""
-    return jnp.concatenate([x.theta, x.flux, x.offset.reshape(len(x.offset), -1)], axis=1)
+    return jnp.concatenate([x.theta, x.flux, x.aspect.reshape(len(x.aspect), -1)], axis=1)
 
 
 def _with_few(x: GroupParameters, few: Float[Array, "slot m"], pixels: Any) -> GroupParameters:
     """Return parameters of the shapes of x, taken from a block's vector and from pixels."""
     n_theta, n_flux = x.theta.shape[1], x.flux.shape[1]
-    offset = few[:, n_theta + n_flux :].reshape(x.offset.shape)
-    return GroupParameters(few[:, :n_theta], few[:, n_theta : n_theta + n_flux], pixels, offset)
+    aspect = few[:, n_theta + n_flux :].reshape(x.aspect.shape)
+    return GroupParameters(few[:, :n_theta], few[:, n_theta : n_theta + n_flux], pixels, aspect)

@@ -6,22 +6,28 @@ The compiled parts are kept small and apart, so that they compile side by side, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
-from deblend.infer.gauss_newton import Step, Trial, linearized, newton_direction, tried
+from deblend.infer.gauss_newton import Step, Trial, linearized, newton_blocks, newton_direction, tried
+from deblend.infer.preconditioner import Preconditioner
 from deblend.infer.proximal import gradient_direction
 from deblend.program import Program
-from deblend.program.arrays import Parameters
-from deblend.program.compiled import compiled, register, side_by_side, small_matrices
+from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.compiled import compiled, on_device, register, side_by_side, small_matrices
 from deblend.program.operator import Linearization
 from deblend.program.penalty import Lag
 
 STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
 """Lengths tried along a step."""
+REMADE = 0.03
+"""Of the loss: where a step promises more, the next one has a preconditioner of its own."""
+FOLLOWED = 0.1
+"""Of the loss: where a step promises more, corrections are set so that the promised picture is reached."""
 CG_TOLERANCE = 0.03
 FIRST_DAMPING = 10.0
 DAMPING_RANGE = 0.3, 1e7
@@ -29,8 +35,9 @@ DAMPING_RANGE = 0.3, 1e7
 RELATIVE_DAMPING = 1e-5
 """Damping of everything else, relative to the diagonal of the normal matrix, per unit of that weight."""
 
-register(Linearization, Lag, Step, Trial)
+register(Linearization, Lag, Step, Trial, Preconditioner)
 compiled_linearized = compiled(linearized)
+compiled_blocks = compiled(newton_blocks)
 compiled_direction = compiled(newton_direction)
 compiled_gradient_direction = compiled(gradient_direction)
 compiled_tried = compiled(tried)
@@ -62,8 +69,8 @@ class AbstractSolver(ABC):
         self._inner = inner_iterations
 
     @abstractmethod
-    def start(self, parameters: Parameters, damping: float) -> Position:
-        """Return the position of a scene as it is."""
+    def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
+        """Return the position of the program's scene, after something was done `before` that keeps its layout."""
 
     @abstractmethod
     def advance(self, position: Position) -> Position:
@@ -74,39 +81,54 @@ class GaussNewton(AbstractSolver):
     """Projected Gauss-Newton with a damped, preconditioned conjugate-gradient direction and a line search."""
 
     first_damping = FIRST_DAMPING
+    _data: Any = None
+    _blocks: Any = None
+    """The preconditioner, kept while steps are small."""
 
-    def start(self, parameters: Parameters, damping: float) -> Position:
-        """Return the position of a scene as it is, while the parts of the first step compile."""
-        layout, data = self._program.layout, self._program.data
-        empty = data._replace(groups=tuple(g._replace(count=np.int32(0)) for g in data.groups))
+    def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
+        """Return the position of the program's scene, while the parts of the first step compile."""
+        layout, data, parameters = self._program.layout, self._program.data, self._program.parameters
+        self._data = on_device(data)
+        # with a source at most in each group: machine code is linked where it is first run
+        little = data._replace(groups=tuple(g._replace(count=np.minimum(g.count, 1)) for g in data.groups))
 
-        def direct() -> None:
-            step = compiled_linearized.zeros(layout, empty, parameters)
-            compiled_direction(layout, empty, parameters, step, *self._numbers(damping))
-
+        damped, numbers = self._damped(damping), self._numbers()
+        step = compiled_linearized.zeros(layout, little, parameters)
+        blocks = compiled_blocks.zeros(layout, little, parameters, step, *damped)
+        self._blocks = None
         return side_by_side(
-            lambda: evaluated_position(self._program, parameters, damping),
-            lambda: compiled_linearized(layout, empty, parameters),
-            direct,
+            lambda: started_position(self._program, damping, before),
+            lambda: compiled_direction(layout, little, parameters, step, blocks, *damped, *numbers),
+            lambda: compiled_linearized(layout, little, parameters),
+            lambda: compiled_blocks(layout, little, parameters, step, *damped),
         )
 
-    def _numbers(self, damping: float) -> tuple[Any, ...]:
+    def _damped(self, damping: float) -> tuple[Any, Any]:
         dtype = self._program.dtype
-        relative = np.asarray(RELATIVE_DAMPING * damping, dtype)
-        return relative, np.asarray(damping, dtype), np.asarray(CG_TOLERANCE, dtype), np.int32(self._inner)
+        return np.asarray(RELATIVE_DAMPING * damping, dtype), np.asarray(damping, dtype)
+
+    def _numbers(self) -> tuple[Any, Any]:
+        return np.asarray(CG_TOLERANCE, self._program.dtype), np.int32(self._inner)
 
     def advance(self, position: Position) -> Position:
-        layout, data = self._program.layout, self._program.data
+        layout, data = self._program.layout, self._data
         step = compiled_linearized(layout, data, position.parameters)
+        damped = self._damped(position.damping)
         with small_matrices():
+            if self._blocks is None:
+                self._blocks = compiled_blocks(layout, data, position.parameters, step, *damped)
             direction, predicted = compiled_direction(
-                layout, data, position.parameters, step, *self._numbers(position.damping)
+                layout, data, position.parameters, step, self._blocks, *damped, *self._numbers()
             )
             promise = float(predicted)
+        if promise > REMADE * position.loss:
+            self._blocks = None
+        following = promise > FOLLOWED * position.loss
         for fraction in STEP_FRACTIONS:
-            trial = search(self._program, position, step, direction, fraction)
-            if trial.loss < position.loss:
-                gain = (position.loss - trial.loss) / max(promise, 1e-30)
+            trial = search(self._program, data, position, step, direction, fraction, following)
+            loss = float(trial.loss)  # not JAX's own number: comparing such would compile
+            if loss < position.loss:
+                gain = (position.loss - loss) / max(promise, 1e-30)
                 damping = position.damping * damping_change(gain, fraction)
                 return _moved(position, trial, fraction, damping, promise)
         return _moved(position, None, 0.0, position.damping * 10.0, promise)
@@ -117,8 +139,8 @@ class ProximalGradient(AbstractSolver):
 
     first_damping = 0.5
 
-    def start(self, parameters: Parameters, damping: float) -> Position:
-        return evaluated_position(self._program, parameters, damping)
+    def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
+        return started_position(self._program, damping, before)
 
     def advance(self, position: Position) -> Position:
         """Return the position after a few steps; never of a higher loss."""
@@ -126,34 +148,46 @@ class ProximalGradient(AbstractSolver):
         for _ in range(self._inner):
             step = compiled_linearized(layout, data, position.parameters)
             direction = compiled_gradient_direction(layout, data, position.parameters, step)
-            trial = search(self._program, position, step, direction, position.damping)
-            if trial.loss < position.loss:
+            trial = search(self._program, data, position, step, direction, position.damping)
+            if float(trial.loss) < position.loss:
                 position = _moved(position, trial, position.damping, min(position.damping * 1.3, 1.0))
             else:
                 position = _moved(position, None, 0.0, position.damping * 0.4)
         return position
 
 
-def search(program: Program, position: Position, step: Any, direction: Any, fraction: float) -> Any:
+def search(
+    program: Program,
+    data: ProblemData,
+    position: Position,
+    step: Any,
+    direction: Any,
+    fraction: float,
+    following: bool = False,
+) -> Any:
     """Return the trial a fraction along a direction."""
     return compiled_tried(
         program.layout,
-        program.data,
+        data,
         position.parameters,
         direction,
         np.asarray(fraction, program.dtype),
+        np.asarray(following, program.dtype),
         step.lower,
         step.upper,
         step.lines,
     )
 
 
-def evaluated_position(program: Program, parameters: Parameters, damping: float) -> Position:
-    """Return the position of a scene as it is."""
+def started_position(program: Program, damping: float, before: Callable[[], Any] | None) -> Position:
+    """Return the position of the program's scene, after something was done `before`."""
+    if before is not None:
+        before()
+    parameters = program.parameters
     wide = [_filled(parameters, value) for value in (0.0, -np.inf, np.inf)]
     zero = np.zeros((), program.dtype)
     lines = compiled_linearized.zeros(program.layout, program.data, parameters).lines
-    trial = compiled_tried(program.layout, program.data, parameters, wide[0], zero, wide[1], wide[2], lines)
+    trial = compiled_tried(program.layout, program.data, parameters, wide[0], zero, zero, wide[1], wide[2], lines)
     return Position(as_numpy(trial.parameters), float(trial.loss), tuple(map(np.asarray, trial.models)), damping)
 
 

@@ -52,9 +52,14 @@ def trimmed(kernels: Float[np.ndarray, "band big big"], radius: int) -> Float[np
 
 
 def transfer(kernels: Float[np.ndarray, "band side side"], shape: tuple[int, int]) -> Complex[np.ndarray, "band y f"]:
-    """Return the real-FFT of centered kernels on a canvas of `shape`, as complex64."""
+    """Return the real-FFT of centered kernels on a periodic canvas of `shape`, as complex64.
+
+    Kernels larger than the canvas are folded.
+    """
     side = kernels.shape[-1]
-    canvas = np.zeros((kernels.shape[0], *shape))
-    canvas[:, :side, :side] = kernels
-    canvas = np.roll(canvas, (-(side // 2), -(side // 2)), (1, 2))
+    pixel = np.arange(side)
+    rows, columns = (np.zeros((side, n)) for n in shape)
+    for onto, n in ((rows, shape[0]), (columns, shape[1])):
+        onto[pixel, (pixel - side // 2) % n] = 1.0
+    canvas = rows.T @ kernels @ columns
     return scipy.fft.rfft2(canvas).astype(np.complex64)

@@ -42,8 +42,11 @@ def centroid(stamp: Float[np.ndarray, "y x"]) -> tuple[float, float]:
 
 def full_width_half_maximum(stamp: Float[np.ndarray, "y x"]) -> float:
     """Return the diameter of the circle of the area above half of the maximum [pix]."""
+    stamp = np.asarray(stamp, float)
+    rows, columns = (np.flatnonzero(np.any(stamp > 0.4 * stamp.max(), axis=axis)) for axis in (1, 0))
+    stamp = stamp[max(rows[0] - 3, 0) : rows[-1] + 4, max(columns[0] - 3, 0) : columns[-1] + 4]
     # grid_mode keeps pixel edges on pixel edges, so that a fine pixel is exactly a fifth of one
-    fine = ndimage.zoom(np.asarray(stamp, float), 5, order=3, mode="nearest", grid_mode=True)
+    fine = ndimage.zoom(stamp, 5, order=3, mode="nearest", grid_mode=True)
     return float(2.0 * np.sqrt(np.count_nonzero(fine > 0.5 * fine.max()) / np.pi) / 5.0)
 
 

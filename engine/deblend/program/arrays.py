@@ -19,8 +19,8 @@ class GroupParameters(NamedTuple):
     """Flux in units of each channel's noise."""
     pixels: Float[Array, "slot side side"] | None
     """Free-form picture, in units of the kind's envelope; None where the kind has none."""
-    offset: Float[Array, "slot channel 2"]
-    """How far (y, x) each channel sees the source off its center [pix]."""
+    aspect: Float[Array, "slot channel 3"]
+    """How each channel sees the source other than the mean does: off its center in y and in x [pix], and tilted."""
 
 
 class GroupData(NamedTuple):
@@ -44,9 +44,9 @@ class GroupData(NamedTuple):
     flux_lower: Float[Array, "slot channel"]
     flux_upper: Float[Array, "slot channel"]
     flux_free: Float[Array, "slot channel"]
-    offset_free: Float[Array, "slot channel 2"]
-    offset_precision: Float[Array, " slot"]
-    """Inverse standard deviation of the prior of those offsets [1/pix]."""
+    aspect_free: Float[Array, "slot channel 3"]
+    aspect_precision: Float[Array, "slot 3"]
+    """Inverse standard deviation of the prior of each aspect."""
     pixels_free: Float[Array, " slot"]
     positivity: Float[Array, " slot"]
     correction: Float[Array, " slot"]
@@ -64,6 +64,8 @@ class ObservationData(NamedTuple):
     weights: Float[Array, "band y x"]
     transfer: Complex[Array, "band y f"]
     """Fourier transform of the difference kernels on the canvas."""
+    near_transfer: Complex[Array, "band y f"]
+    """The same on the smaller canvas of `near`: wings that leave it come back on the other side."""
     power: tuple[Float[Array, "band period f"], ...]
     """Squared modulus of that transform on a box and one pixel more, for every group."""
     kernel_energy: Float[Array, " band"]
@@ -77,6 +79,11 @@ class ProblemData(NamedTuple):
     observations: tuple[ObservationData, ...]
     psf_variance: Float[Array, ""]
     """Variance of the Gaussian model PSF [pix²]."""
+
+    @property
+    def near(self) -> ProblemData:
+        """The same for the layout's `near`: enough for a direction, at half the cost on a small image."""
+        return self._replace(observations=tuple(o._replace(transfer=o.near_transfer) for o in self.observations))
 
 
 Parameters = tuple[GroupParameters, ...]

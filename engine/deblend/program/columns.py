@@ -15,9 +15,10 @@ import scipy.fft
 from jaxtyping import Float
 
 from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.aspects import outward, per_channel
 from deblend.program.compiled import compiled
 from deblend.program.layout import GroupLayout, Layout, ObservationLayout
-from deblend.program.operator import over_slots, per_channel, picture_of
+from deblend.program.operator import over_slots, picture_of
 
 CHUNK = 8
 """How many columns of a group are drawn in one call."""
@@ -53,7 +54,7 @@ def draw_columns(
             drawn = []
             for o, transfer, stack in zip(layout.observations, transfers[index], carry, strict=True):
                 shape = column_fft_shape(group, o)
-                own = per_channel(picture, p.offset[slot][o.start : o.stop])
+                own = per_channel(picture, p.aspect[slot][o.start : o.stop], outward(group.side, d.scale[slot]))
                 wide = jnp.pad(own, ((0, 0), (o.radius, o.radius), (o.radius, o.radius)))
                 spectrum = jnp.fft.rfft2(wide, s=shape) * transfer
                 seen = jnp.fft.irfft2(spectrum, s=shape)

@@ -6,7 +6,7 @@ depends on nothing else, so that edits within slots and buckets leave it, and wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import scipy.fft
 
@@ -16,6 +16,8 @@ FIRST_CAPACITY = 8
 """Slots of a new group. Loops run over the used ones only, so free slots cost little."""
 SPARE_SLOTS = 4
 """Slots that are free at least when a group is made or made larger, so that the next additions compile nothing."""
+NEAR_RADIUS = 7
+"""How far the core of a kernel reaches: about twice the seeing's half width on well sampled images [pix]."""
 CENTER_SLACK = 3
 """How far outside of the image a center may lie [pix]."""
 
@@ -40,6 +42,11 @@ class ObservationLayout:
     """Radius of its difference kernels [pix]."""
     fft_shape: tuple[int, int]
 
+    @property
+    def near(self) -> ObservationLayout:
+        """The same with no more sky around the image than the core of the kernels reaches."""
+        return observation_layout(self.start, self.stop, self.shape, min(self.radius, NEAR_RADIUS))
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -49,6 +56,11 @@ class Layout:
     observations: tuple[ObservationLayout, ...]
     shape: tuple[int, int]
     """(height, width) of the model grid [pix]."""
+
+    @property
+    def near(self) -> Layout:
+        """The same where the far wings of the kernels need not be followed off the image."""
+        return replace(self, observations=tuple(o.near for o in self.observations))
 
     @property
     def n_channels(self) -> int:

@@ -23,10 +23,17 @@ from deblend.program.operator import (
     Pictures,
     box_mask,
     over_slots,
-    shape_adjoint,
-    shape_change,
 )
 from deblend.render import KINDS
+
+
+class Noise(NamedTuple):
+    """Unit noise for everything that is penalised, an entry per group."""
+
+    theta: tuple[Any, ...]
+    pixels: tuple[Any, ...]
+    """Three pictures per slot: for pixels or negative light, for symmetry and for monotonicity; None without pixels."""
+    aspect: tuple[Any, ...]
 
 
 class Lag(NamedTuple):
@@ -55,7 +62,8 @@ def negative_weight(weights: Lag, data: GroupData, slot: Any, picture: Any) -> F
     pixels at once in each step, and the projection onto it would undo the step; as a one-sided residual in units of
     the noise it is one more smooth term, and what is left of negative light is far below the noise.
     """
-    return jnp.where(picture < 0, data.positivity[slot] * weights.amplitude[slot], 0.0)
+    scale = data.positivity[slot] * weights.amplitude[slot]
+    return jnp.where(picture < 0, scale[..., None, None], 0.0)
 
 
 def shape_residuals(pixels: Any, weights: Lag, data: GroupData, slot: Any) -> tuple[Any, Any]:
@@ -85,7 +93,7 @@ def penalty(
         each = jnp.sum((d.theta_precision * (p.theta - d.theta_mean)) ** 2, axis=1)
         if p.pixels is not None:
             each += d.correction_precision**2 * jnp.sum(p.pixels**2, axis=(1, 2))
-        each += d.offset_precision**2 * jnp.sum(p.offset**2, axis=(1, 2))
+        each += jnp.sum((d.aspect_precision[:, None] * p.aspect) ** 2, axis=(1, 2))
         total += 0.5 * jnp.sum(jnp.where(used, each, 0.0))
         if weights is None:
             continue
@@ -102,75 +110,63 @@ def penalty(
     return total
 
 
+def negative_weights(
+    layout: Layout, data: ProblemData, lags: tuple[Lag | None, ...], lines: tuple[Linearization, ...]
+) -> tuple[Float[Array, "slot side side"] | None, ...]:
+    """Return what multiplies the pictures of every group to give the residuals of their negative light.
+
+    None where light is nothing but pixels, which have a bound instead, or where there are no pixels.
+    """
+    return tuple(
+        None if weights is None or is_free_form(group) else negative_weight(weights, d, slice(None), line.picture)
+        for group, d, weights, line in zip(layout.groups, data.groups, lags, lines, strict=True)
+    )
+
+
 def penalty_gradient(
-    layout: Layout,
-    data: ProblemData,
-    parameters: Parameters,
-    lags: tuple[Lag | None, ...],
-    lines: tuple[Linearization, ...],
+    layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...]
 ) -> Parameters:
-    """Return Jᵀ r of the penalties at one point."""
+    """Return Jᵀ r of the penalties at one point, but for that on negative light."""
 
-    def respond(group: GroupLayout, d: GroupData, p: GroupParameters, w: Lag, line: Linearization, slot: Any) -> Any:
-        if is_free_form(group):
-            residuals, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])  # type: ignore[index]
-            return None, transpose(residuals)[0]
-        weight = negative_weight(w, d, slot, line.picture[slot])
-        return shape_adjoint(line, slot, weight**2 * line.picture[slot])
+    def respond(d: GroupData, p: GroupParameters, w: Lag, slot: Any) -> Any:
+        residuals, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])  # type: ignore[index]
+        return transpose(residuals)[0]
 
-    linear = [
-        (d.theta_precision**2 * (p.theta - d.theta_mean), d, p) for d, p in zip(data.groups, parameters, strict=True)
-    ]
     start = [
         GroupParameters(
-            theta,
+            d.theta_precision**2 * (p.theta - d.theta_mean),
             jnp.zeros_like(p.flux),
             _scaled(d.correction_precision**2, p.pixels),
-            _scaled(d.offset_precision**2, p.offset),
+            d.aspect_precision[:, None] ** 2 * p.aspect,
         )
-        for theta, d, p in linear
+        for d, p in zip(data.groups, parameters, strict=True)
     ]
-    return _responses(layout, data, parameters, lags, lines, start, respond)
+    return _responses(layout, data, parameters, lags, start, respond)
 
 
 def penalty_product(
-    layout: Layout,
-    data: ProblemData,
-    parameters: Parameters,
-    lags: tuple[Lag | None, ...],
-    lines: tuple[Linearization, ...],
-    vector: Parameters,
+    layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...], vector: Parameters
 ) -> Parameters:
-    """Return Jᵀ J v of the penalties at one point."""
-    directions = dict(zip(layout.groups, vector, strict=True))
+    """Return Jᵀ J v of the penalties at one point, but for that on negative light."""
 
-    def respond(group: GroupLayout, d: GroupData, p: GroupParameters, w: Lag, line: Linearization, slot: Any) -> Any:
-        v = directions[group]
-        if is_free_form(group):
+    def respond(d: GroupData, p: GroupParameters, w: Lag, v: GroupParameters, slot: Any) -> Any:
+        def at(picture: Any) -> Any:
+            return shape_residuals(picture, w, d, slot)
 
-            def at(picture: Any) -> Any:
-                return shape_residuals(picture, w, d, slot)
-
-            _, change = jax.jvp(at, (p.pixels[slot],), (v.pixels[slot],))  # type: ignore[index]
-            _, transpose = jax.vjp(at, p.pixels[slot])  # type: ignore[index]
-            return None, transpose(change)[0]
-        weight = negative_weight(w, d, slot, line.picture[slot])
-        return lax.cond(
-            jnp.any(weight > 0),
-            lambda: shape_adjoint(line, slot, weight**2 * shape_change(line, slot, v.theta, v.pixels)),
-            lambda: (jnp.zeros_like(v.theta[slot]), jnp.zeros_like(v.pixels[slot])),  # type: ignore[index]
-        )
+        _, change = jax.jvp(at, (p.pixels[slot],), (v.pixels[slot],))  # type: ignore[index]
+        _, transpose = jax.vjp(at, p.pixels[slot])  # type: ignore[index]
+        return transpose(change)[0]
 
     start = [
         GroupParameters(
             d.theta_precision**2 * v.theta,
             jnp.zeros_like(v.flux),
             _scaled(d.correction_precision**2, v.pixels),
-            _scaled(d.offset_precision**2, v.offset),
+            d.aspect_precision[:, None] ** 2 * v.aspect,
         )
         for d, v in zip(data.groups, vector, strict=True)
     ]
-    return _responses(layout, data, parameters, lags, lines, start, respond)
+    return _responses(layout, data, parameters, lags, start, respond, vector)
 
 
 def noise_response(
@@ -178,31 +174,26 @@ def noise_response(
     data: ProblemData,
     parameters: Parameters,
     lags: tuple[Lag | None, ...],
-    lines: tuple[Linearization, ...],
-    theta: tuple[Any, ...],
-    pixels: tuple[Any, ...],
-    offset: tuple[Any, ...],
+    noise: Noise,
 ) -> Parameters:
-    """Return Jᵀ of the penalties times noise: per shape parameter, offset, and three pictures per source."""
-    noises = dict(zip(layout.groups, pixels, strict=True))
+    """Return Jᵀ of the penalties times noise, but for that on negative light."""
 
-    def respond(group: GroupLayout, d: GroupData, p: GroupParameters, w: Lag, line: Linearization, slot: Any) -> Any:
-        noise = noises[group]
-        if is_free_form(group):
-            _, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])  # type: ignore[index]
-            return None, transpose((noise[1, slot], noise[2, slot]))[0]
-        return shape_adjoint(line, slot, negative_weight(w, d, slot, line.picture[slot]) * noise[1, slot])
+    def respond(d: GroupData, p: GroupParameters, w: Lag, pictures: Any, slot: Any) -> Any:
+        _, transpose = jax.vjp(lambda x: shape_residuals(x, w, d, slot), p.pixels[slot])  # type: ignore[index]
+        return transpose((pictures[1, slot], pictures[2, slot]))[0]
 
     start = [
         GroupParameters(
-            d.theta_precision * t,
+            d.theta_precision * theta,
             jnp.zeros_like(p.flux),
-            None if noise is None else _scaled(d.correction_precision, noise[0]),
-            _scaled(d.offset_precision, o),
+            None if pictures is None else _scaled(d.correction_precision, pictures[0]),
+            d.aspect_precision[:, None] * aspect,
         )
-        for d, p, t, noise, o in zip(data.groups, parameters, theta, pixels, offset, strict=True)
+        for d, p, theta, pictures, aspect in zip(
+            data.groups, parameters, noise.theta, noise.pixels, noise.aspect, strict=True
+        )
     ]
-    return _responses(layout, data, parameters, lags, lines, start, respond)
+    return _responses(layout, data, parameters, lags, start, respond, noise.pixels)
 
 
 def penalty_diagonal(data: GroupData, weights: Lag, line: Linearization) -> Float[Array, "slot side side"]:
@@ -210,8 +201,7 @@ def penalty_diagonal(data: GroupData, weights: Lag, line: Linearization) -> Floa
     amplitude = weights.amplitude[:, None, None]
     diagonal = (data.correction_precision**2)[:, None, None] + jnp.zeros_like(weights.pixels)
     if line.shift_y is None and line.envelope is not None:
-        negative = jnp.where(line.picture < 0, data.positivity[:, None, None] * amplitude, 0.0)
-        return diagonal + (negative * line.envelope) ** 2
+        return diagonal + (negative_weight(weights, data, slice(None), line.picture) * line.envelope) ** 2
     mean = jnp.maximum(amplitude * weights.pixels, 0.0)
     symmetry = data.symmetry[:, None, None] * amplitude / (1.0 + RELATIVE * mean)
     return diagonal + 0.5 * symmetry**2 + 1.4 * data.monotonicity[:, None, None] * amplitude**2
@@ -226,25 +216,23 @@ def _responses(
     data: ProblemData,
     parameters: Parameters,
     lags: tuple[Lag | None, ...],
-    lines: tuple[Linearization, ...],
     start: list[GroupParameters],
-    respond: Callable[..., tuple[Any, Any]],
+    respond: Callable[..., Float[Array, "side side"]],
+    *each: Any,
 ) -> Parameters:
-    """Add to `start` what `respond` gives for shape parameters (or None) and pixels of every used slot with pixels."""
+    """Add to `start` what `respond` gives for the pixels of every used slot whose light is nothing but pixels.
+
+    It is called with a group's data, parameters, weights, what `each` holds for the group, and a slot.
+    """
     result = []
-    for group, d, p, weights, line, first in zip(
-        layout.groups, data.groups, parameters, lags, lines, start, strict=True
-    ):
-        if weights is None:
-            result.append(first)
-            continue
+    for group, first, *item in zip(layout.groups, start, data.groups, parameters, lags, *each, strict=True):
+        if is_free_form(group):
 
-        def respond_to(slot: Any, carry: Any, item: Any = (group, d, p, weights, line)) -> Any:
-            theta, pixels = respond(*item, slot)
-            added = carry._replace(pixels=carry.pixels.at[slot].add(pixels))
-            return added if theta is None else added._replace(theta=added.theta.at[slot].add(theta))
+            def respond_to(slot: Any, carry: Any, item: Any = item) -> Any:
+                return carry._replace(pixels=carry.pixels.at[slot].add(respond(*item, slot)))
 
-        result.append(over_slots(d.count, respond_to, first))
+            first = over_slots(item[0].count, respond_to, first)
+        result.append(first)
     return tuple(result)
 
 

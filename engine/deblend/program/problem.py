@@ -45,6 +45,7 @@ class PreparedObservation:
             images=self.images,
             weights=self.weights,
             transfer=_as_complex(transfer(self.kernels, self.layout.fft_shape), dtype),
+            near_transfer=_as_complex(transfer(self.kernels, self.layout.near.fft_shape), dtype),
             power=tuple(power),
             kernel_energy=energy,
         )

@@ -29,7 +29,7 @@ STANDARD_GROUPS = (("point", 15), ("galaxy", 31))
 
 
 class Program:
-    """A scene with its observations, lowered to arrays; the present scene always has a flux everywhere.
+    """A scene with its observations, lowered to arrays; its present scene has a flux everywhere.
 
     Its methods are to be called from one thread at a time.
     """
@@ -41,11 +41,13 @@ class Program:
         *,
         dtype: Any = np.float32,
         standard_groups: bool = False,
+        solve: bool = True,
     ) -> None:
         """Lower a scene; raises ValueError where it does not fit the observations.
 
         With `standard_groups` the program has room for stars and galaxies of usual size even where the scene has
-        none yet: it compiles longer, and the first that are added compile nothing.
+        none yet: it compiles longer, and the first that are added compile nothing. With `solve` off, fluxes that
+        are not known stay so until the first `update`.
         """
         if not observations:
             raise ValueError("A program needs at least one observation.")
@@ -61,7 +63,10 @@ class Program:
         self._columns: dict[str, tuple[tuple[Any, ...], tuple[Column, ...]]] = {}
         self._static: tuple[Any, ...] | None = None
         self._scene = scene
-        self.update(scene, solve=not scene.is_solved)
+        if solve:
+            self.update(scene, solve=not scene.is_solved)
+        else:
+            self.take(scene)
 
     # -- the scene ---------------------------------------------------------------------------------------------
 
@@ -87,7 +92,7 @@ class Program:
         return self._scene
 
     def take(self, scene: Scene) -> None:
-        """Take a scene as it is, for instance a fitted one; it must have its fluxes."""
+        """Take a scene as it is, for instance a fitted one."""
         self._lower(scene)
 
     def _lower(self, scene: Scene) -> None:
@@ -123,9 +128,9 @@ class Program:
             for slots, p in zip(members, parameters, strict=True):
                 for slot, (source, index) in enumerate(slots):
                     pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
-                    theta, flux, offset = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.offset))
+                    theta, flux, aspect = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.aspect))
                     fitted[source.id] = raise_component(
-                        source, index, theta, flux, pixels, offset, scene.grid.shape, noise
+                        source, index, theta, flux, pixels, aspect, scene.grid.shape, noise
                     )
             return scene.with_sources(fitted[source.id] for source in scene.sources)
 
@@ -332,7 +337,8 @@ def total_chi2(observations: Sequence[Observation], each: dict[str, float]) -> f
 
 def _drawn_from(source: Source) -> tuple[Any, ...]:
     component = source.components[0]
-    return (component.morphology, source.center, source.channel_offsets, component.radius, source.anchor)
+    aspects = source.channel_offsets, component.color_gradients
+    return (component.morphology, source.center, *aspects, component.radius, source.anchor)
 
 
 def _same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:

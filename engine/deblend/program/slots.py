@@ -13,9 +13,18 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.program.arrays import GroupData, GroupParameters
+from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
 from deblend.render import KINDS, Kind, kind_of
-from deblend.scene import CHANNEL_OFFSET_SCATTER, PROFILE_SIGMAS, Component, ConstraintKind, Point, Source
+from deblend.scene import (
+    CHANNEL_OFFSET_SCATTER,
+    COLOR_GRADIENT_SCATTER,
+    PROFILE_SIGMAS,
+    Component,
+    ConstraintKind,
+    Point,
+    Source,
+)
 
 CORRECTION_REACH = 0.5
 """How far out of its box a profile is corrected: further out the profile alone tells whose light is whose. Without
@@ -86,7 +95,7 @@ class GroupSlots:
             return np.zeros(size, self.dtype)
 
         self.parameters = GroupParameters(
-            zeros(*shape), zeros(*channels), zeros(n, side, side) if kind.pixels else None, zeros(*channels, 2)
+            zeros(*shape), zeros(*channels), zeros(n, side, side) if kind.pixels else None, zeros(*channels, N_ASPECTS)
         )
         self.data = GroupData(
             count=np.int32(0),
@@ -102,8 +111,8 @@ class GroupSlots:
             flux_lower=zeros(*channels),
             flux_upper=zeros(*channels),
             flux_free=zeros(*channels),
-            offset_free=zeros(*channels, 2),
-            offset_precision=zeros(n),
+            aspect_free=zeros(*channels, N_ASPECTS),
+            aspect_precision=zeros(n, N_ASPECTS),
             pixels_free=zeros(n),
             positivity=zeros(n),
             correction=np.ones(n, self.dtype),
@@ -162,8 +171,11 @@ def lower_component(
         data.theta_free[slot, place] = parameter.is_free
         if name == "amplitudes":
             # the profile does not change with their sum: choose the one that the prior likes best
-            mean = profile_prior()
-            parameters.theta[slot, place] += np.mean(mean - parameters.theta[slot, place])
+            mean, inside = profile_prior(), parameter.value > 0
+            theta = parameters.theta[slot, place]
+            theta += np.mean((mean - theta)[inside])
+            theta[~inside] = mean[~inside] + np.log(LEAST_POSITIVE)
+            data.theta_free[slot, place] *= inside
             data.theta_lower[slot, place], data.theta_upper[slot, place] = -np.inf, np.inf
             data.theta_mean[slot, place] = mean
             data.theta_precision[slot, place] = 1.0 / PROFILE_SCATTER
@@ -178,10 +190,13 @@ def lower_component(
     data.flux_free[slot] = spectrum.is_free
 
     offsets = source.channel_offsets
-    parameters.offset[slot] = offsets.value[:, ::-1]
-    # one channel cannot tell its offset from the center
-    data.offset_free[slot] = offsets.is_free and source.center.is_free and slots.n_channels > 1
-    data.offset_precision[slot] = 1.0 / CHANNEL_OFFSET_SCATTER
+    gradients = component.color_gradients
+    parameters.aspect[slot] = np.column_stack([offsets.value[:, ::-1], gradients.value])
+    # one channel cannot tell its offset from the center, nor its gradient from the profile
+    several = slots.n_channels > 1
+    data.aspect_free[slot, :, :2] = offsets.is_free and source.center.is_free and several
+    data.aspect_free[slot, :, 2] = gradients.is_free and kind.is_correction and several
+    data.aspect_precision[slot] = 1.0 / np.array([CHANNEL_OFFSET_SCATTER] * 2 + [COLOR_GRADIENT_SCATTER])
 
     if kind.pixels and parameters.pixels is not None:
         picture = morphology.parameters[kind.pixels]
@@ -201,7 +216,7 @@ def raise_component(
     theta: Float[np.ndarray, " theta"],
     flux: Float[np.ndarray, " channel"],
     pixels: Float[np.ndarray, "side side"] | None,
-    offset: Float[np.ndarray, "channel 2"],
+    aspect: Float[np.ndarray, "channel aspect"],
     shape: tuple[int, int],
     noise: np.ndarray,
 ) -> Source:
@@ -218,6 +233,7 @@ def raise_component(
         if name in kind.logarithmic:
             value = np.exp(value)
         if name == "amplitudes":
+            value = np.where(parameter.value > 0, value, 0.0)
             value = value / value.sum()
         if parameter.is_free:
             changed[name] = parameter.at(value)
@@ -231,14 +247,19 @@ def raise_component(
     spectrum = component.spectrum
     if spectrum.is_free:
         spectrum = spectrum.at(np.asarray(flux, np.float64) * noise)
-    component = replace(component, morphology=morphology.with_parameters(**changed), spectrum=spectrum)
+    aspect = np.asarray(aspect, np.float64)
+    gradients = component.color_gradients
+    if gradients.is_free:
+        gradients = gradients.at(aspect[:, 2])
+    morphology = morphology.with_parameters(**changed)
+    component = replace(component, morphology=morphology, spectrum=spectrum, color_gradients=gradients)
     components = (*source.components[:index], component, *source.components[index + 1 :])
     center = source.center
     if center.is_free:
         center = center.at((x0 + theta[1], y0 + theta[0]))
     offsets = source.channel_offsets
     if offsets.is_free:
-        offsets = offsets.at(np.asarray(offset, np.float64)[:, ::-1])
+        offsets = offsets.at(aspect[:, 1::-1])
     return replace(source, center=center, channel_offsets=offsets, components=components)
 
 

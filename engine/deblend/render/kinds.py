@@ -27,7 +27,7 @@ HALF_LIGHT_OF_GAUSSIAN = float(np.sqrt(2.0 * np.log(2.0)))
 
 
 OFFSET_TRUST = 0.7
-TRUST = {"amplitudes": 1.0, "ellipticity": 0.4, "half_light_radius": 0.4, "index": 0.6}
+TRUST = {"amplitudes": 3.0, "ellipticity": 0.4, "half_light_radius": 0.4, "index": 0.6}
 """Largest change in one step of a solver, of the entry of theta behind each parameter."""
 
 

@@ -16,6 +16,7 @@ from deblend.scene.scene import MODEL_PSF_SIGMA, Scene
 from deblend.scene.source import (
     CENTER_SCATTER,
     CHANNEL_OFFSET_SCATTER,
+    COLOR_GRADIENT_SCATTER,
     DEFAULT_RADIUS,
     Component,
     Source,
@@ -26,6 +27,7 @@ from deblend.scene.source import (
 __all__ = [
     "CENTER_SCATTER",
     "CHANNEL_OFFSET_SCATTER",
+    "COLOR_GRADIENT_SCATTER",
     "DEFAULT_RADIUS",
     "MODEL_PSF_SIGMA",
     "MORPHOLOGIES",

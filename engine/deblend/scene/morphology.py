@@ -103,7 +103,7 @@ class Galaxy(Morphology):
 
     label: ClassVar[str] = "galaxy"
     amplitudes: Parameter
-    """Flux of each Gaussian of the profile; widths are `PROFILE_SIGMAS` times `scale`."""
+    """Flux of each Gaussian of the profile; widths are `PROFILE_SIGMAS` times `scale`. One of 0 is no part of it."""
     ellipticity: Parameter = field(default_factory=_round)
     correction: Parameter
     """Signed light per pixel on top of the profile, (y, x), on a box centered on the source."""

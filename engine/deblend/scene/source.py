@@ -16,6 +16,8 @@ DEFAULT_RADIUS = 15
 """Half the side of a source's box where nothing better is known [pix]."""
 CENTER_SCATTER = 0.3
 """How far a placed center is believed to be off, per axis [pix] (rms of a person's or a catalog's peak)."""
+COLOR_GRADIENT_SCATTER = 0.1
+"""How much faster or slower than the mean, as a power of the radius, a channel's light is believed to fall off."""
 CHANNEL_OFFSET_SCATTER = 0.1
 """How far a channel is believed to see a source off its center, per axis [pix]."""
 
@@ -29,8 +31,13 @@ class Component:
     """Flux per channel of the scene [nJy]; NaN where it has never been solved for."""
     radius: int = DEFAULT_RADIUS
     """Half the side of the box that holds the morphology [pix]."""
+    color_gradients: Parameter = None  # type: ignore[assignment]
+    """d ln f / d ln r of each channel's light, relative to the morphology, (channel,). They have a prior around zero,
+    leave fluxes alone, and are fitted for galaxies."""
 
     def __post_init__(self) -> None:
+        if self.color_gradients is None:
+            object.__setattr__(self, "color_gradients", Parameter(np.zeros(len(self.spectrum.value))))
         if self.radius < 1:
             raise ValueError(f"A box needs a radius of at least 1 pixel, got {self.radius}.")
 
@@ -107,6 +114,7 @@ class Source:
             replace(
                 c,
                 spectrum=c.spectrum.with_status(status),
+                color_gradients=c.color_gradients.with_status(status),
                 morphology=c.morphology.with_parameters(
                     **{name: p.with_status(status) for name, p in c.morphology.parameters.items()}
                 ),

@@ -1,0 +1,161 @@
+"""Starting profiles: how the light of each source falls off, before the PSF.
+
+A round galaxy behind a PSF that is itself a sum of Gaussians is a sum of Gaussians, linear in its amplitudes, so its
+rings give them by one small non-negative least-squares problem. Sources are taken in turn, brightest first, each
+after the light of the others was taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import nnls
+
+from deblend.detect.stack import Stack, cutout, rings, symmetric_part
+from deblend.scene import PROFILE_SIGMAS, Galaxy, Source
+
+SWEEPS = 2
+PSF_WIDTHS = 12
+"""Gaussians that a PSF is described by."""
+BRIGHT = 20.0
+"""Signal to noise of a pixel from which on it says where the center of its source is."""
+MODEL_ERROR = 0.1
+"""Of the light of a ring: galaxies are neither round nor smooth."""
+LEAST_OF_TWO = 0.545
+"""By how many σ the median of the smaller one of two noisy values lies below that of one."""
+FAMILIARITY = 1.0
+"""Standard deviation of each Gaussian's share of the light around that of a galaxy of this size."""
+LEAST_SHARE = 1e-3
+"""Of the light, in each Gaussian: a fit finds its way from little, not from nothing."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Concentric round Gaussians."""
+
+    flux: Float[np.ndarray, " gaussian"]
+    variance: Float[np.ndarray, " gaussian"]
+
+    def behind(self, psf: Round) -> Round:
+        """Return these Gaussians as seen behind a PSF."""
+        variance = self.variance[:, None] + psf.variance
+        return Round((self.flux[:, None] * psf.flux).ravel(), variance.ravel())
+
+    def at(self, radius: Float[np.ndarray, " ring"]) -> Float[np.ndarray, " ring"]:
+        """Return the surface brightness at a radius [1/pix²]."""
+        return _brightness(radius, self.variance) @ self.flux
+
+
+def _brightness(radius: np.ndarray, variance: np.ndarray) -> Float[np.ndarray, "ring gaussian"]:
+    """Return the surface brightness of Gaussians of flux 1."""
+    result: Float[np.ndarray, "ring gaussian"]
+    result = np.exp(-0.5 * radius[:, None] ** 2 / variance) / (2.0 * np.pi * variance)
+    return result
+
+
+def round_psf(psf: Float[np.ndarray, "side side"]) -> Round:
+    """Return about the PSF, as round Gaussians of total flux 1."""
+    around = rings(psf.shape[0] // 2)
+    variance = np.geomspace(0.5, max(psf.shape[0] / 4.0, 2.0), PSF_WIDTHS) ** 2
+    root = np.sqrt(around.counts)
+    flux, _ = nnls(_brightness(around.radius, variance) * root[:, None], around.medians(psf) * root)
+    return Round(flux / flux.sum(), variance)
+
+
+def with_profiles(stack: Stack, sources: Sequence[Source], *, recenter: bool = False) -> list[Source]:
+    """Return the sources, galaxies among them with profiles that follow the light around them.
+
+    With `recenter`, bright sources start from the top of their light instead of from where they were placed.
+    """
+    sources = list(sources)
+    psf = round_psf(stack.psf)
+    left = stack.light.copy()
+    shapes: dict[int, Round] = {}
+    peaks = [np.nanmax(cutout(stack.light, source.x, source.y, 1), initial=0.0) for source in sources]
+    order = np.argsort(peaks)[::-1]
+    for _ in range(SWEEPS):
+        for k in order:
+            source = sources[k]
+            galaxy = source.components[0].morphology
+            if not isinstance(galaxy, Galaxy):
+                continue
+            if k in shapes:
+                _add(left, source, shapes[k], psf, 1.0)
+            if recenter:
+                source = sources[k] = _recentered(stack, left, source)
+            shapes[k] = _profile(stack, left, source, galaxy, psf)
+            _add(left, source, shapes[k], psf, -1.0)
+    return [_shaped(source, shapes[k].flux) if k in shapes else source for k, source in enumerate(sources)]
+
+
+def _profile(stack: Stack, left: Float[np.ndarray, "y x"], source: Source, galaxy: Galaxy, psf: Round) -> Round:
+    """Return the Gaussians of a source that its rings ask for."""
+    x, y = source.center.value
+    reach = source.components[0].radius
+    around = rings(reach)
+    light = around.medians(symmetric_part(left, x, y, reach)) + LEAST_OF_TWO * stack.noise
+    error = np.hypot(MODEL_ERROR * light, 1.5 * stack.noise / np.sqrt(around.counts))
+    variance = (np.asarray(PROFILE_SIGMAS) * galaxy.scale) ** 2
+    columns = np.stack([Round(np.ones(1), v[None]).behind(psf).at(around.radius) for v in variance], axis=1)
+    typical = galaxy.amplitudes.value
+    expected = columns @ typical
+    total = float(np.clip((light * expected / error**2).sum() / (expected**2 / error**2).sum(), 0.0, None))
+    total = max(total, stack.noise)
+    prior = np.eye(len(typical)) / (FAMILIARITY * total)
+    allowed = typical > 0
+    flux = np.zeros(len(typical))
+    flux[allowed], _ = nnls(
+        np.vstack([columns / error[:, None], prior])[:, allowed],
+        np.concatenate([light / error, prior @ typical * total]),
+    )
+    return Round(flux, variance)
+
+
+def _recentered(stack: Stack, left: Float[np.ndarray, "y x"], source: Source) -> Source:
+    """Return a bright source with its center at the top of its light, within a pixel of where it was placed.
+
+    Near its top light behind a PSF is about a Gaussian: a parabola through the logarithms of three pixels has it.
+    """
+    x, y = source.anchor
+    box = cutout(left, x, y, 1)
+    if not np.nanmin(box[1]) > 0 or not np.nanmin(box[:, 1]) > 0 or box[1, 1] < BRIGHT * stack.noise:
+        return source
+    middle = np.floor(np.array([x, y]) + 0.5)
+    steps = []
+    for before, top, after in (np.log(box[1]), np.log(box[:, 1])):
+        curvature = 2.0 * top - before - after
+        steps.append(np.clip(0.5 * (after - before) / curvature, -1.0, 1.0) if curvature > 0 else 0.0)
+    if not np.all(np.isfinite(steps)):
+        return source
+    return replace(source, center=source.center.at(middle + steps))
+
+
+def _add(left: Float[np.ndarray, "y x"], source: Source, shape: Round, psf: Round, sign: float) -> None:
+    """Add a source's light to a picture."""
+    reach = source.components[0].radius
+    x, y = source.center.value
+    height, width = left.shape
+    rows = np.arange(max(int(y) - reach, 0), min(int(y) + reach + 1, height))
+    columns = np.arange(max(int(x) - reach, 0), min(int(x) + reach + 1, width))
+    if not (len(rows) and len(columns)):
+        return
+    distance = np.hypot(rows[:, None] - y, columns - x)
+    grid = np.arange(0.0, distance.max() + 1.0, 0.25)
+    left[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += sign * np.interp(
+        distance, grid, shape.behind(psf).at(grid)
+    )
+
+
+def _shaped(source: Source, flux: Float[np.ndarray, " gaussian"]) -> Source:
+    """Return the source with a profile of these amplitudes."""
+    component = source.components[0]
+    galaxy = component.morphology
+    assert isinstance(galaxy, Galaxy)
+    if not flux.sum() > 0:
+        return source
+    share = np.where(galaxy.amplitudes.value > 0, flux / flux.sum() + LEAST_SHARE, 0.0)
+    shaped = galaxy.with_parameters(amplitudes=galaxy.amplitudes.at(share / share.sum()))
+    return replace(source, components=(replace(component, morphology=shaped),))

@@ -1,0 +1,66 @@
+"""Objects without a source: seen in the image, but missing in a list of positions.
+
+No source is there to take their light, so a wide, faint part of any neighbour's profile would. A neighbour is
+therefore started without the Gaussians that reach such an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from deblend.detect.peaks import Peaks, peaks_of
+from deblend.detect.stack import Stack, stacked
+from deblend.observe import Observation
+from deblend.scene import PROFILE_SIGMAS, Galaxy, Source
+
+CERTAIN = 10.0
+"""Signal to noise from which on an object is worth naming."""
+SAME_OBJECT = 1.5
+"""How far from a given position a peak is still taken for the same object [widths of the PSF]."""
+REACH = 5.0
+"""How far a Gaussian reaches [σ]: its light has fallen to a few millionths of its peak."""
+LEAST_GAUSSIANS = 3
+"""The narrowest ones are kept in any case."""
+
+
+def unlisted(
+    observations: Sequence[Observation],
+    x: Sequence[float] | Float[np.ndarray, " source"],
+    y: Sequence[float] | Float[np.ndarray, " source"],
+) -> Peaks:
+    """Return the certain objects in the image that none of these positions (0-based [pix]) stands for."""
+    return unlisted_in(stacked(observations), x, y)
+
+
+def unlisted_in(stack: Stack, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> Peaks:
+    """Return what `unlisted` does, for a stack that is known already."""
+    peaks = peaks_of(stack, CERTAIN)
+    if not len(x) or not len(peaks):
+        return peaks
+    distance = np.hypot(peaks.x[:, None] - np.asarray(x, float), peaks.y[:, None] - np.asarray(y, float))
+    alone = distance.min(axis=1) > SAME_OBJECT * 2.3548 * stack.psf_sigma
+    return Peaks(peaks.x[alone], peaks.y[alone], peaks.snr[alone])
+
+
+def kept_from(source: Source, objects: Peaks, extent: float) -> Source:
+    """Return a galaxy without the Gaussians that reach an object beyond its own extent [pix]; others as they are.
+
+    What lies within the extent may be a part of the galaxy.
+    """
+    component = source.components[0]
+    galaxy = component.morphology
+    if not isinstance(galaxy, Galaxy) or not len(objects):
+        return source
+    distance = np.hypot(objects.x - source.x, objects.y - source.y)
+    beyond = distance[distance > extent]
+    if not beyond.size:
+        return source
+    reaching = REACH * np.asarray(PROFILE_SIGMAS) * galaxy.scale > beyond.min()
+    reaching[:LEAST_GAUSSIANS] = False
+    amplitudes = np.where(reaching, 0.0, galaxy.amplitudes.value)
+    kept = galaxy.with_parameters(amplitudes=galaxy.amplitudes.at(amplitudes / amplitudes.sum()))
+    return replace(source, components=(replace(component, morphology=kept),))
