@@ -121,4 +121,4 @@ def test_a_step_of_a_bright_galaxy_keeps_the_picture_it_promised(systems: Any) -
     ends = tried(problem.layout, problem.data, problem.parameters, direction, one, one, *bounds, step.lines)
     straight = jax.tree.map(jnp.add, problem.parameters, direction)
     missed = np.abs(np.asarray(ends.models[0]) - promised).max()
-    assert missed < 0.35 * np.abs(models(straight) - promised).max()
+    assert missed < 0.4 * np.abs(models(straight) - promised).max()

@@ -14,12 +14,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
 
-from deblend.detect.stack import Stack, cutout, rings, symmetric_part
+from deblend.detect.stack import Stack, cutout, rings
 from deblend.scene import PROFILE_SIGMAS, Galaxy, Source
 
 SWEEPS = 2
 PSF_WIDTHS = 12
 """Gaussians that a PSF is described by."""
+SEEN = 5.0
+"""Signal to noise from which on the light of a source tells its profile."""
 BRIGHT = 20.0
 """Signal to noise of a pixel from which on it says where the center of its source is."""
 MODEL_ERROR = 0.1
@@ -93,17 +95,21 @@ def with_profiles(stack: Stack, sources: Sequence[Source], *, recenter: bool = F
 
 def _profile(stack: Stack, left: Float[np.ndarray, "y x"], source: Source, galaxy: Galaxy, psf: Round) -> Round:
     """Return the Gaussians of a source that its rings ask for."""
-    x, y = source.center.value
-    reach = source.components[0].radius
-    around = rings(reach)
-    light = around.medians(symmetric_part(left, x, y, reach)) + LEAST_OF_TWO * stack.noise
+    box = cutout(left, source.x, source.y, source.components[0].radius)
+    turned = box[::-1, ::-1]
+    # light that is there on both sides; off the image the other side counts by itself
+    own = np.nan_to_num(np.fmin(box, turned)) + LEAST_OF_TWO * stack.noise * np.isfinite(box + turned)
+    around = rings(source.components[0].radius)
+    light = around.medians(own)
     error = np.hypot(MODEL_ERROR * light, 1.5 * stack.noise / np.sqrt(around.counts))
     variance = (np.asarray(PROFILE_SIGMAS) * galaxy.scale) ** 2
     columns = np.stack([Round(np.ones(1), v[None]).behind(psf).at(around.radius) for v in variance], axis=1)
     typical = galaxy.amplitudes.value
     expected = columns @ typical
-    total = float(np.clip((light * expected / error**2).sum() / (expected**2 / error**2).sum(), 0.0, None))
-    total = max(total, stack.noise)
+    information = float((expected**2 / error**2).sum())
+    total = float((light * expected / error**2).sum()) / information
+    if total * np.sqrt(information) < SEEN:
+        return Round(typical * max(total, 0.0), variance)
     prior = np.eye(len(typical)) / (FAMILIARITY * total)
     allowed = typical > 0
     flux = np.zeros(len(typical))

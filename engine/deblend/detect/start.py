@@ -79,7 +79,7 @@ def scene_from_positions(
         _sized(stack, len(scene.channels), float(px), float(py), kind, box_scale, objects)
         for px, py in zip(x, y, strict=True)
     ]
-    scene = scene.with_sources(with_profiles(stack, sources, recenter=True))
+    scene = scene.add(*with_profiles(stack, sources, recenter=True))
     return Program(observations, scene).scene if solve and len(scene) else scene
 
 

@@ -81,7 +81,7 @@ def _distances(side: int) -> tuple[Int[Array, "core core"], Int[Array, "core cor
     # made by the machine itself: as tables they would be most of a kept program
     index = jnp.arange(width**2)
     y, x = index // width, index % width
-    return (y[:, None] - y) % (side + 1), (x[:, None] - x) % (side + 1)
+    return (y[:, None] - y[None]) % (side + 1), (x[:, None] - x[None]) % (side + 1)
 
 
 def make_preconditioner(
@@ -297,7 +297,7 @@ def damping_product(
     for group, c, x in zip(layout.groups, preconditioners, v, strict=True):
         few = _few(x)
         trust = jnp.asarray(KINDS[group.kind].trust, few.dtype)
-        few = (damping * c.diagonal + held_by_trust(trust, few.shape[1], caution)) * few
+        few = (damping * c.diagonal + held_by_trust(trust, few.shape[1], caution)[None]) * few
         result.append(_with_few(x, few, None if x.pixels is None else damping * c.pixels * x.pixels))
     return tuple(result)
 

@@ -23,7 +23,7 @@ Box = Float[Array, "side side"]
 def outward(side: int, scale: Any) -> Box:
     """Return L: how far out each pixel of a box lies, as a logarithm."""
     index = jnp.arange(side, dtype=jnp.result_type(scale)) - side // 2
-    squared = index[:, None] ** 2 + index**2
+    squared = index[:, None] ** 2 + index[None] ** 2
     return 0.5 * jnp.log1p(squared / (TURN * scale) ** 2)
 
 
