@@ -45,7 +45,17 @@ def show_pixels(layer: Image, data: Any) -> None:
         reshape(layer, data)
         return
     layer._data = layer._data_raw = data
-    layer.refresh(extent=False, thumbnail=False, highlight=False)
+    repaint(layer)
+
+
+def repaint(layer: Layer, *, highlight: bool = False) -> None:
+    """Draw a layer again, and nothing else.
+
+    The layer list hears of everything a layer does, and draws all of its rows again, a fifth of the window's time;
+    it listens to the group of the layer's events, the canvas to each of them.
+    """
+    with layer.events.blocker():
+        layer.refresh(extent=False, thumbnail=False, highlight=highlight)
 
 
 def reshape(layer: Image, data: Any) -> None:
@@ -60,7 +70,7 @@ def move_points(layer: Points, data: np.ndarray) -> None:
     `layer.data = data` draws the thumbnail in the layer list too, and with it, in software, the whole window again.
     """
     layer._data = np.asarray(data, dtype=float)
-    layer.refresh(extent=False, thumbnail=False, highlight=True)
+    repaint(layer, highlight=True)
 
 
 def rewrite_points(

@@ -15,7 +15,7 @@ from napari.layers import Image
 from psygnal import Signal
 
 from deblend import Observation
-from napari_deblend.compat import reshape, set_status, show_pixels, unwrap
+from napari_deblend.compat import repaint, reshape, set_status, show_pixels, unwrap
 from napari_deblend.components import ComponentStack, Cube
 from napari_deblend.machine import Frame, Picture, PictureKind
 from napari_deblend.pictures import ColorMix, filled
@@ -248,7 +248,7 @@ class ImageLayers:
             if picture.kind is PictureKind.COMPONENT and picture.observation == k:
                 stack.put(picture.source_id, cube)
         if layer.visible:
-            layer.refresh(extent=False, thumbnail=False, highlight=False)
+            repaint(layer)
 
     def refresh_thumbnails(self) -> None:
         """Redraw the small pictures of the layer list; too slow for a stream, so it is done when it has ended."""

@@ -273,9 +273,7 @@ class Workbench:
     def add_at(self, x: float, y: float) -> None:
         """Add a source at pixel (x, y) of the first image."""
         document = self.document
-        source = start_source(
-            document.observations, document.scene, x, y, self.kind, self.box_scale, stack=self._stack
-        )
+        source = start_source(document.observations, document.scene, x, y, self.kind, self.box_scale, stack=self._stack)
         document.add(source)
 
     def preview_peaks(self, threshold: float) -> None:

@@ -162,7 +162,7 @@ import json, sys, time
 import numpy as np, jax
 jax.config.update("jax_enable_compilation_cache", False)
 from deblend import Observation, Program, empty_scene, make_source
-from deblend.infer.solvers import compiled_direction, compiled_linearized, compiled_tried
+from deblend.infer.solvers import compiled_blocks, compiled_direction, compiled_linearized, compiled_tried
 from deblend.observe import gaussian_psf
 rng = np.random.default_rng(1)
 images = rng.normal(size=(2, 48, 48))
@@ -179,8 +179,9 @@ def seconds(n, kinds=("galaxy",)):
     number = np.float32(0.1)
     start = time.process_time()
     step = compiled_linearized(layout, empty, parameters)
-    direction, _ = compiled_direction(layout, empty, parameters, step, number, number, number, np.int32(2))
-    compiled_tried(layout, empty, parameters, direction, number, step.lower, step.upper, step.lines)
+    blocks = compiled_blocks(layout, empty, parameters, step, number, number)
+    direction, _ = compiled_direction(layout, empty, parameters, step, blocks, *[number] * 3, np.int32(2))
+    compiled_tried(layout, empty, parameters, direction, number, number, step.lower, step.upper, step.lines)
     program.columns()
     return time.process_time() - start
 seconds(2, ["point"])  # JAX itself wakes up

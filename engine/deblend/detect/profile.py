@@ -78,7 +78,7 @@ def with_profiles(stack: Stack, sources: Sequence[Source], *, recenter: bool = F
     shapes: dict[int, Round] = {}
     peaks = [np.nanmax(cutout(stack.light, source.x, source.y, 1), initial=0.0) for source in sources]
     order = np.argsort(peaks)[::-1]
-    for _ in range(SWEEPS):
+    for _ in range(SWEEPS if len(sources) > 1 else 1):
         for k in order:
             source = sources[k]
             galaxy = source.components[0].morphology

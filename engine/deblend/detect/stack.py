@@ -14,6 +14,8 @@ from deblend.observe import Observation
 
 RISE = 2.0
 """Of the least light that was met so far: by so much a source of its own does not rise."""
+NEAR = 16
+"""How far is looked first [pix]."""
 LIMIT = 1.0
 """Signal to noise per pixel at which a source's light is taken to end."""
 
@@ -141,11 +143,12 @@ def box_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, *, smalles
     below `LIMIT`, or rises again, by neighbours on two sides; then 2 px more.
     """
     height, width = picture.shape
-    reach = min(largest, max(height, width))
-    own = symmetric_part(picture, x, y, reach)
-    least = np.inf
-    for radius, light in enumerate(rings(reach).medians(own)):
-        if radius >= 2 and (light < LIMIT or light > RISE * least):
-            return int(np.clip(radius + 2, smallest, largest))
-        least = min(least, light)
+    furthest = min(largest, max(height, width))
+    # most sources are small, and to sort a large box takes as long as all else
+    for reach in (min(NEAR, furthest), furthest):
+        least = np.inf
+        for radius, light in enumerate(rings(reach).medians(symmetric_part(picture, x, y, reach))):
+            if radius >= 2 and (light < LIMIT or light > RISE * least):
+                return int(np.clip(radius + 2, smallest, largest))
+            least = min(least, light)
     return largest

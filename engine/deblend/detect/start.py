@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.profile import with_profiles
-from deblend.detect.stack import Stack, box_radius, rings, stacked, symmetric_part
+from deblend.detect.stack import NEAR, Stack, box_radius, rings, stacked, symmetric_part
 from deblend.detect.unlisted import kept_from, unlisted_in
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.program import Program
@@ -141,14 +141,15 @@ def half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, psf
 
     From where the median around it, of the light that is there on both sides, has fallen to half of the peak.
     """
-    reach = LARGEST_SIZE
-    own = symmetric_part(picture, x, y, reach)
-    medians = rings(reach).medians(own)
-    peak = max(medians[:2])
-    if not peak > 0:
-        return psf_sigma
-    falls = np.flatnonzero(medians < 0.5 * peak)
-    outer = int(falls[falls > 0][0]) if np.any(falls > 0) else reach
+    for reach in (NEAR, LARGEST_SIZE):
+        medians = rings(reach).medians(symmetric_part(picture, x, y, reach))
+        peak = max(medians[:2])
+        if not peak > 0:
+            return psf_sigma
+        falls = np.flatnonzero(medians[1:] < 0.5 * peak) + 1
+        if falls.size:
+            break
+    outer = int(falls[0]) if falls.size else reach
     inner_value, outer_value = medians[outer - 1], medians[outer]
     half = outer - (0.5 * peak - outer_value) / max(inner_value - outer_value, 1e-9)
     # a Gaussian of width s falls to half at 1.18 s, which is its half-light radius

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from deblend.observe import Observation
 from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.columns import CHUNK, Column, clipped, compiled_columns
-from deblend.program.compiled import compilations
+from deblend.program.compiled import compilations, on_device
 from deblend.program.fluxes import NormalEquations
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.problem import PreparedObservation, make_layout, noise_units, prepare_observations
@@ -62,6 +62,9 @@ class Program:
         self._normal = NormalEquations([p.images for p in self._prepared], [p.weights for p in self._prepared])
         self._columns: dict[str, tuple[tuple[Any, ...], tuple[Column, ...]]] = {}
         self._static: tuple[Any, ...] | None = None
+        self._models: dict[int, Float[np.ndarray, "band y x"]] = {}
+        self._chi2: dict[str, float] | None = None
+        """What is known of the present scene."""
         self._scene = scene
         if solve:
             self.update(scene, solve=not scene.is_solved)
@@ -117,7 +120,7 @@ class Program:
         shape = scene.grid.shape
         for slots in self._groups:
             slots.fill(members.get((slots.layout.kind, slots.layout.side), []), shape, self.noise)
-        self._scene = scene
+        self._scene, self._models, self._chi2 = scene, {}, None
 
     def snapshot(self) -> Callable[[Parameters], Scene]:
         """Return the function that turns parameters of the present slots into a scene, whatever is edited later."""
@@ -200,15 +203,17 @@ class Program:
         return [self._columns[source.id][1] for source in self._scene.sources]
 
     def _draw(self, stale: set[str]) -> None:
-        data, parameters, layout = self.data, self.parameters, self.layout
+        data, parameters, layout = self.data._replace(observations=()), self.parameters, self.layout
         assert self._static is not None
+        transfers = on_device(self._static[1])
+        self._static = (self._static[0], transfers)
         todo = [[k for k, (s, _) in enumerate(g.members) if s.id in stale] for g in self._groups]
         while any(todo):
             chunks = [slots[:CHUNK] for slots in todo]
             todo = [slots[CHUNK:] for slots in todo]
             slots = tuple(np.array(chunk + [0] * (CHUNK - len(chunk)), np.int32) for chunk in chunks)
             counts = tuple(np.int32(len(chunk)) for chunk in chunks)
-            drawn = compiled_columns(layout, data, parameters, self._static[1], slots, counts)
+            drawn = compiled_columns(layout, data, parameters, transfers, slots, counts)
             for group, chunk, patches in zip(self._groups, chunks, drawn, strict=True):
                 stacks = [np.asarray(stack) for stack in patches] if chunk else []
                 for k, slot in enumerate(chunk):
@@ -254,7 +259,12 @@ class Program:
     # -- pictures ----------------------------------------------------------------------------------------------
 
     def model(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
-        """Return the whole scene as an observation sees it [nJy/pix], float32."""
+        """Return the whole scene as an observation sees it [nJy/pix], float32; not to be written to."""
+        if observation_index not in self._models:
+            self._models[observation_index] = self._drawn_model(observation_index)
+        return self._models[observation_index]
+
+    def _drawn_model(self, observation_index: int) -> Float[np.ndarray, "band y x"]:
         prepared = self._prepared[observation_index]
         result = np.zeros(prepared.images.shape, np.float32)
         for source, columns in zip(self._scene.sources, self.columns(), strict=True):
@@ -308,7 +318,9 @@ class Program:
     @property
     def chi2_per_observation(self) -> dict[str, float]:
         """χ² per unmasked pixel of every observation."""
-        return chi2_per_observation(self.observations, [self.model(i) for i in range(len(self.observations))])
+        if self._chi2 is None:
+            self._chi2 = chi2_per_observation(self.observations, [self.model(i) for i in range(len(self.observations))])
+        return self._chi2
 
     @property
     def chi2(self) -> float:
