@@ -8,7 +8,7 @@ for state in fit(scene, observations):
 measure(state.scene, observations).write("catalog.ecsv")
 """
 
-from deblend.detect import Peaks, detect, empty_scene, find_peaks, scene_from_positions, start_source
+from deblend.detect import Peaks, detect, empty_scene, find_peaks, scene_from_positions, start_source, unlisted
 from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
 from deblend.io import read_observations
 from deblend.measure import Catalog, measure
@@ -68,4 +68,5 @@ __all__ = [
     "read_observations",
     "scene_from_positions",
     "start_source",
+    "unlisted",
 ]

@@ -23,9 +23,11 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from deblend import Catalog, Fit, FitState, Observation
+    from deblend import Catalog, Fit, FitState, Observation, Peaks
 
 NAME = "fit"
+MOST_NAMED = 5
+"""Positions in one sentence."""
 HELP = "Fit the sources of one patch of sky in all its images at once."
 
 CONVERGED, NOT_CONVERGED, INTERRUPTED = 0, 1, 130
@@ -87,6 +89,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             scene = deblend.detect(observations, arguments.threshold, **options, solve=False)
         else:
             scene = deblend.scene_from_positions(observations, *peaks, **options, solve=False)
+            if objects := deblend.unlisted(observations, *peaks):
+                note(about_unlisted(objects))
     if not len(scene):
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
@@ -205,6 +209,16 @@ def check_folder(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"{folder}: results cannot be written there; give another --out.")
+
+
+def about_unlisted(objects: Peaks) -> str:
+    """Return a sentence about objects that are in the image, but not among the given positions."""
+    shown = [f"({x:.1f}, {y:.1f})" for x, y in zip(objects.x[:MOST_NAMED], objects.y[:MOST_NAMED], strict=True)]
+    more = f" and {len(objects) - MOST_NAMED} more places" if len(objects) > MOST_NAMED else ""
+    return (
+        f"Objects without a source were seen at (x, y) = {', '.join(shown)}{more}; "
+        "neighbours may take their light: add them to the peaks."
+    )
 
 
 def table_lines(table: Table) -> list[str]:

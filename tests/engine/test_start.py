@@ -1,0 +1,114 @@
+"""Starting profiles, and objects that no source stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deblend import Observation, empty_scene, fit, make_source, scene_from_positions, unlisted
+from deblend.detect import stacked
+from deblend.detect.profile import Round, round_psf, with_profiles
+from deblend.detect.stack import cutout, distances, rings
+from deblend.observe import gaussian_psf
+from deblend.program import Program
+from deblend.scene import PROFILE_SIGMAS
+
+SIZE = 80
+
+
+def seen(*sources: Any, noise: float = 1.0, seed: int = 0) -> Observation:
+    """Return two bands of a scene with white noise."""
+    blank = np.zeros((2, SIZE, SIZE))
+    options = {"channels": ["g", "r"], "name": "test"}
+    dark = Observation.from_arrays(blank, gaussian_psf(3.5), np.full_like(blank, noise**-2.0), **options)
+    model = Program([dark], empty_scene([dark]).add(*sources)).model()
+    noisy = model + noise * np.random.default_rng(seed).normal(size=blank.shape)
+    return Observation.from_arrays(noisy, gaussian_psf(3.5), np.full_like(blank, noise**-2.0), **options)
+
+
+def galaxy(x: float, y: float, flux: float, size: float) -> Any:
+    return make_source("galaxy", x, y, n_channels=2, flux=(flux, flux), half_light_radius=size, radius=25)
+
+
+def test_rings_have_the_medians_of_their_pixels() -> None:
+    box = np.random.default_rng(1).normal(size=(15, 15))
+    around, distance = rings(7), distances(7)
+    for radius, median in enumerate(around.medians(box)):
+        inside = np.floor(distance + 0.5) == radius
+        assert median == pytest.approx(np.median(box[inside]))
+        assert around.counts[radius] == inside.sum()
+        assert around.radius[radius] == pytest.approx(np.median(distance[inside]))
+
+
+def test_a_cutout_is_undefined_off_the_image() -> None:
+    picture = np.arange(20.0).reshape(4, 5)
+    box = cutout(picture, 0.2, 3.1, 1)
+    np.testing.assert_array_equal(np.isnan(box), [[True, False, False], [True, False, False], [True, True, True]])
+    assert box[1, 1] == picture[3, 0]
+    assert np.all(np.isnan(cutout(picture, 50.0, 50.0, 2)))
+
+
+def test_a_psf_is_about_its_round_gaussians() -> None:
+    psf = gaussian_psf(4.0)
+    found = round_psf(psf)
+    assert found.flux.sum() == pytest.approx(1.0)
+    middle = psf.shape[0] // 2
+    np.testing.assert_allclose(found.at(np.arange(8.0)), psf[middle, middle : middle + 8], atol=0.03 * psf.max())
+
+
+def test_light_behind_a_psf_adds_variances() -> None:
+    both = Round(np.array([2.0]), np.array([3.0])).behind(Round(np.array([0.5]), np.array([4.0])))
+    np.testing.assert_allclose((both.flux, both.variance), [[1.0], [7.0]])
+
+
+@pytest.mark.parametrize("size", [1.2, 3.0, 6.0])
+def test_a_profile_starts_at_about_the_size_of_its_galaxy(size: float) -> None:
+    observation = seen(galaxy(40.3, 39.8, 40000.0, size), noise=1.0)
+    source = scene_from_positions([observation], [40.0], [40.0]).sources[0]
+    # the guess counts the widths of a mixture; the truth's own is compared with
+    truth = galaxy(40, 40, 1, size).components[0].morphology.half_light_radius_guess
+    assert source.components[0].morphology.half_light_radius_guess == pytest.approx(truth, rel=0.35)
+    np.testing.assert_allclose((source.x, source.y), (40.3, 39.8), atol=0.1)
+    assert source.anchor == (40.0, 40.0)
+
+
+def test_a_bright_neighbour_does_not_make_a_profile_wide() -> None:
+    """Its halo lies under the faint galaxy; the light of others is taken off before the rings are looked at."""
+    observation = seen(galaxy(30.0, 40.0, 200000.0, 4.0), galaxy(47.0, 40.0, 4000.0, 1.2))
+    pair = scene_from_positions([observation], [30.0, 47.0], [40.0, 40.0]).sources[1]
+    alone = scene_from_positions([observation], [47.0], [40.0]).sources[0]
+    sizes = [s.components[0].morphology.half_light_radius_guess for s in (pair, alone)]
+    assert sizes[0] < 0.9 * sizes[1]
+
+
+def test_without_light_a_profile_stays_what_it_was() -> None:
+    observation = seen(galaxy(20.0, 20.0, 5000.0, 2.0))
+    blank = make_source("galaxy", 60.0, 60.0, n_channels=2)
+    (same,) = with_profiles(stacked([observation]), [blank])
+    before, after = (s.components[0].morphology.amplitudes.value for s in (blank, same))
+    np.testing.assert_allclose(after, before / before.sum(), atol=5e-3)
+
+
+def test_objects_that_no_position_stands_for_are_named() -> None:
+    observation = seen(galaxy(25.0, 25.0, 8000.0, 1.5), galaxy(55.0, 50.0, 3000.0, 1.5))
+    missing = unlisted([observation], [25.4], [24.8])
+    assert len(missing) == 1
+    np.testing.assert_allclose((missing.x[0], missing.y[0]), (55.0, 50.0), atol=0.5)
+    assert missing.snr[0] > 50
+    assert len(unlisted([observation], [25.0, 55.0], [25.0, 50.0])) == 0
+    assert len(unlisted([observation], [], [])) == 2
+
+
+def test_a_source_does_not_take_the_light_of_an_object_without_one() -> None:
+    """A galaxy of signal to noise 60, 13 px from an equal one that is not in the list, keeps its own flux."""
+    observation = seen(galaxy(30.0, 40.0, 1500.0, 1.5), galaxy(43.0, 40.0, 1500.0, 1.5), seed=3)
+    scene = scene_from_positions([observation], [30.0], [40.0])
+    amplitudes = scene.sources[0].components[0].morphology.amplitudes.value
+    reaching = 5.0 * np.asarray(PROFILE_SIGMAS) > 13.0
+    assert np.all(amplitudes[reaching] == 0) and np.all(amplitudes[~reaching] > 0)
+    found = fit(scene, [observation]).run().scene.sources[0]
+    np.testing.assert_allclose(found.flux, 1500.0, rtol=0.15)
+    # what is left out stays out
+    assert np.all(found.components[0].morphology.amplitudes.value[reaching] == 0)
