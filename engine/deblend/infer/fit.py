@@ -24,8 +24,8 @@ from deblend.program import Program
 from deblend.program.slots import profile_prior
 from deblend.scene import Component, Galaxy, Scene
 
-FLUX_TOLERANCE = 0.03
-FLUX_TOLERANCE_IN_ERRORS = 1.5
+FLUX_TOLERANCE = 0.02
+FLUX_TOLERANCE_IN_ERRORS = 1.0
 LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
 VALLEY = 0.5

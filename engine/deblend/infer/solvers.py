@@ -26,6 +26,9 @@ STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
 """Lengths tried along a step."""
 REMADE = 0.03
 """Of the loss: where a step promises more, the next one has a preconditioner of its own."""
+LATE = 0.03
+"""Of the loss: where a step promised less, the next takes its time: what is left is trade between sources."""
+LATE_FACTOR = 2
 FOLLOWED = 0.1
 """Of the loss: where a step promises more, corrections are set so that the promised picture is reached."""
 CG_TOLERANCE = 0.03
@@ -107,8 +110,10 @@ class GaussNewton(AbstractSolver):
         dtype = self._program.dtype
         return np.asarray(RELATIVE_DAMPING * damping, dtype), np.asarray(damping, dtype)
 
-    def _numbers(self) -> tuple[Any, Any]:
-        return np.asarray(CG_TOLERANCE, self._program.dtype), np.int32(self._inner)
+    def _numbers(self, position: Position | None = None) -> tuple[Any, Any]:
+        is_late = position is not None and 0.0 < position.predicted < LATE * position.loss
+        inner = LATE_FACTOR * self._inner if is_late else self._inner
+        return np.asarray(CG_TOLERANCE, self._program.dtype), np.int32(inner)
 
     def advance(self, position: Position) -> Position:
         layout, data = self._program.layout, self._data
@@ -118,7 +123,7 @@ class GaussNewton(AbstractSolver):
             if self._blocks is None:
                 self._blocks = compiled_blocks(layout, data, position.parameters, step, *damped)
             direction, predicted = compiled_direction(
-                layout, data, position.parameters, step, self._blocks, *damped, *self._numbers()
+                layout, data, position.parameters, step, self._blocks, *damped, *self._numbers(position)
             )
             promise = float(predicted)
         if promise > REMADE * position.loss:
