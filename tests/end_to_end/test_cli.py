@@ -340,7 +340,7 @@ def test_a_fault_of_the_program_is_no_bad_input(
     def broken(*args: Any, **options: Any) -> None:
         raise ValueError("shapes do not fit")
 
-    monkeypatch.setattr(deblend, "fit", broken)
+    monkeypatch.setattr(deblend.Fit, "__next__", broken)
     given = [blend.coarse[0], *with_companions(blend, "g"), "--peaks", str(blend.folder / "peaks.csv")]
     assert main(["fit", "-q", *given, "--out", str(tmp_path)]) == 3
     said = capsys.readouterr().err

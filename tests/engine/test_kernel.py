@@ -60,6 +60,15 @@ def test_the_transform_convolves_without_moving_anything() -> None:
     np.testing.assert_allclose(cut, kernel[0], atol=1e-6)
 
 
+def test_a_kernel_larger_than_its_canvas_is_folded() -> None:
+    """Folding in space is taking every second frequency; no light is lost."""
+    kernel = gaussian_psf(5.0)[None]
+    assert kernel.shape[-1] > 16
+    small, large = transfer(kernel, (16, 16)), transfer(kernel, (32, 32))
+    np.testing.assert_allclose(small, large[:, ::2, ::2], atol=1e-6)
+    assert small[0, 0, 0] == pytest.approx(1.0, abs=1e-6)
+
+
 def test_the_kernel_of_a_psf_no_wider_than_the_models_stays_finite() -> None:
     kernel = difference_kernel(gaussian_psf(1.6), MODEL_PSF_SIGMA)
     assert np.all(np.isfinite(kernel)) and kernel.sum() == pytest.approx(1.0)

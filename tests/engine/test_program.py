@@ -26,6 +26,7 @@ from deblend import (
     fit,
     make_source,
 )
+from deblend.program import compiled
 from deblend.program.slots import box_origin
 from deblend.scene import MORPHOLOGIES
 
@@ -202,6 +203,21 @@ def test_two_hundred_sources_compile_as_fast_as_twenty() -> None:
         if many <= 1.3 * few:
             return
     pytest.fail(f"20 sources compile in {few:.1f} CPU s, 200 in {many:.1f}")
+
+
+def test_options_that_the_compiler_does_not_know_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = compiled.compiler_options.__wrapped__
+    assert ask() == compiled.OPTIONS
+    monkeypatch.setattr(compiled, "OPTIONS", {"xla_no_such_option": True})
+    assert ask() is None
+
+
+def test_a_model_is_drawn_once_and_anew_after_an_edit(warm: Program, scene: Scene) -> None:
+    warm.update(scene, solve=False)
+    assert warm.model() is warm.model()
+    before, chi2 = warm.model(), warm.chi2
+    warm.update(scene.replace(scene.sources[0].moved(scene.sources[0].x + 1.0, scene.sources[0].y)), solve=False)
+    assert np.abs(warm.model() - before).max() > 0 and warm.chi2 != chi2
 
 
 class TestPictures:
