@@ -258,6 +258,6 @@ def test_a_folder_is_read_without_its_psf_weight_and_truth_files(tmp_path: Path,
 
 def test_observation_read_wants_one(tmp_path: Path, psf: Path, noise: np.ndarray) -> None:
     one, two = (save(tmp_path / f"{s}.fits", noise[0], **wcs_cards(s)) for s in (1, 2))
-    assert Observation.read(one, psf=psf).shape == SHAPE
+    assert Observation.read(one, psf=psf).shape == Observation.read([one], psf=psf).shape == SHAPE
     with pytest.raises(ValueError, match="2 observations"):
         Observation.read(one, two, psf=psf)

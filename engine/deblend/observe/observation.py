@@ -110,14 +110,15 @@ class Observation:
         )
 
     @staticmethod
-    def read(*paths: str | PathLike[str], **options: Any) -> Observation:
-        """Read one observation from FITS files; options as in `deblend.io.read_observations`.
+    def read(*paths: str | PathLike[str] | Sequence[str | PathLike[str]], **options: Any) -> Observation:
+        """Read one observation from FITS files, or from lists of them; options as in `deblend.io.read_observations`.
 
         Raises ValueError where the files hold several observations.
         """
         from deblend.io import read_observations
 
-        observations = read_observations(paths, **options)
+        files = [file for given in paths for file in ([given] if isinstance(given, str | PathLike) else given)]
+        observations = read_observations(files, **options)
         if len(observations) != 1:
             names = ", ".join(o.name for o in observations)
             raise ValueError(f"The files hold {len(observations)} observations ({names}); use read_observations.")
