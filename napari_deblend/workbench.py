@@ -99,7 +99,7 @@ class Workbench:
         self.finder = Finder()
         self._retired: list[Runner] = []
         self._stack: Stack | None = None
-        """Signal to noise of all images together, from which a new source takes its size; None until it is known."""
+        """All images together, from which a new source takes its size and profile; None until it is known."""
         self._shown_revision = 0
         self._last_frame_time = 0.0
         self.layers = ImageLayers(self.viewer, self._render_all)

@@ -157,11 +157,17 @@ def _add(left: Float[np.ndarray, "y x"], source: Source, shape: Round, psf: Roun
 
 def _shaped(source: Source, flux: Float[np.ndarray, " gaussian"]) -> Source:
     """Return the source with a profile of these amplitudes."""
-    component = source.components[0]
-    galaxy = component.morphology
+    galaxy = source.components[0].morphology
     assert isinstance(galaxy, Galaxy)
     if not flux.sum() > 0:
         return source
-    share = np.where(galaxy.amplitudes.value > 0, flux / flux.sum() + LEAST_SHARE, 0.0)
-    shaped = galaxy.with_parameters(amplitudes=galaxy.amplitudes.at(share / share.sum()))
+    return with_amplitudes(source, np.where(galaxy.amplitudes.value > 0, flux / flux.sum() + LEAST_SHARE, 0.0))
+
+
+def with_amplitudes(source: Source, amplitudes: Float[np.ndarray, " gaussian"]) -> Source:
+    """Return a galaxy with other amplitudes, brought to sum 1; those of 0 are no part of its profile."""
+    component = source.components[0]
+    galaxy = component.morphology
+    assert isinstance(galaxy, Galaxy)
+    shaped = galaxy.with_parameters(amplitudes=galaxy.amplitudes.at(amplitudes / amplitudes.sum()))
     return replace(source, components=(replace(component, morphology=shaped),))

@@ -7,12 +7,12 @@ therefore started without the Gaussians that reach such an object.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.detect.peaks import Peaks, peaks_of
+from deblend.detect.profile import with_amplitudes
 from deblend.detect.stack import Stack, stacked
 from deblend.observe import Observation
 from deblend.scene import PROFILE_SIGMAS, Galaxy, Source
@@ -51,8 +51,7 @@ def kept_from(source: Source, objects: Peaks, extent: float) -> Source:
 
     What lies within the extent may be a part of the galaxy.
     """
-    component = source.components[0]
-    galaxy = component.morphology
+    galaxy = source.components[0].morphology
     if not isinstance(galaxy, Galaxy) or not len(objects):
         return source
     distance = np.hypot(objects.x - source.x, objects.y - source.y)
@@ -61,6 +60,4 @@ def kept_from(source: Source, objects: Peaks, extent: float) -> Source:
         return source
     reaching = REACH * np.asarray(PROFILE_SIGMAS) * galaxy.scale > beyond.min()
     reaching[:LEAST_GAUSSIANS] = False
-    amplitudes = np.where(reaching, 0.0, galaxy.amplitudes.value)
-    kept = galaxy.with_parameters(amplitudes=galaxy.amplitudes.at(amplitudes / amplitudes.sum()))
-    return replace(source, components=(replace(component, morphology=kept),))
+    return with_amplitudes(source, np.where(reaching, 0.0, galaxy.amplitudes.value))

@@ -50,7 +50,11 @@ class Fit(Iterator[FitState]):
         program: Program | None = None,
     ) -> None:
         self.settings = settings or FitSettings()
-        self.program = program if program is not None else Program(observations, scene, solve=False)
+        if program is None:
+            program = Program(observations, scene, solve=False)
+        else:
+            program.take(scene)
+        self.program = program
         self._solver = SOLVERS[self.settings.solver](self.program, self.settings.inner_iterations)
         self._lock = threading.Lock()
         self._position: Position | None = None
@@ -58,7 +62,6 @@ class Fit(Iterator[FitState]):
         self._best: FitState | None = None
         self._quiet = 0
         self._iteration = 0
-        self.program.take(scene)
 
     @property
     def best(self) -> FitState:

@@ -29,6 +29,7 @@ REMADE = 0.03
 LATE = 0.03
 """Of the loss: where a step promised less, the next takes its time: what is left is trade between sources."""
 LATE_FACTOR = 2
+"""By how many times more conjugate-gradient iterations."""
 FOLLOWED = 0.1
 """Of the loss: where a step promises more, corrections are set so that the promised picture is reached."""
 CG_TOLERANCE = 0.03
