@@ -78,6 +78,7 @@ def rewrite_points(
 ) -> None:
     """Give a layer other points, with names, looks and selection; drawn once, where napari draws at every attribute."""
     with ExitStack() as quiet:
+        quiet.enter_context(layer.events.blocker())
         for emitters in (layer.events, layer._border.events, layer._face.events, layer.text.events):
             quiet.enter_context(emitters.blocker_all())
         quiet.enter_context(layer._block_refresh())
@@ -88,7 +89,8 @@ def rewrite_points(
         for attribute, values in looks.items():
             setattr(layer, attribute, values)
         layer.selected_data = chosen
-    layer.refresh(thumbnail=False)
+    with layer.events.blocker():
+        layer.refresh(thumbnail=False)
 
 
 def show_progress(viewer: Any, bar: progress, value: int, description: str) -> None:

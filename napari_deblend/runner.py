@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from deblend import FitSettings, Observation, Scene
+from deblend import FitSettings, Observation, Scene, give_way
 from napari_deblend.machine import Machine, Mix, Picture
 
 logger = logging.getLogger(__name__)
@@ -152,6 +152,7 @@ class Runner:
 
     def _work(self) -> None:
         machine = self._machine
+        give_way()
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._wishes.any or self._pause_changed or self._goes_on)

@@ -40,6 +40,9 @@ STREAM_INTERVAL = 0.16
 EDIT_INTERVAL = 0.008
 """How often the mailbox is looked into while an answer to an edit is awaited [s]."""
 IDLE_INTERVAL = 0.03
+LISTS_DELAY = 0.08
+"""How long after a picture of a running fit its numbers are written into table and plot [s]: drawn in one go, the
+window would be away for twice as long."""
 WINDOW_SHARE = 0.3
 """Fraction of the window's time that pictures may take."""
 UNSEEN = 0.03
@@ -56,7 +59,7 @@ class Workbench:
     """The work in one viewer; get it with `Workbench.of`."""
 
     framed = Signal(Frame)
-    """A frame is on the screen."""
+    """A frame is on the screen; while a fit runs, its numbers follow a moment later."""
     refreshed = Signal()
     """What is shown may be another: an edit with its answer, or without one where that takes long. Redrawing lists
     with the picture and not before it costs the window one drawing and not two."""
@@ -121,6 +124,9 @@ class Workbench:
         self._timer = QTimer(window)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._on_timer)
+        self._lists_timer = QTimer(window)
+        self._lists_timer.setSingleShot(True)
+        self._lists_timer.timeout.connect(self._refresh_lists)
         self._settle_timer = QTimer(window)
         self._settle_timer.setSingleShot(True)
         self._settle_timer.timeout.connect(self._on_settled)
@@ -354,16 +360,25 @@ class Workbench:
 
     def _show(self, frame: Frame) -> None:
         was_running = self.frame is not None and not self.frame.sentence
+        is_streaming = self.phase is Phase.RUNNING and self._shown_revision == frame.revision and not frame.sentence
         self.frame = frame
         self._shown_revision = frame.revision
         self.document.accept(frame.scene, frame.revision)
         self.layers.show(frame)
-        self.framed.emit(frame)
+        if is_streaming:
+            self._lists_timer.start(round(1000 * LISTS_DELAY))
+        else:
+            self._refresh_lists()
         if frame.sentence and was_running:
             self.tell(frame.sentence)
-        self.refreshed.emit()
         self.curtain.up()
         self._settle_timer.start(SETTLE_TIME)
+
+    def _refresh_lists(self) -> None:
+        self._lists_timer.stop()
+        if self.frame is not None:
+            self.framed.emit(self.frame)
+            self.refreshed.emit()
 
     def _look_soon(self) -> None:
         """Look into the mailbox soon; asked for again and again, as by a drag, it is not put off."""

@@ -13,7 +13,7 @@ from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
 from deblend.io import read_observations
 from deblend.measure import Catalog, measure
 from deblend.observe import Observation
-from deblend.program import Program, compilations
+from deblend.program import Program, compilations, give_way
 from deblend.scene import (
     Component,
     Constraint,
@@ -63,6 +63,7 @@ __all__ = [
     "empty_scene",
     "find_peaks",
     "fit",
+    "give_way",
     "make_source",
     "measure",
     "read_observations",

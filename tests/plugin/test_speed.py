@@ -20,7 +20,6 @@ from deblend import FitSettings, Observation, make_source
 from napari_deblend.actions import perform
 from napari_deblend.runner import Phase
 from napari_deblend.views import Role, View
-from napari_deblend.workbench import Workbench
 
 pytestmark = [pytest.mark.gui, pytest.mark.gl, pytest.mark.slow]
 
@@ -126,23 +125,26 @@ def test_other_edits_repaint_as_fast(large: Any, make_hands: Any, wait: Callable
 
 
 def test_the_window_breathes_while_a_fit_runs(
-    large: Any, wait: Callable[..., None], gap_meter: Any, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+    large: Any, wait: Callable[..., None], gap_meter: Any, qtbot: Any
 ) -> None:
     own: list[float] = []
-    handle = Workbench._on_timer
 
-    def timed(bench: Workbench) -> None:
-        begin = time.perf_counter()
-        handle(bench)
-        own.append(1000.0 * (time.perf_counter() - begin))
+    def timed(handle: Callable[[], None]) -> Callable[[], None]:
+        def timed_handle() -> None:
+            begin = time.perf_counter()
+            handle()
+            own.append(1000.0 * (time.perf_counter() - begin))
+
+        return timed_handle
 
     large.layers.look_at(View.DATA, color=False)
     for role in (Role.MODEL, Role.RESIDUAL):
         large.layers.layer(role).visible = True
     assert sum(layer.visible for layer in large.layers) == 3
     _, _ = large.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
-    large._timer.timeout.disconnect()
-    large._timer.timeout.connect(lambda: timed(large))
+    for timer, handle in ((large._timer, large._on_timer), (large._lists_timer, large._refresh_lists)):
+        timer.timeout.disconnect()
+        timer.timeout.connect(timed(handle))
     large.settings = FitSettings(max_iterations=100_000, tolerance=1e-30)
     perform(large, "fit_or_pause")
     wait(lambda: large.frame.iteration >= 2 and large.phase is Phase.RUNNING)

@@ -1,6 +1,7 @@
 """The machine: a scene and its observations as compiled arrays."""
 
 from deblend.program.compiled import compilations
+from deblend.program.priority import give_way
 from deblend.program.program import Program
 
-__all__ = ["Program", "compilations"]
+__all__ = ["Program", "compilations", "give_way"]

@@ -93,16 +93,18 @@ def _product(a: tuple[Column, ...], b: tuple[Column, ...]) -> np.ndarray:
 
 
 def _bounded(gram: np.ndarray, right: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Minimise ½ fᵀ G f - rᵀ f within bounds, through the Cholesky factor of the scaled matrix."""
+    """Minimise ½ fᵀ G f - rᵀ f within bounds, through the root of the scaled matrix: |√λ Vᵀ f - Vᵀ r / √λ|²."""
     root = np.sqrt(np.diagonal(gram))
     scaled = gram / root / root[:, None] + RIDGE * np.eye(len(gram))
     values, vectors = np.linalg.eigh(scaled)
-    factor = np.sqrt(np.maximum(values, RIDGE * values[-1]))[:, None] * vectors.T
-    target = np.linalg.lstsq(factor.T, right / root, rcond=None)[0]
+    size = np.sqrt(np.maximum(values, RIDGE * values[-1]))
+    target = vectors.T @ (right / root) / size
+    unbounded = vectors @ (target / size) / root
+    if np.all((unbounded >= lower) & (unbounded <= upper)):
+        return unbounded
+    factor = size[:, None] * vectors.T
     if np.all(lower == 0) and np.all(np.isinf(upper)):
         return nnls(factor, target)[0] / root
-    if np.all(np.isinf(lower)) and np.all(np.isinf(upper)):
-        return np.linalg.lstsq(factor, target, rcond=None)[0] / root
     low = lower * root
     # the solver wants room between bounds, also where a person left none
     high = np.maximum(upper * root, np.nextafter(low, np.inf))

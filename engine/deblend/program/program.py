@@ -21,7 +21,7 @@ from deblend.program.compiled import compilations, on_device
 from deblend.program.fluxes import NormalEquations
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.problem import PreparedObservation, make_layout, noise_units, prepare_observations
-from deblend.program.slots import GroupSlots, box_origin, group_key, raise_component
+from deblend.program.slots import GroupSlots, box_origin, group_key, raise_component, same_shape
 from deblend.scene import Scene, Source
 
 STANDARD_GROUPS = (("point", 15), ("galaxy", 31))
@@ -60,7 +60,7 @@ class Program:
             GroupSlots(GroupLayout(*key), len(self.noise), self.dtype) for key in STANDARD_GROUPS if standard_groups
         ]
         self._normal = NormalEquations([p.images for p in self._prepared], [p.weights for p in self._prepared])
-        self._columns: dict[str, tuple[tuple[Any, ...], tuple[Column, ...]]] = {}
+        self._columns: dict[str, tuple[Source, tuple[Column, ...]]] = {}
         self._static: tuple[Any, ...] | None = None
         self._models: dict[int, Float[np.ndarray, "band y x"]] = {}
         self._chi2: dict[str, float] | None = None
@@ -195,7 +195,7 @@ class Program:
         stale = {
             source.id
             for source in self._scene.sources
-            if source.id not in self._columns or not _same(self._columns[source.id][0], _drawn_from(source))
+            if source.id not in self._columns or not same_shape(self._columns[source.id][0], source)
         }
         self._columns = {s.id: self._columns[s.id] for s in self._scene.sources if s.id in self._columns}
         if stale:
@@ -230,7 +230,7 @@ class Program:
                         )
                         for stack, p in zip(stacks, self._prepared, strict=True)
                     )
-                    self._columns[source.id] = (_drawn_from(source), columns)
+                    self._columns[source.id] = (source, columns)
 
     def normal_equations(self) -> NormalEquations:
         """Return the linear problem of the fluxes, given the present morphologies."""
@@ -345,13 +345,3 @@ def total_chi2(observations: Sequence[Observation], each: dict[str, float]) -> f
     """Return χ² per unmasked pixel over everything."""
     counts = [o.n_unmasked for o in observations]
     return float(np.dot(list(each.values()), counts) / max(sum(counts), 1))
-
-
-def _drawn_from(source: Source) -> tuple[Any, ...]:
-    component = source.components[0]
-    aspects = source.channel_offsets, component.color_gradients
-    return (component.morphology, source.center, *aspects, component.radius, source.anchor)
-
-
-def _same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    return all(x is y or (isinstance(x, int | tuple) and x == y) for x, y in zip(a, b, strict=True))

@@ -1,6 +1,7 @@
 """From a scene to slots and back.
 
-`lower_component` writes what a person said into one slot of a group's arrays; `raise_component` reads a slot back.
+`lower_shape` and `lower_spectrum` write what a person said into one slot of a group's arrays; `raise_component` reads
+a slot back.
 Coordinates turn from (x, y) on the grid, float64, to offsets (y, x) from the middle of the box, float32.
 """
 
@@ -131,17 +132,39 @@ class GroupSlots:
         `noise` is the unit of flux of each channel [nJy].
         """
         for slot, (source, index) in enumerate(members):
-            if slot < len(self.members) and self.members[slot] == (source, index):
+            before = self.members[slot] if slot < len(self.members) else None
+            if before == (source, index):
                 continue
-            lower_component(self, slot, source, index, shape, noise)
+            if before is None or before[1] != index or not same_shape(before[0], source, index):
+                lower_shape(self, slot, source, index, shape)
+            lower_spectrum(self, slot, source.components[index], noise)
         self.members = list(members)
         self.data = self.data._replace(count=np.int32(len(members)))
 
 
-def lower_component(
-    slots: GroupSlots, slot: int, source: Source, index: int, shape: tuple[int, int], noise: np.ndarray
-) -> None:
-    """Write one component of a source into a slot."""
+def same_shape(a: Source, b: Source, index: int = 0) -> bool:
+    """Whether a component of two sources differs by its spectrum at most, as after fluxes were solved for."""
+    one, other = a.components[index], b.components[index]
+    return (
+        one.morphology is other.morphology
+        and one.color_gradients is other.color_gradients
+        and one.radius == other.radius
+        and a.center is b.center
+        and a.channel_offsets is b.channel_offsets
+        and (a.anchor, a.center_scatter) == (b.anchor, b.center_scatter)
+    )
+
+
+def lower_spectrum(slots: GroupSlots, slot: int, component: Component, noise: np.ndarray) -> None:
+    """Write the fluxes of a component into a slot."""
+    spectrum, data = component.spectrum, slots.data
+    slots.parameters.flux[slot] = np.nan_to_num(spectrum.value) / noise
+    data.flux_lower[slot], data.flux_upper[slot] = spectrum.lower / noise, spectrum.upper / noise
+    data.flux_free[slot] = spectrum.is_free
+
+
+def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape: tuple[int, int]) -> None:
+    """Write all of a component but its fluxes into a slot."""
     component = source.components[index]
     morphology, kind = component.morphology, kind_of(component.morphology)
     data, parameters = slots.data, slots.parameters
@@ -183,11 +206,6 @@ def lower_component(
             data.theta_mean[slot, place] = 0.0
             data.theta_precision[slot, place] = 1.0 / ELLIPTICITY_SCATTER
         start += size
-
-    spectrum = component.spectrum
-    parameters.flux[slot] = np.nan_to_num(spectrum.value) / noise
-    data.flux_lower[slot], data.flux_upper[slot] = spectrum.lower / noise, spectrum.upper / noise
-    data.flux_free[slot] = spectrum.is_free
 
     offsets = source.channel_offsets
     gradients = component.color_gradients
