@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from deblend import (
     Constraint,
@@ -206,10 +207,26 @@ def test_two_hundred_sources_compile_as_fast_as_twenty() -> None:
 
 
 def test_options_that_the_compiler_does_not_know_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = compiled.compiler_options.__wrapped__
-    assert ask() == compiled.OPTIONS
     monkeypatch.setattr(compiled, "OPTIONS", {"xla_no_such_option": True})
-    assert ask() is None
+    monkeypatch.setattr(compiled, "_refused", [])
+    double = compiled.compiled(lambda layout, x: layout * x)
+    assert double(2.0, np.ones(3, np.float32)).tolist() == [2.0, 2.0, 2.0]
+    assert "xla_no_such_option" in compiled._refused[0]
+    assert compiled.compiler_options() is None
+
+
+def test_linear_algebra_has_its_threads_again_after_the_last_that_wanted_one() -> None:
+    def counts() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    before = counts()
+    first, second = compiled.small_matrices(), compiled.small_matrices()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(counts()) == {1}
+    second.__exit__(None, None, None)
+    assert counts() == before
 
 
 def test_a_model_is_drawn_once_and_anew_after_an_edit(warm: Program, scene: Scene) -> None:

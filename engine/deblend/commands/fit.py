@@ -69,13 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
+    import deblend
+    from deblend import io
+
     clock = Clock()
     with blaming_the_input():
         check_folder(arguments.out)
-    with clock.phase("import"):
-        import deblend
-        from deblend import io
-
     with blaming_the_input(), clock.phase("read"):
         observations = io.read_observations(
             arguments.images, psf=arguments.psf, weights=arguments.weights, bands=arguments.bands

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -52,6 +52,8 @@ class Position:
     """Where a solver stands; NumPy arrays, so that it can be kept and resumed."""
 
     parameters: Parameters
+    held: Any
+    """The same parameters where programs run: putting them there again takes a seventh of a small step."""
     loss: float
     models: tuple[Any, ...]
     """Model of every observation, in units of the noise."""
@@ -100,12 +102,13 @@ class GaussNewton(AbstractSolver):
         step = compiled_linearized.zeros(layout, little, parameters)
         blocks = compiled_blocks.zeros(layout, little, parameters, step, *damped)
         self._blocks = None
-        return side_by_side(
-            lambda: started_position(self._program, damping, before),
-            lambda: compiled_direction(layout, little, parameters, step, blocks, *damped, *numbers),
-            lambda: compiled_linearized(layout, little, parameters),
-            lambda: compiled_blocks(layout, little, parameters, step, *damped),
-        )
+        with small_matrices():
+            return side_by_side(
+                lambda: started_position(self._program, damping, before),
+                lambda: compiled_direction(layout, little, parameters, step, blocks, *damped, *numbers),
+                lambda: jax.block_until_ready(compiled_linearized(layout, little, parameters)),
+                lambda: jax.block_until_ready(compiled_blocks(layout, little, parameters, step, *damped)),
+            )
 
     def _damped(self, damping: float) -> tuple[Any, Any]:
         dtype = self._program.dtype
@@ -118,13 +121,14 @@ class GaussNewton(AbstractSolver):
 
     def advance(self, position: Position) -> Position:
         layout, data = self._program.layout, self._data
-        step = compiled_linearized(layout, data, position.parameters)
+        parameters = position.held
+        step = compiled_linearized(layout, data, parameters)
         damped = self._damped(position.damping)
         with small_matrices():
             if self._blocks is None:
-                self._blocks = compiled_blocks(layout, data, position.parameters, step, *damped)
+                self._blocks = compiled_blocks(layout, data, parameters, step, *damped)
             direction, predicted = compiled_direction(
-                layout, data, position.parameters, step, self._blocks, *damped, *self._numbers(position)
+                layout, data, parameters, step, self._blocks, *damped, *self._numbers(position)
             )
             promise = float(predicted)
         if promise > REMADE * position.loss:
@@ -152,8 +156,8 @@ class ProximalGradient(AbstractSolver):
         """Return the position after a few steps; never of a higher loss."""
         layout, data = self._program.layout, self._program.data
         for _ in range(self._inner):
-            step = compiled_linearized(layout, data, position.parameters)
-            direction = compiled_gradient_direction(layout, data, position.parameters, step)
+            step = compiled_linearized(layout, data, position.held)
+            direction = compiled_gradient_direction(layout, data, position.held, step)
             trial = search(self._program, data, position, step, direction, position.damping)
             if float(trial.loss) < position.loss:
                 position = _moved(position, trial, position.damping, min(position.damping * 1.3, 1.0))
@@ -175,7 +179,7 @@ def search(
     return compiled_tried(
         program.layout,
         data,
-        position.parameters,
+        position.held,
         direction,
         np.asarray(fraction, program.dtype),
         np.asarray(following, program.dtype),
@@ -194,7 +198,8 @@ def started_position(program: Program, damping: float, before: Callable[[], Any]
     zero = np.zeros((), program.dtype)
     lines = compiled_linearized.zeros(program.layout, program.data, parameters).lines
     trial = compiled_tried(program.layout, program.data, parameters, wide[0], zero, zero, wide[1], wide[2], lines)
-    return Position(as_numpy(trial.parameters), float(trial.loss), tuple(map(np.asarray, trial.models)), damping)
+    models = tuple(map(np.asarray, trial.models))
+    return Position(as_numpy(trial.parameters), trial.parameters, float(trial.loss), models, damping)
 
 
 def damping_change(gain: float, fraction: float) -> float:
@@ -207,9 +212,10 @@ def damping_change(gain: float, fraction: float) -> float:
 def _moved(position: Position, trial: Any, fraction: float, damping: float, predicted: float = 0.0) -> Position:
     damping = float(np.clip(damping, *DAMPING_RANGE))
     if trial is None:
-        return Position(position.parameters, position.loss, position.models, damping, 0.0, predicted)
+        return replace(position, damping=damping, step=0.0, predicted=predicted)
     models = tuple(map(np.asarray, trial.models))
-    return Position(as_numpy(trial.parameters), float(trial.loss), models, damping, fraction, predicted)
+    loss = float(trial.loss)
+    return Position(as_numpy(trial.parameters), trial.parameters, loss, models, damping, fraction, predicted)
 
 
 def as_numpy(parameters: Any) -> Parameters:

@@ -27,12 +27,21 @@ from threadpoolctl import ThreadpoolController
 
 from deblend.program import arrays
 
-OPTIONS = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 2}
+OPTIONS = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_backend_optimization_level": 2,
+    "xla_cpu_multi_thread_eigen": False,
+}
 """For CPUs: XLA's defaults take nearly twice the time and memory to compile code that is no faster."""
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _counts: dict[str, int] = {}
+_n_small = 0
+"""How many threads are among small matrices."""
+_limit: Any = None
+_refused: list[str] = []
+"""What XLA said where it did not take the options."""
 
 
 class Compiled:
@@ -53,9 +62,9 @@ class Compiled:
         program = self._program(key, args)
         with self._first:
             # XLA compiles at the first call
-            ready = self._ready.get(key) or jax.jit(program.call, compiler_options=compiler_options())
-            result = ready(*args)
-            self._ready[key] = ready
+            if key in self._ready:
+                return self._ready[key](*args)
+            self._ready[key], result = _first_call(program.call, args)
         return result
 
     def zeros(self, layout: Any, *args: Any) -> Any:
@@ -112,9 +121,22 @@ def compilations() -> int:
 
 @contextmanager
 def small_matrices() -> Iterator[None]:
-    """Keep linear algebra to one thread: for matrices of a hundred rows others only wait, and wait loudly."""
-    with _algebra().limit(limits=1, user_api="blas"):
+    """Keep linear algebra to one thread: for matrices of a hundred rows others only wait, and wait loudly.
+
+    The limit is the whole process's: the last thread that leaves takes it back.
+    """
+    global _n_small, _limit
+    with _lock:
+        _n_small += 1
+        if _n_small == 1:
+            _limit = _algebra().limit(limits=1, user_api="blas")
+    try:
         yield
+    finally:
+        with _lock:
+            _n_small -= 1
+            if _n_small == 0:
+                _limit.restore_original_limits()
 
 
 @lru_cache(maxsize=1)
@@ -130,17 +152,23 @@ def side_by_side(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
     return result
 
 
-@lru_cache(maxsize=1)
 def compiler_options() -> dict[str, bool | int] | None:
-    """Return what XLA is told about compiling; nothing where it does not know these options, or runs elsewhere."""
-    if jax.default_backend() != "cpu":
-        return None
+    """Return what XLA is told about compiling; nothing where it has refused these options, or runs elsewhere."""
+    return None if _refused or jax.default_backend() != "cpu" else OPTIONS
+
+
+def _first_call(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], Any]:
+    """Compile a function by calling it, without the options that this version of XLA may not know."""
+    options = compiler_options()
+    ready = jax.jit(function, compiler_options=options)
     try:
-        jax.jit(lambda: np.float32(0), compiler_options=OPTIONS)()
+        return ready, ready(*args)
     except (RuntimeError, ValueError) as error:
+        if options is None or "compile option" not in str(error).lower():
+            raise
         log.info("XLA refuses these options: %s", error)
-        return None
-    return OPTIONS
+        _refused.append(str(error))
+        return _first_call(function, args)
 
 
 @lru_cache(maxsize=1)

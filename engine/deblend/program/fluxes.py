@@ -56,6 +56,7 @@ class NormalEquations:
             weighted.append(Column(patch, part.y, part.x))
         return np.concatenate(right), tuple(weighted)
 
+    @small_matrices()
     def solve(
         self,
         flux: Float[np.ndarray, "source channel"],
@@ -73,10 +74,9 @@ class NormalEquations:
             if not open_.any():
                 continue
             target = right[open_] - gram[np.ix_(open_, ~open_)] @ result[~open_, channel]
-            with small_matrices():
-                result[open_, channel] = _bounded(
-                    gram[np.ix_(open_, open_)], target, lower[open_, channel], upper[open_, channel]
-                )
+            result[open_, channel] = _bounded(
+                gram[np.ix_(open_, open_)], target, lower[open_, channel], upper[open_, channel]
+            )
         return result
 
 
