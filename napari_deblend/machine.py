@@ -110,7 +110,9 @@ class Machine:
         """Solve for the fluxes of an edited scene; a fit carries on from it."""
         self._revision = revision
         if self._program is None:
-            self._program = Program(self.observations, scene, standard_groups=True)
+            program = Program(self.observations, scene, standard_groups=True)
+            program.make_ready()
+            self._program = program
         if self._fit is None:
             self._program.update(scene)
             self._shown = self._program

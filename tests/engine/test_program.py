@@ -28,6 +28,7 @@ from deblend import (
     make_source,
 )
 from deblend.program import compiled
+from deblend.program.layout import FIRST_CAPACITY
 from deblend.program.slots import box_origin
 from deblend.scene import MORPHOLOGIES
 
@@ -146,6 +147,30 @@ def test_new_data_and_settings_compile_nothing(
         fit(scene, [other], settings, systems.program([other], scene)).run()
 
     compiles_nothing(act)
+
+
+def test_pictures_of_more_sources_than_a_group_holds_compile_nothing(
+    systems: Any, observation: Observation, compiles_nothing: Any
+) -> None:
+    """Only a fit does, once for every doubling: a person sees the next source at once."""
+    places = np.random.default_rng(4).uniform(8, 40, (FIRST_CAPACITY + 1, 2))
+    sources = [("gaussian", x, y, (500.0, 700.0), {"half_light_radius": 2.0}) for x, y in places]
+    program = systems.program([observation], systems.scene(*sources[:2]))
+    program.model()
+    larger = systems.scene(*sources)
+    compiles_nothing(lambda: (program.update(larger), program.model()))
+    assert max(group.capacity for group in program.layout.groups) > FIRST_CAPACITY
+    assert program.scene.is_solved
+
+
+def test_what_is_made_ready_draws_its_first_source_without_compiling(
+    systems: Any, observation: Observation, compiles_nothing: Any
+) -> None:
+    program = Program([observation], systems.scene(), standard_groups=True)
+    program.make_ready()
+    source = ("galaxy", 20.0, 22.0, (500.0, 700.0), {"half_light_radius": 2.0})
+    compiles_nothing(lambda: (program.update(systems.scene(source)), program.model()))
+    assert program.model().max() > 0
 
 
 def test_a_box_beyond_its_bucket_compiles_and_is_right(systems: Any, observation: Observation) -> None:

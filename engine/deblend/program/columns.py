@@ -6,64 +6,78 @@ one column anew, and pictures of components and of the whole model are sums of c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.aspects import outward, per_channel
 from deblend.program.compiled import compiled
-from deblend.program.layout import GroupLayout, Layout, ObservationLayout
+from deblend.program.layout import GroupLayout, ObservationLayout
 from deblend.program.operator import over_slots, picture_of
 
 CHUNK = 8
 """How many columns of a group are drawn in one call."""
 
 
-def column_fft_shape(group: GroupLayout, observation: ObservationLayout) -> tuple[int, int]:
-    """Return the size of the convolution of one box with an observation's kernels."""
-    side = scipy.fft.next_fast_len(group.side + 2 * observation.radius, real=True)
-    return side, side
+@dataclass(frozen=True)
+class ColumnLayout:
+    """What columns of one kind and side are compiled for, however many sources there are, and on images of any size."""
+
+    group: GroupLayout
+    bands: tuple[tuple[int, int], ...]
+    """First channel of every observation, and the one behind its last."""
+    reach: tuple[int, ...]
+    """Radius of every observation's kernels [pix]."""
+
+    @classmethod
+    def of(cls, group: GroupLayout, observations: Sequence[ObservationLayout]) -> ColumnLayout:
+        bands, reach = tuple((o.start, o.stop) for o in observations), tuple(o.radius for o in observations)
+        return cls(replace(group, capacity=CHUNK), bands, reach)
+
+    @property
+    def patch_sides(self) -> tuple[int, ...]:
+        """Side of what is seen of a box, per observation: the box and the reach of the kernels around it [pix]."""
+        return tuple(self.group.side + 2 * radius for radius in self.reach)
+
+
+def column_fft_shape(side: int, reach: int) -> tuple[int, int]:
+    """Return the size of the convolution of one box with kernels of this radius."""
+    size = scipy.fft.next_fast_len(side + 2 * reach, real=True)
+    return size, size
 
 
 def draw_columns(
-    layout: Layout, data: ProblemData, parameters: Parameters, transfers: Any, slots: Any, counts: Any
-) -> tuple[tuple[Any, ...], ...]:
-    """Return, per group and observation, (CHUNK, band, patch, patch): the chosen slots per unit flux.
+    layout: ColumnLayout, data: GroupData, parameters: GroupParameters, psf_variance: Any, transfers: tuple[Any, ...]
+) -> tuple[Float[Array, "slot band patch patch"], ...]:
+    """Return, per observation, the used ones of CHUNK slots per unit flux."""
+    side, p = layout.group.side, parameters
+    initial = tuple(
+        jnp.zeros((CHUNK, stop - start, patch, patch), p.theta.dtype)
+        for (start, stop), patch in zip(layout.bands, layout.patch_sides, strict=True)
+    )
 
-    A patch is the box and the reach of the kernels around it.
-    """
-    result = []
-    for index, (group, d, p) in enumerate(zip(layout.groups, data.groups, parameters, strict=True)):
-        patches = tuple(o.stop - o.start for o in layout.observations)
-        initial = tuple(
-            jnp.zeros((CHUNK, n, group.side + 2 * o.radius, group.side + 2 * o.radius), p.theta.dtype)
-            for n, o in zip(patches, layout.observations, strict=True)
-        )
+    def body(slot: Any, carry: Any) -> Any:
+        pixels = p.pixels[slot] if p.pixels is not None else None
+        shape = data.scale[slot], data.correction[slot], data.radius[slot]
+        picture = picture_of(layout.group, p.theta[slot], pixels, *shape, psf_variance)
+        drawn = []
+        for (start, stop), reach, transfer, stack in zip(layout.bands, layout.reach, transfers, carry, strict=True):
+            own = per_channel(picture, p.aspect[slot][start:stop], outward(side, data.scale[slot]))
+            wide = jnp.pad(own, ((0, 0), (reach, reach), (reach, reach)))
+            size = column_fft_shape(side, reach)
+            seen = jnp.fft.irfft2(jnp.fft.rfft2(wide, s=size) * transfer, s=size)
+            patch = stack.shape[-1]
+            drawn.append(stack.at[slot].set(seen[:, :patch, :patch]))
+        return tuple(drawn)
 
-        def body(k: Any, carry: Any, index: int = index, group: Any = group, d: Any = d, p: Any = p) -> Any:
-            slot = slots[index][k]
-            pixels = p.pixels[slot] if p.pixels is not None else None
-            picture = picture_of(
-                group, p.theta[slot], pixels, d.scale[slot], d.correction[slot], d.radius[slot], data.psf_variance
-            )
-            drawn = []
-            for o, transfer, stack in zip(layout.observations, transfers[index], carry, strict=True):
-                shape = column_fft_shape(group, o)
-                own = per_channel(picture, p.aspect[slot][o.start : o.stop], outward(group.side, d.scale[slot]))
-                wide = jnp.pad(own, ((0, 0), (o.radius, o.radius), (o.radius, o.radius)))
-                spectrum = jnp.fft.rfft2(wide, s=shape) * transfer
-                seen = jnp.fft.irfft2(spectrum, s=shape)
-                size = group.side + 2 * o.radius
-                drawn.append(stack.at[k].set(seen[:, :size, :size]))
-            return tuple(drawn)
-
-        result.append(over_slots(counts[index], body, initial))
-    return tuple(result)
+    result: tuple[Float[Array, "slot band patch patch"], ...] = over_slots(data.count, body, initial)
+    return result
 
 
 compiled_columns = compiled(draw_columns)

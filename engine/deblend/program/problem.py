@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 
 from deblend.observe import Observation
 from deblend.observe.kernel import difference_kernel, kernel_radius, transfer, trimmed
@@ -50,12 +50,9 @@ class PreparedObservation:
             kernel_energy=energy,
         )
 
-    def column_transfers(self, groups: Sequence[GroupLayout]) -> tuple[np.ndarray, ...]:
-        """Return the transforms of the kernels on the canvas of one box, per group."""
-        dtype = self.images.dtype
-        return tuple(
-            _as_complex(transfer(self.kernels, column_fft_shape(group, self.layout)), dtype) for group in groups
-        )
+    def column_transfer(self, side: int) -> Complex[np.ndarray, "band y f"]:
+        """Return the transform of the kernels on the canvas of one box of this side."""
+        return _as_complex(transfer(self.kernels, column_fft_shape(side, self.layout.radius)), self.images.dtype)
 
 
 def _as_complex(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

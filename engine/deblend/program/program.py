@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,9 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.observe import Observation
-from deblend.program.arrays import Parameters, ProblemData
-from deblend.program.columns import CHUNK, Column, clipped, compiled_columns
-from deblend.program.compiled import compilations, on_device
+from deblend.program.arrays import GroupData, ObservationData, Parameters, ProblemData
+from deblend.program.columns import CHUNK, Column, ColumnLayout, clipped, compiled_columns
+from deblend.program.compiled import compilations, on_device, side_by_side
 from deblend.program.fluxes import NormalEquations
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.problem import PreparedObservation, make_layout, noise_units, prepare_observations
@@ -61,7 +62,10 @@ class Program:
         ]
         self._normal = NormalEquations([p.images for p in self._prepared], [p.weights for p in self._prepared])
         self._columns: dict[str, tuple[Source, tuple[Column, ...]]] = {}
-        self._static: tuple[Any, ...] | None = None
+        self._seen: tuple[ObservationData, ...] | None = None
+        """What the telescopes saw, where programs run; None where a group has come or grown since."""
+        self._transfers: dict[int, tuple[Any, ...]] = {}
+        """Transforms of every observation's kernels on a box, where programs run, by the side of the box."""
         self._models: dict[int, Float[np.ndarray, "band y x"]] = {}
         self._chi2: dict[str, float] | None = None
         """What is known of the present scene."""
@@ -116,7 +120,7 @@ class Program:
                 continue
             slots = GroupSlots(GroupLayout(*key, capacity_for(len(group))), len(self.noise), self.dtype)
             self._groups[index : index + 1] = [slots]
-            self._static = None
+            self._seen = None
         shape = scene.grid.shape
         for slots in self._groups:
             slots.fill(members.get((slots.layout.kind, slots.layout.side), []), shape, self.noise)
@@ -154,18 +158,16 @@ class Program:
     @property
     def data(self) -> ProblemData:
         """All else that a compiled step needs; fresh arrays where an edit may write."""
-        if self._static is None:
+        if self._seen is None:
             layouts = [g.layout for g in self._groups]
             # on the device once: they are as large as the images
-            self._static = jax.device_put(
-                (
-                    tuple(p.data(layouts) for p in self._prepared),
-                    tuple(zip(*(p.column_transfers(layouts) for p in self._prepared), strict=True)),
-                )
-            )
+            self._seen = jax.device_put(tuple(p.data(layouts) for p in self._prepared))
         groups = tuple(g.data._replace(**{k: np.copy(v) for k, v in g.data._asdict().items()}) for g in self._groups)
-        variance = np.asarray(self._scene.model_psf_sigma**2, self.dtype)
-        return ProblemData(groups, self._static[0], variance)
+        return ProblemData(groups, self._seen, self._psf_variance)
+
+    @property
+    def _psf_variance(self) -> np.ndarray:
+        return np.asarray(self._scene.model_psf_sigma**2, self.dtype)
 
     @property
     def members(self) -> list[list[tuple[Source, int]]]:
@@ -202,35 +204,36 @@ class Program:
             self._draw(stale)
         return [self._columns[source.id][1] for source in self._scene.sources]
 
+    def make_ready(self) -> None:
+        """Compile what draws sources of the groups that there are, so that the first edit need not."""
+        if self._groups:
+            side_by_side(*(partial(self._draw_chunk, group, []) for group in self._groups))
+
     def _draw(self, stale: set[str]) -> None:
-        data, parameters, layout = self.data._replace(observations=()), self.parameters, self.layout
-        assert self._static is not None
-        transfers = on_device(self._static[1])
-        self._static = (self._static[0], transfers)
-        todo = [[k for k, (s, _) in enumerate(g.members) if s.id in stale] for g in self._groups]
-        while any(todo):
-            chunks = [slots[:CHUNK] for slots in todo]
-            todo = [slots[CHUNK:] for slots in todo]
-            slots = tuple(np.array(chunk + [0] * (CHUNK - len(chunk)), np.int32) for chunk in chunks)
-            counts = tuple(np.int32(len(chunk)) for chunk in chunks)
-            drawn = compiled_columns(layout, data, parameters, transfers, slots, counts)
-            for group, chunk, patches in zip(self._groups, chunks, drawn, strict=True):
-                stacks = [np.asarray(stack) for stack in patches] if chunk else []
-                for k, slot in enumerate(chunk):
-                    source = group.members[slot][0]
-                    y, x = box_origin(source, self._scene.grid.shape)
-                    columns = tuple(
-                        clipped(
-                            stack[k],
-                            (
-                                y - group.layout.side // 2 - p.layout.radius,
-                                x - group.layout.side // 2 - p.layout.radius,
-                            ),
-                            p.layout.shape,
-                        )
-                        for stack, p in zip(stacks, self._prepared, strict=True)
-                    )
-                    self._columns[source.id] = (source, columns)
+        for group in self._groups:
+            todo = [k for k, (source, _) in enumerate(group.members) if source.id in stale]
+            for chunk in (todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)):
+                self._draw_chunk(group, chunk)
+
+    def _draw_chunk(self, group: GroupSlots, chunk: list[int]) -> None:
+        side = group.layout.side
+        if side not in self._transfers:
+            self._transfers[side] = on_device(tuple(p.column_transfer(side) for p in self._prepared))
+        slots = np.array((chunk + [0] * CHUNK)[:CHUNK])
+        parameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
+        stacks = {name: stack[slots] for name, stack in group.data._asdict().items() if name != "count"}
+        data = GroupData(count=np.int32(len(chunk)), **stacks)
+        layout = ColumnLayout.of(group.layout, [p.layout for p in self._prepared])
+        drawn = compiled_columns(layout, data, parameters, self._psf_variance, self._transfers[side])
+        patches = [np.asarray(stack) for stack in drawn]
+        for k, slot in enumerate(chunk):
+            source = group.members[slot][0]
+            y, x = box_origin(source, self._scene.grid.shape)
+            columns = tuple(
+                clipped(stack[k], (y - side // 2 - p.layout.radius, x - side // 2 - p.layout.radius), p.layout.shape)
+                for stack, p in zip(patches, self._prepared, strict=True)
+            )
+            self._columns[source.id] = (source, columns)
 
     def normal_equations(self) -> NormalEquations:
         """Return the linear problem of the fluxes, given the present morphologies."""
