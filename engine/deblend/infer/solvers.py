@@ -105,8 +105,9 @@ class GaussNewton(AbstractSolver):
         with small_matrices():
             return side_by_side(
                 lambda: started_position(self._program, damping, before),
-                lambda: compiled_direction(layout, little, parameters, step, blocks, *damped, *numbers),
+                # what takes longest first
                 lambda: jax.block_until_ready(compiled_linearized(layout, little, parameters)),
+                lambda: compiled_direction(layout, little, parameters, step, blocks, *damped, *numbers),
                 lambda: jax.block_until_ready(compiled_blocks(layout, little, parameters, step, *damped)),
             )
 
