@@ -49,7 +49,8 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._tracing, self._first = threading.Lock(), threading.Lock()
+        self._tracing = threading.Lock()
+        self._compiling: dict[Hashable, threading.Lock] = {}
         self._programs: dict[Hashable, export.Exported] = {}
         self._ready: dict[Hashable, Callable[..., Any]] = {}
 
@@ -60,7 +61,7 @@ class Compiled:
         if ready is not None:
             return ready(*args)
         program = self._program(key, args)
-        with self._first:
+        with self._compiling.setdefault(key, threading.Lock()):
             # XLA compiles at the first call
             if key in self._ready:
                 return self._ready[key](*args)
