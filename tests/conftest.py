@@ -1,14 +1,14 @@
 """What makes the tests strict, and what they share.
 
-Everything here holds for all of them: warnings are errors (pyproject.toml), JAX neither broadcasts ranks silently
-nor lets a NaN pass, random numbers come from a seed, and data that is not there is a visible skip.
+Everything here holds for all of them: warnings are errors (pyproject.toml), JAX does not broadcast ranks silently,
+random numbers come from a seed, and data that is not there is a visible skip.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 # Read when Qt, napari and JAX are first imported, so they are set before anything else is.
@@ -38,13 +38,6 @@ def rng() -> np.random.Generator:
 def key() -> jax.Array:
     """A JAX random key, the same in every run."""
     return jax.random.key(20190623)
-
-
-@pytest.fixture
-def no_nans() -> Iterator[None]:
-    """Make JAX raise where a compiled function returns NaN."""
-    with jax.debug_nans(True):
-        yield
 
 
 @pytest.fixture

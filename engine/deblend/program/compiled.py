@@ -1,35 +1,31 @@
 """Compilation, counted and kept.
 
 Every function that is compiled goes through `compiled`, which counts how often it is made ready for a layout: tests
-and the window show that no edit does. Between sessions two things are kept on disk: the program that JAX derived
-from the Python code (as StableHLO), and the machine code that XLA made of it; so a layout that was ever seen starts
-without tracing and without compiling. Two threads never prepare the same thing twice: the second waits for the first.
+and the window show that no edit does. What was made ready once is kept on disk. Two threads never prepare the same
+thing twice: the second waits for the first.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
+import secrets
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import platformdirs
 from jax import export
 from threadpoolctl import ThreadpoolController
 
-from deblend.program import arrays
+from deblend.program import arrays, kept
 
-OPTIONS = {
+OPTIONS: dict[str, str | bool] = {
     "xla_cpu_use_fusion_emitters": False,
-    "xla_backend_optimization_level": 2,
+    "xla_backend_optimization_level": "2",
     "xla_cpu_multi_thread_eigen": False,
 }
 """For CPUs: XLA's defaults take nearly twice the time and memory to compile code that is no faster."""
@@ -62,10 +58,9 @@ class Compiled:
             return ready(*args)
         program = self._program(key, args)
         with self._compiling.setdefault(key, threading.Lock()):
-            # XLA compiles at the first call
             if key in self._ready:
                 return self._ready[key](*args)
-            self._ready[key], result = _first_call(program.call, args)
+            self._ready[key], result = _first_call(program, self._name(layout, args), args)
         return result
 
     def zeros(self, layout: Any, *args: Any) -> Any:
@@ -84,17 +79,15 @@ class Compiled:
         def call(*arrays: Any) -> Any:
             return self._function(layout, *arrays)
 
-        folder = cache_folder()
-        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), _dtype(a)), args)
-        if folder is None:
-            return export.export(jax.jit(call))(*shapes)
-        path = folder / "programs" / f"{self._function.__name__}-{_digest(layout, shapes)}.stablehlo"
-        try:
-            return export.deserialize(bytearray(path.read_bytes()))
-        except (OSError, ValueError):
-            program = export.export(jax.jit(call))(*shapes)
-            _keep(path, program.serialize())
-            return program
+        name = self._name(layout, args)
+        program = kept.load_program(name)
+        if program is None:
+            program = export.export(jax.jit(call))(*_shapes(args))
+            kept.keep_program(name, program)
+        return program
+
+    def _name(self, layout: Any, args: tuple[Any, ...]) -> str:
+        return f"{self._function.__name__}-{kept.key_of(repr(layout), jax.tree.leaves(_shapes(args)))}"
 
 
 def on_device(tree: Any) -> Any:
@@ -153,37 +146,49 @@ def side_by_side(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
     return result
 
 
-def compiler_options() -> dict[str, bool | int] | None:
+def compiler_options() -> dict[str, str | bool] | None:
     """Return what XLA is told about compiling; nothing where it has refused these options, or runs elsewhere."""
     return None if _refused or jax.default_backend() != "cpu" else OPTIONS
 
 
-def _first_call(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Callable[..., Any], Any]:
-    """Compile a function by calling it, without the options that this version of XLA may not know."""
+def _first_call(program: export.Exported, name: str, args: tuple[Any, ...]) -> tuple[Callable[..., Any], Any]:
+    """Return what runs a program, and its first result: with code that was kept, else with code compiled now."""
+    run = kept.load_code(name)
+    if run is not None:
+
+        def ready(*arrays: Any) -> Any:
+            return jax.tree.unflatten(program.out_tree, run(jax.tree.leaves(arrays)))
+
+        try:
+            return ready, jax.block_until_ready(ready(*args))
+        except RuntimeError as error:
+            log.info("The kept code of %s does not run: %s", name, error)
+    ready = _compile(program, args)
+    kept.keep_code(name, ready)
+    return ready, ready(*args)
+
+
+def _compile(program: export.Exported, args: tuple[Any, ...]) -> jax.stages.Compiled:
+    """Compile a program, without the options that this version of XLA may not know."""
+
+    def call(*arrays: Any) -> Any:
+        return program.call(*arrays)
+
+    # of a name that was never used: code which JAX has from a cache of its own cannot be written down once more
+    call.__name__ = f"call_{secrets.token_hex(8)}"
     options = compiler_options()
-    ready = jax.jit(function, compiler_options=options)
     try:
-        return ready, ready(*args)
+        return jax.jit(call, keep_unused=True).lower(*args).compile(options)
     except (RuntimeError, ValueError) as error:
         if options is None or "compile option" not in str(error).lower():
             raise
         log.info("XLA refuses these options: %s", error)
         _refused.append(str(error))
-        return _first_call(function, args)
+        return _compile(program, args)
 
 
-@lru_cache(maxsize=1)
-def cache_folder() -> Path | None:
-    """Return where compiled code is kept: as JAX was told, or in the user's cache; None where that was switched off."""
-    folder = getattr(jax.config, "jax_compilation_cache_dir", None)
-    if not getattr(jax.config, "jax_enable_compilation_cache", True):
-        return None
-    if folder is None:
-        folder = str(Path(platformdirs.user_cache_dir("deblend")) / "compiled")
-        jax.config.update("jax_compilation_cache_dir", folder)
-    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    return Path(folder)
+def _shapes(args: tuple[Any, ...]) -> Any:
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), _dtype(a)), args)
 
 
 def _dtype(array: Any) -> np.dtype:
@@ -198,33 +203,6 @@ def _count(name: str) -> None:
 
 def _precision_of(args: tuple[Any, ...]) -> str:
     return str(next(leaf.dtype for leaf in jax.tree.leaves(args) if leaf.dtype.kind == "f"))
-
-
-def _digest(layout: Any, shapes: Any) -> str:
-    text = "\n".join(
-        [repr(layout), str(jax.tree.leaves(shapes)), jax.__version__, jax.default_backend(), _source_digest()]
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@lru_cache(maxsize=1)
-def _source_digest() -> str:
-    """Return a digest of the engine's code: what was kept for another version is not used."""
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _keep(path: Path, content: bytes | bytearray) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        log.warning("Compiled code cannot be kept in %s (%s); the next start will compile again.", path.parent, error)
 
 
 def register(*trees: type) -> None:

@@ -1,0 +1,144 @@
+"""What is kept on disk runs in the next session; what cannot be used is made anew, and nothing is ever wrong for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from deblend.program import compiled, kept
+
+NUMBERS = np.arange(4, dtype=np.float32)
+
+
+def squares(layout: int, x: object) -> object:
+    """Something to compile."""
+    return {"powers": jnp.asarray(x) ** layout, "sum": jnp.sum(jnp.asarray(x))}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(kept, "folder", lambda: tmp_path / "programs")
+    return tmp_path / "programs"
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How often XLA was asked."""
+    calls = []
+    compile_now = compiled._compile
+
+    def count(*args: object) -> object:
+        calls.append(args)
+        return compile_now(*args)
+
+    monkeypatch.setattr(compiled, "_compile", count)
+    return lambda: len(calls)
+
+
+def session() -> list[float]:
+    """Call the function as a process does that has not called it before."""
+    result = compiled.compiled(squares)(2, NUMBERS)
+    assert float(result["sum"]) == 6.0
+    return np.asarray(result["powers"]).tolist()
+
+
+def code_of(folder: Path) -> Path:
+    (path,) = folder.glob("squares-*.xla")
+    return path
+
+
+def test_the_second_session_compiles_nothing(folder: Path, compilations: Callable[[], int]) -> None:
+    assert session() == session() == [0.0, 1.0, 4.0, 9.0]
+    assert compilations() == 1
+    assert not list(folder.glob(".*")), "a file was left half written"
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:40], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b""])
+@pytest.mark.parametrize("ending", ["xla", "stablehlo"])
+def test_damaged_files_are_made_anew(
+    folder: Path, compilations: Callable[[], int], damage: Callable[[bytes], bytes], ending: str
+) -> None:
+    session()
+    (path,) = folder.glob(f"squares-*.{ending}")
+    path.write_bytes(damage(path.read_bytes()))
+    for _ in range(2):
+        assert session() == [0.0, 1.0, 4.0, 9.0]
+        assert compilations() == (2 if ending == "xla" else 1)
+
+
+def test_code_that_is_whole_but_not_code_is_made_anew(folder: Path, compilations: Callable[[], int]) -> None:
+    session()
+    kept._write(code_of(folder).name, b"nothing that runs")
+    assert session() == [0.0, 1.0, 4.0, 9.0]
+    assert compilations() == 2
+
+
+def test_code_of_another_machine_is_left_alone(
+    folder: Path, compilations: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session()
+    monkeypatch.setattr(kept, "_machine", lambda: "elsewhere")
+    session()
+    assert compilations() == 2
+    assert len(list(folder.glob("squares-*.xla"))) == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: Callable[[], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(kept, "folder", lambda: tmp_path / "file" / "programs")
+    assert session() == [0.0, 1.0, 4.0, 9.0]
+    assert compilations() == 1
+    assert "cannot be kept" in caplog.text
+
+
+def test_what_was_not_used_for_longest_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "LIMIT", 250)
+    for age, name in ((300, "old"), (200, "older but used"), (100, "young")):
+        kept._write(name, b"x" * 64)
+        os.utime(folder / name, (1e9 - age, 1e9 - age))
+    assert kept._read("older but used") == b"x" * 64
+    kept._write("new", b"x" * 64)
+    assert {path.name for path in folder.iterdir()} == {"older but used", "new"}
+
+
+CHOLESKY = """
+import sys
+import jax.numpy as jnp, numpy as np
+from deblend.program import compiled
+matrix = np.diag([4.0, 9.0]).astype(np.float32)
+if sys.argv[1] == "load":
+    compiled._compile = None
+root = compiled.compiled(lambda layout, x: jnp.linalg.cholesky(x))(1, matrix)
+assert np.asarray(root).tolist() == [[2.0, 0.0], [0.0, 3.0]]
+"""
+
+
+def test_another_process_loads_linear_algebra_also_where_jax_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    """LAPACK is not there for code that JAX did not lower, and JAX's own cache returns code that is not whole."""
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_ENABLE_COMPILATION_CACHE": "1",
+    }
+
+    def run(task: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", CHOLESKY, task], env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+
+    run("compile")
+    run("load")
+    for path in (tmp_path / "programs").glob("*.xla"):
+        path.unlink()
+    run("compile")
+    run("load")
