@@ -378,7 +378,7 @@ class TestWhatDoesNotFit:
             Program([other], scene)
 
     def test_other_pixels(self, observation: Observation, scene: Scene) -> None:
-        with pytest.raises(ValueError, match=r"other pixels \(48×48\) than the scene \(48×50\)"):
+        with pytest.raises(ValueError, match=r"image: Images of 48×48 and 50×48 px \(x by y\) can only be laid"):
             Program([observation], replace(scene, grid=PixelGrid((48, 50))))
 
     def test_several_components(self, observation: Observation, scene: Scene) -> None:

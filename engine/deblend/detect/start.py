@@ -15,6 +15,7 @@ from deblend.observe import Observation, full_width_half_maximum
 from deblend.program import Program
 from deblend.program.layout import SIDES
 from deblend.scene import MODEL_PSF_SIGMA, Scene, Source, make_source
+from deblend.sky import PixelGrid, common_grid
 
 LARGEST_RADIUS = SIDES[-1] // 2
 SMALLEST_RADIUS = SIDES[1] // 2
@@ -86,13 +87,14 @@ def scene_from_positions(
 def empty_scene(observations: Sequence[Observation]) -> Scene:
     """Return a scene without sources on the pixels of the first observation."""
     channels = tuple(channel for o in observations for channel in o.channels)
-    return Scene(observations[0].grid, channels, model_psf_sigma=model_psf_sigma(observations))
+    grid = common_grid([o.grid for o in observations])
+    return Scene(grid, channels, model_psf_sigma=model_psf_sigma(observations, grid))
 
 
-def model_psf_sigma(observations: Sequence[Observation]) -> float:
-    """Return the width of the model PSF [pix]: narrow, but well sampled and narrower than the sharpest PSF."""
-    sharpest = min(full_width_half_maximum(psf) for o in observations for psf in o.psf) / 2.3548
-    return float(np.clip(MODEL_TO_PSF * sharpest, LEAST_MODEL_SIGMA, MODEL_PSF_SIGMA))
+def model_psf_sigma(observations: Sequence[Observation], grid: PixelGrid) -> float:
+    """Return the width of the model PSF [pix of `grid`]: well sampled, and narrower than the sharpest PSF."""
+    sharpest = min(full_width_half_maximum(psf) * o.grid.affine_to(grid).scale for o in observations for psf in o.psf)
+    return float(np.clip(MODEL_TO_PSF * sharpest / 2.3548, LEAST_MODEL_SIGMA, MODEL_PSF_SIGMA))
 
 
 def start_source(

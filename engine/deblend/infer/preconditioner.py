@@ -139,8 +139,12 @@ def _weights_around(data: ProblemData, origin: Any) -> Float[Array, " channel"]:
     for o in data.observations:
         n_bands, *shape = o.weights.shape
         size = tuple(min(2 * CORE_RADIUS + 1, n) for n in shape)
-        near = lax.dynamic_slice(o.weights, (0, *(origin[i] - size[i] // 2 for i in (0, 1))), (n_bands, *size))
-        means.append(jnp.maximum(jnp.mean(near, axis=(1, 2)), LEAST_WEIGHT * jnp.mean(o.weights, axis=(1, 2))))
+        place = o.place[:, :2] @ origin.astype(o.place.dtype) + o.place[:, 2]
+        corner = tuple(jnp.floor(place[i] + 0.5).astype(origin.dtype) - size[i] // 2 for i in (0, 1))
+        # a source that this telescope does not see has the weight of a masked one
+        is_seen = jnp.all(place > -CORE_RADIUS) & jnp.all(place < jnp.asarray(shape) + CORE_RADIUS)
+        near = jnp.mean(lax.dynamic_slice(o.weights, (0, *corner), (n_bands, *size)), axis=(1, 2)) * is_seen
+        means.append(jnp.maximum(near, LEAST_WEIGHT * jnp.mean(o.weights, axis=(1, 2))))
     return jnp.concatenate(means)
 
 

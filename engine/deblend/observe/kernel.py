@@ -1,7 +1,8 @@
 """Difference kernels: what takes a picture blurred by the narrow model PSF to one blurred by the telescope's.
 
 K = F⁻¹[F(P) / F(P0)], with P the telescope's PSF and P0 the model's Gaussian. Where P0 has lost all power the
-quotient is damped (Wiener), since P has none there either and what is left is noise of the stamp.
+quotient is damped (Wiener), since P has none there either and what is left is noise of the stamp. A telescope of
+other pixels gives its PSF on those; it is taken to the model's by the waves that its samples stand for.
 """
 
 from __future__ import annotations
@@ -10,16 +11,28 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Complex, Float
 
+from deblend.observe.resampling import plan, resample, spectrum, tables
+from deblend.sky import PixelAffine
+
 DAMPING = 5e-3
 """Amplitude of P0 below which the quotient is damped."""
 LOST_LIGHT = 3e-4
 """Fraction of a kernel's absolute sum that may fall outside of its support."""
+EXTRA = 8
+"""How far a kernel may reach beyond the stamp of its PSF [pix]."""
+SAME_PIXELS = PixelAffine()
 
 
-def difference_kernel(psf: Float[np.ndarray, "side side"], model_sigma: float) -> Float[np.ndarray, "big big"]:
-    """Return the kernel of one band in pixels, centered, odd, of sum 1; larger than the stamp, to be trimmed."""
+def difference_kernel(
+    psf: Float[np.ndarray, "side side"], model_sigma: float, affine: PixelAffine = SAME_PIXELS
+) -> Float[np.ndarray, "big big"]:
+    """Return the kernel of one band in pixels of the model, centered, odd, of sum 1; to be trimmed.
+
+    `affine` leads from the PSF's pixels to the model's.
+    """
+    psf = on_model_pixels(psf, affine)
     side = psf.shape[0]
-    big = side + 2 * 8
+    big = side + 2 * EXTRA
     n = scipy.fft.next_fast_len(2 * big)
     canvas = np.zeros((n, n))
     canvas[:side, :side] = psf
@@ -30,6 +43,22 @@ def difference_kernel(psf: Float[np.ndarray, "side side"], model_sigma: float) -
     quotient = scipy.fft.fft2(canvas) * model / (model**2 + DAMPING**2) * (1.0 + DAMPING**2)
     kernel = np.roll(scipy.fft.ifft2(quotient).real, (big // 2, big // 2), (0, 1))[:big, :big]
     return kernel / kernel.sum()
+
+
+def on_model_pixels(psf: Float[np.ndarray, "side side"], affine: PixelAffine) -> Float[np.ndarray, "wide wide"]:
+    """Return a PSF on the model's pixels, centered and odd."""
+    if affine.matrix == SAME_PIXELS.matrix:
+        return psf
+    side = psf.shape[0]
+    half = int(np.ceil(0.5 * side * affine.reach)) + EXTRA
+    wide = 2 * half + 1
+    back = affine.linear.inverse
+    corner = side // 2 - back.array @ np.array([half, half])
+    back = PixelAffine.of(back.array, corner)
+    layout = plan(back, (wide, wide), psf.shape, guard=side)
+    waves = spectrum(layout, psf[None].astype(float), np)
+    result: Float[np.ndarray, "wide wide"] = resample(layout, tables(layout, back, np.float64), waves, None, np)[0]
+    return result
 
 
 def kernel_radius(kernels: Float[np.ndarray, "band big big"]) -> int:

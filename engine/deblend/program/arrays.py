@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Complex, Float, Int
 
+from deblend.observe.resampling import ResamplingTables
+
 Array = Any
 """A NumPy array outside, a JAX array inside of compiled code."""
 
@@ -63,13 +65,17 @@ class ObservationData(NamedTuple):
     images: Float[Array, "band y x"]
     weights: Float[Array, "band y x"]
     transfer: Complex[Array, "band y f"]
-    """Fourier transform of the difference kernels on the canvas."""
+    """Fourier transform of the difference kernels on the canvas, for one of the waves that a resampling keeps."""
     near_transfer: Complex[Array, "band y f"]
     """The same on the smaller canvas of `near`: wings that leave it come back on the other side."""
     power: tuple[Float[Array, "band period f"], ...]
     """Squared modulus of that transform on a box and one pixel more, for every group."""
     kernel_energy: Float[Array, " band"]
-    """Sum of the squared difference kernel."""
+    """Sum over its pixels of the squared picture of a pixel of the model."""
+    place: Float[Array, "2 3"]
+    """From pixels (y, x, 1) of the model to its own (y, x)."""
+    tables: ResamplingTables | None
+    """For one whose pixels are not those of the model."""
 
 
 class ProblemData(NamedTuple):

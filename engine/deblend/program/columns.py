@@ -6,19 +6,20 @@ one column anew, and pictures of components and of the whole model are sums of c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
+from deblend.observe.resampling import ResamplingLayout, ResamplingTables, resample, spectrum
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.aspects import outward, per_channel
-from deblend.program.compiled import compiled
-from deblend.program.layout import GroupLayout, ObservationLayout
+from deblend.program.compiled import compiled, register
+from deblend.program.layout import GroupLayout
 from deblend.program.operator import over_slots, picture_of
 
 CHUNK = 8
@@ -26,60 +27,86 @@ CHUNK = 8
 
 
 @dataclass(frozen=True)
+class ColumnView:
+    """How one observation sees a box."""
+
+    start: int
+    """Its first channel, and the one behind its last."""
+    stop: int
+    radius: int
+    """Of its kernels [pix of the model]."""
+    shape: tuple[int, int]
+    """(height, width) of what is seen: the box and the reach of the kernels around it [pix of the observation]."""
+    resampling: ResamplingLayout | None = None
+
+
+class ColumnTables(NamedTuple):
+    """The numbers with which one observation sees a box."""
+
+    transfer: Complex[np.ndarray, "band ky kx"]
+    """Of its kernels, on the waves of the box."""
+    resampling: ResamplingTables | None = None
+    inside: Any = None
+    """1 where light of the box arrives; beyond, waves would show the box once more."""
+
+
+@dataclass(frozen=True)
 class ColumnLayout:
     """What columns of one kind and side are compiled for, however many sources there are, and on images of any size."""
 
     group: GroupLayout
-    bands: tuple[tuple[int, int], ...]
-    """First channel of every observation, and the one behind its last."""
-    reach: tuple[int, ...]
-    """Radius of every observation's kernels [pix]."""
+    views: tuple[ColumnView, ...]
 
     @classmethod
-    def of(cls, group: GroupLayout, observations: Sequence[ObservationLayout]) -> ColumnLayout:
-        bands, reach = tuple((o.start, o.stop) for o in observations), tuple(o.radius for o in observations)
-        return cls(replace(group, capacity=CHUNK), bands, reach)
-
-    @property
-    def patch_sides(self) -> tuple[int, ...]:
-        """Side of what is seen of a box, per observation: the box and the reach of the kernels around it [pix]."""
-        return tuple(self.group.side + 2 * radius for radius in self.reach)
+    def of(cls, group: GroupLayout, views: Iterable[ColumnView]) -> ColumnLayout:
+        return cls(replace(group, capacity=CHUNK), tuple(views))
 
 
-def column_fft_shape(side: int, reach: int) -> tuple[int, int]:
+def column_fft_shape(side: int, radius: int) -> tuple[int, int]:
     """Return the size of the convolution of one box with kernels of this radius."""
-    size = scipy.fft.next_fast_len(side + 2 * reach, real=True)
+    size = scipy.fft.next_fast_len(side + 2 * radius, real=True)
     return size, size
 
 
 def draw_columns(
-    layout: ColumnLayout, data: GroupData, parameters: GroupParameters, psf_variance: Any, transfers: tuple[Any, ...]
-) -> tuple[Float[Array, "slot band patch patch"], ...]:
-    """Return, per observation, the used ones of CHUNK slots per unit flux."""
+    layout: ColumnLayout,
+    data: GroupData,
+    parameters: GroupParameters,
+    psf_variance: Any,
+    tables: tuple[ColumnTables, ...],
+    moves: tuple[Float[Array, "slot 2"], ...],
+) -> tuple[Float[Array, "slot band y x"], ...]:
+    """Return, per observation, the used ones of CHUNK slots per unit flux.
+
+    `moves` is how far off the middle of its box each one is seen, per observation [pix].
+    """
     side, p = layout.group.side, parameters
-    initial = tuple(
-        jnp.zeros((CHUNK, stop - start, patch, patch), p.theta.dtype)
-        for (start, stop), patch in zip(layout.bands, layout.patch_sides, strict=True)
-    )
+    initial = tuple(jnp.zeros((CHUNK, v.stop - v.start, *v.shape), p.theta.dtype) for v in layout.views)
 
     def body(slot: Any, carry: Any) -> Any:
         pixels = p.pixels[slot] if p.pixels is not None else None
         shape = data.scale[slot], data.correction[slot], data.radius[slot]
         picture = picture_of(layout.group, p.theta[slot], pixels, *shape, psf_variance)
         drawn = []
-        for (start, stop), reach, transfer, stack in zip(layout.bands, layout.reach, transfers, carry, strict=True):
-            own = per_channel(picture, p.aspect[slot][start:stop], outward(side, data.scale[slot]))
-            wide = jnp.pad(own, ((0, 0), (reach, reach), (reach, reach)))
-            size = column_fft_shape(side, reach)
-            seen = jnp.fft.irfft2(jnp.fft.rfft2(wide, s=size) * transfer, s=size)
-            patch = stack.shape[-1]
-            drawn.append(stack.at[slot].set(seen[:, :patch, :patch]))
+        for view, table, move, stack in zip(layout.views, tables, moves, carry, strict=True):
+            own = per_channel(picture, p.aspect[slot][view.start : view.stop], outward(side, data.scale[slot]))
+            if view.resampling is not None and table.resampling is not None:
+                waves = spectrum(view.resampling, own, jnp) * table.transfer
+                seen = resample(view.resampling, table.resampling, waves, move[slot], jnp) * table.inside[None]
+            else:
+                r = view.radius
+                wide = jnp.pad(own, ((0, 0), (r, r), (r, r)))
+                size = column_fft_shape(side, r)
+                seen = jnp.fft.irfft2(jnp.fft.rfft2(wide, s=size) * table.transfer, s=size)
+            height, width = view.shape
+            drawn.append(stack.at[slot].set(seen[:, :height, :width]))
         return tuple(drawn)
 
-    result: tuple[Float[Array, "slot band patch patch"], ...] = over_slots(data.count, body, initial)
+    result: tuple[Float[Array, "slot band y x"], ...] = over_slots(data.count, body, initial)
     return result
 
 
+register(ColumnTables)
 compiled_columns = compiled(draw_columns)
 
 
@@ -108,10 +135,9 @@ class Column:
         return self.patch[:, rows.start - self.y : rows.stop - self.y, columns.start - self.x : columns.stop - self.x]
 
 
-def clipped(patch: Float[np.ndarray, "band side side"], corner: tuple[int, int], shape: tuple[int, int]) -> Column:
+def clipped(patch: Float[np.ndarray, "band rows columns"], corner: tuple[int, int], shape: tuple[int, int]) -> Column:
     """Return the part of a patch, whose first pixel lies at `corner` (y, x), that is on the image."""
-    side = patch.shape[-1]
     (y, x), (height, width) = corner, shape
     y0, x0 = min(max(y, 0), height), min(max(x, 0), width)
-    y1, x1 = max(min(y + side, height), y0), max(min(x + side, width), x0)
+    y1, x1 = max(min(y + patch.shape[1], height), y0), max(min(x + patch.shape[2], width), x0)
     return Column(np.ascontiguousarray(patch[:, y0 - y : y1 - y, x0 - x : x1 - x]), y0, x0)

@@ -211,4 +211,4 @@ def register(*trees: type) -> None:
         export.register_namedtuple_serialization(tree, serialized_name=f"deblend.{tree.__name__}")
 
 
-register(arrays.GroupParameters, arrays.GroupData, arrays.ObservationData, arrays.ProblemData)
+register(arrays.GroupParameters, arrays.GroupData, arrays.ObservationData, arrays.ProblemData, arrays.ResamplingTables)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 import scipy.fft
 
+from deblend.observe.resampling import ResamplingLayout
+
 SIDES = (15, 31, 63, 127, 255)
 """Sides of boxes that are compiled for; a smaller box is masked inside of the next one [pix]."""
 FIRST_CAPACITY = 8
@@ -39,13 +41,22 @@ class ObservationLayout:
     stop: int
     shape: tuple[int, int]
     radius: int
-    """Radius of its difference kernels [pix]."""
-    fft_shape: tuple[int, int]
+    """Radius of its difference kernels, in pixels of the model."""
+    corner: tuple[int, int]
+    """Pixel (y, x) of the model where the sky begins that it needs, kernels' reach included."""
+    extent: tuple[int, int]
+    """(height, width) of that sky [pix of the model]."""
+    fft_shape: tuple[int, int] = (0, 0)
+    resampling: ResamplingLayout | None = None
+    """For one whose pixels are not those of the model; the others have an `fft_shape`."""
 
     @property
     def near(self) -> ObservationLayout:
         """The same with no more sky around the image than the core of the kernels reaches."""
-        return observation_layout(self.start, self.stop, self.shape, min(self.radius, NEAR_RADIUS))
+        if self.resampling is not None:
+            return self
+        first = (self.corner[0] + self.radius, self.corner[1] + self.radius)
+        return aligned_layout(self.start, self.stop, self.shape, min(self.radius, NEAR_RADIUS), first)
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,14 @@ def bucket(radius: int, least: int = SIDES[0]) -> int:
     raise ValueError(f"A box of radius {radius} px is larger than the largest, {SIDES[-1] // 2} px; make it smaller.")
 
 
-def observation_layout(start: int, stop: int, shape: tuple[int, int], radius: int) -> ObservationLayout:
-    """Return the layout of an observation whose difference kernels have this radius [pix]."""
-    fft_shape = tuple(scipy.fft.next_fast_len(n + 2 * radius, real=True) for n in shape)
-    return ObservationLayout(start, stop, shape, radius, (fft_shape[0], fft_shape[1]))
+def aligned_layout(
+    start: int, stop: int, shape: tuple[int, int], radius: int, first: tuple[int, int] = (0, 0)
+) -> ObservationLayout:
+    """Return the layout of an observation on the model's pixels, its first one at `first` (y, x).
+
+    `radius` is that of its difference kernels [pix].
+    """
+    extent = (shape[0] + 2 * radius, shape[1] + 2 * radius)
+    fft_shape = tuple(scipy.fft.next_fast_len(n, real=True) for n in extent)
+    corner = (first[0] - radius, first[1] - radius)
+    return ObservationLayout(start, stop, shape, radius, corner, extent, (fft_shape[0], fft_shape[1]))

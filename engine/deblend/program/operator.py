@@ -22,15 +22,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from deblend.program.arrays import GroupData, GroupParameters, ObservationData, Parameters, ProblemData
+from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.aspects import aspects, aspects_adjoint, aspects_change, outward, per_channel
-from deblend.program.layout import GroupLayout, Layout, ObservationLayout
+from deblend.program.convolution import Canvas, observe, observe_adjoint
+from deblend.program.layout import GroupLayout, Layout
 from deblend.render import KINDS, shift_matrix
 
 CORRECTION_FLOOR = 3e-6
 """Correction per pixel that one unit always stands for, relative to the flux of the source."""
 
-Canvas = Float[Array, "channel y x"]
 Pictures = tuple[Float[Array, "slot side side"], ...]
 
 
@@ -209,44 +209,6 @@ def draw(layout: Layout, data: ProblemData, dtype: Any, patches: tuple[Callable[
         scratch = over_slots(d.count, body, scratch)
     margin, (height, width) = layout.margin, layout.canvas_shape
     return scratch[:, margin : margin + height, margin : margin + width]
-
-
-def convolve(layout: ObservationLayout, pad: int, data: ObservationData, canvas: Canvas) -> Canvas:
-    """Return what an observation sees of the sky canvas."""
-    (height, width), r = layout.shape, layout.radius
-    inner = canvas[layout.start : layout.stop, pad - r : pad + height + r, pad - r : pad + width + r]
-    spectrum = jnp.fft.rfft2(inner, s=layout.fft_shape) * data.transfer
-    return jnp.fft.irfft2(spectrum, s=layout.fft_shape)[:, r : r + height, r : r + width]
-
-
-def convolve_adjoint(layout: ObservationLayout, pad: int, data: ObservationData, image: Canvas) -> Canvas:
-    """Return the transpose of `convolve`, on the channels of this observation."""
-    (height, width), r = layout.shape, layout.radius
-    rows, columns = layout.fft_shape
-    padded = jnp.pad(image, ((0, 0), (r, rows - height - r), (r, columns - width - r)))
-    spectrum = jnp.fft.rfft2(padded) * jnp.conj(data.transfer)
-    back = jnp.fft.irfft2(spectrum, s=layout.fft_shape)[:, : height + 2 * r, : width + 2 * r]
-    extra = pad - r
-    return jnp.pad(back, ((0, 0), (extra, extra), (extra, extra)))
-
-
-def observe(layout: Layout, data: ProblemData, canvas: Canvas) -> tuple[Canvas, ...]:
-    """Return what every observation sees of the sky canvas."""
-    return tuple(
-        convolve(o, layout.pad, d, canvas) for o, d in zip(layout.observations, data.observations, strict=True)
-    )
-
-
-def observe_adjoint(layout: Layout, data: ProblemData, images: tuple[Canvas, ...]) -> Canvas:
-    """Return the transpose of `observe`, embedded in the scratch array that boxes are cut from."""
-    canvas = jnp.concatenate(
-        [
-            convolve_adjoint(o, layout.pad, d, image)
-            for o, d, image in zip(layout.observations, data.observations, images, strict=True)
-        ]
-    )
-    margin = layout.margin
-    return jnp.pad(canvas, ((0, 0), (margin, margin), (margin, margin)))
 
 
 def group_pictures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.fft
@@ -11,10 +11,17 @@ from jaxtyping import Complex, Float
 
 from deblend.observe import Observation
 from deblend.observe.kernel import difference_kernel, kernel_radius, transfer, trimmed
+from deblend.observe.resampling import ResamplingLayout, plan, spectrum, tables
 from deblend.program.arrays import ObservationData
-from deblend.program.columns import column_fft_shape
-from deblend.program.layout import GroupLayout, Layout, ObservationLayout, observation_layout
+from deblend.program.columns import ColumnTables, ColumnView, column_fft_shape
+from deblend.program.layout import GroupLayout, Layout, ObservationLayout, aligned_layout
 from deblend.scene import Scene
+from deblend.sky import PixelAffine
+
+ALIGNED = 2e-3
+"""Pixels of an observation that lie on those of the model to this need no resampling [pix]."""
+DROPPED = 1e-6
+"""Fraction of what a kernel can bring through that may be lost with the highest waves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,36 +30,116 @@ class PreparedObservation:
 
     observation: Observation
     layout: ObservationLayout
+    affine: PixelAffine
+    """From its pixels to those of the model."""
     noise: Float[np.ndarray, " band"]
     """Unit of flux: the median noise of a pixel [nJy]."""
     images: Float[np.ndarray, "band y x"]
     weights: Float[np.ndarray, "band y x"]
     kernels: Float[np.ndarray, "band side side"]
+    """On the model's pixels, each of sum 1."""
+    highest: tuple[float, float]
+    """Frequency along y and x above which they let nothing through [1/pix of the model]."""
+    _views: dict[int, ColumnView] = field(default_factory=dict)
 
     def data(self, groups: Sequence[GroupLayout]) -> ObservationData:
         """Return the arrays of the compiled program."""
-        radius = self.layout.radius
+        radius, resampling = self.layout.radius, self.layout.resampling
         dtype = self.images.dtype
+        # a pixel of its own gathers what falls on `area` of the model's, and there are so many fewer of them
+        area = self.affine.area
         power = []
         for group in groups:
             # on a box smaller than the kernel the wings fold back, as they do for the box's own periodic transform
             period = group.side + 1
             wide = max(period, 2 * radius + 1)
-            modulus = np.abs(transfer(self.kernels, (wide, wide))) ** 2
+            modulus = area * np.abs(transfer(self.kernels, (wide, wide))) ** 2
             power.append(_resampled(modulus, wide, period).astype(dtype))
-        energy = np.sum(self.kernels**2, axis=(1, 2)).astype(dtype)
+        energy = area * np.sum(self.kernels**2, axis=(1, 2)).astype(dtype)
+        inverse = self.affine.inverse
+        if resampling is None:
+            far, near = (transfer(self.kernels, o.fft_shape) for o in (self.layout, self.layout.near))
+            table = None
+        else:
+            far = near = self._waves_through(resampling)
+            table = tables(resampling, self._affine_from(self.layout.corner), dtype)
         return ObservationData(
             images=self.images,
             weights=self.weights,
-            transfer=_as_complex(transfer(self.kernels, self.layout.fft_shape), dtype),
-            near_transfer=_as_complex(transfer(self.kernels, self.layout.near.fft_shape), dtype),
+            transfer=_as_complex(far, dtype),
+            near_transfer=_as_complex(near, dtype),
             power=tuple(power),
             kernel_energy=energy,
+            place=np.column_stack([inverse.array, inverse.offset]).astype(dtype),
+            tables=table,
         )
 
-    def column_transfer(self, side: int) -> Complex[np.ndarray, "band y f"]:
-        """Return the transform of the kernels on the canvas of one box of this side."""
-        return _as_complex(transfer(self.kernels, column_fft_shape(side, self.layout.radius)), self.images.dtype)
+    def _affine_from(self, corner: tuple[float, float]) -> PixelAffine:
+        """Return the map from its pixels to those of a piece of the model that begins at `corner` (y, x)."""
+        return PixelAffine.of(self.affine.array, np.asarray(self.affine.offset) - corner)
+
+    def _waves_through(self, resampling: ResamplingLayout) -> Complex[np.ndarray, "band ky kx"]:
+        """Return how much of each wave its kernels let through, times the area of its pixels."""
+        side = self.kernels.shape[-1]
+        waves = spectrum(resampling, _folded(self.kernels, resampling.period), np)
+        frequency_y = np.arange(resampling.waves[0] + 1) / resampling.period[0]
+        frequency_x = np.arange(-resampling.waves[1], resampling.waves[1] + 1) / resampling.period[1]
+        centered = np.exp(2j * np.pi * (side // 2) * (frequency_y[:, None] + frequency_x))
+        result: Complex[np.ndarray, "band ky kx"] = self.affine.area * waves * centered
+        return result
+
+    def column_view(self, side: int) -> ColumnView:
+        """Return how it sees one box of this side: what columns are compiled for."""
+        if side not in self._views:
+            self._views[side] = self._column_view(side)
+        return self._views[side]
+
+    def _column_view(self, side: int) -> ColumnView:
+        radius = self.layout.radius
+        if self.layout.resampling is None:
+            return ColumnView(self.layout.start, self.layout.stop, radius, (side + 2 * radius,) * 2)
+        inverse = np.abs(self.affine.inverse.array).sum(axis=1) * (side + 2 * radius)
+        height, width = (2 * int(np.ceil(0.5 * n)) + 3 for n in inverse)
+        resampling = plan(self.affine, (height, width), (side, side), 2 * radius, self.highest)
+        return ColumnView(self.layout.start, self.layout.stop, radius, (height, width), resampling)
+
+    def column_tables(self, side: int) -> ColumnTables:
+        """Return what columns of boxes of this side are drawn with."""
+        dtype, resampling = self.images.dtype, self.column_view(side).resampling
+        if resampling is None:
+            return ColumnTables(_as_complex(transfer(self.kernels, column_fft_shape(side, self.layout.radius)), dtype))
+        # the middle pixel of what is seen lies on the middle of the box, but for a fraction that every source has
+        middle = np.array([n // 2 for n in resampling.shape])
+        affine = PixelAffine.of(self.affine.array, side // 2 - self.affine.array @ middle)
+        far = np.abs(np.array(affine(*np.indices(resampling.shape))) - side // 2).max(axis=0)
+        inside = (far <= side // 2 + self.layout.radius).astype(dtype)
+        return ColumnTables(
+            _as_complex(self._waves_through(resampling), dtype), tables(resampling, affine, dtype), inside
+        )
+
+    def column_place(self, origin: tuple[int, int], side: int) -> tuple[tuple[int, int], Float[np.ndarray, " 2"]]:
+        """Return the pixel (y, x) where what is seen of a box begins, and how far off its middle that lies [pix].
+
+        `origin` is the pixel (y, x) of the model under the middle of the box.
+        """
+        radius = self.layout.radius
+        if self.layout.resampling is None:
+            (y0, x0), whole = self.layout.corner, side // 2
+            return (origin[0] - whole - y0 - 2 * radius, origin[1] - whole - x0 - 2 * radius), np.zeros(2)
+        y, x = np.floor(np.array(self.affine.inverse(*origin)) + 0.5)
+        off = np.array(self.affine(y, x)) - origin
+        height, width = self.column_view(side).shape
+        return (int(y) - height // 2, int(x) - width // 2), off
+
+
+def _folded(kernels: Float[np.ndarray, "band side side"], period: tuple[int, int]) -> Float[np.ndarray, "band y x"]:
+    """Return kernels on a periodic canvas, from its first pixel on; what does not fit comes in on the other side."""
+    side = kernels.shape[-1]
+    rows, columns = (np.zeros((side, n)) for n in period)
+    for onto, n in ((rows, period[0]), (columns, period[1])):
+        onto[np.arange(side), np.arange(side) % n] = 1.0
+    result: Float[np.ndarray, "band y x"] = rows.T @ kernels @ columns
+    return result
 
 
 def _as_complex(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -79,29 +166,78 @@ def prepare_observations(
     prepared = []
     start = 0
     for observation in observations:
-        if not observation.grid.is_same_as(scene.grid):
-            own, others = ("×".join(map(str, shape)) for shape in (observation.shape, scene.grid.shape))
-            raise ValueError(
-                f"{observation.name} lies on other pixels ({own}) than the scene ({others}); this version fits "
-                "observations of one pixel grid only: resample it, or fit it by itself."
-            )
+        try:
+            affine = observation.grid.affine_to(scene.grid)
+        except ValueError as error:
+            raise ValueError(f"{observation.name}: {error}") from None
+        first = affine.whole_offset(ALIGNED)
+        if first is not None:
+            affine = PixelAffine(offset=(float(first[0]), float(first[1])))
         noise = np.array([1.0 / np.sqrt(np.median(w[w > 0])) for w in observation.weights])
-        kernels = np.stack([difference_kernel(psf, scene.model_psf_sigma) for psf in observation.psf])
-        radius = min(kernel_radius(kernels), observation.psf.shape[-1] // 2, max(observation.shape))
-        layout = observation_layout(start, start + len(noise), observation.shape, radius)
+        kernels = np.stack([difference_kernel(psf, scene.model_psf_sigma, affine) for psf in observation.psf])
+        stamp = int(np.ceil(observation.psf.shape[-1] // 2 * affine.reach))
+        radius = min(kernel_radius(kernels), stamp, max(scene.grid.shape))
+        kernels = trimmed(kernels, radius)
+        highest = highest_frequencies(kernels, scene.model_psf_sigma)
+        stop = start + len(noise)
+        if first is not None and _is_inside(first, observation.shape, scene.grid.shape):
+            layout = aligned_layout(start, stop, observation.shape, radius, first)
+        else:
+            layout = _resampled_layout(start, stop, observation.shape, affine, radius, scene.grid.shape, highest)
         scale = noise[:, None, None]
+        weights = observation.weights * scale**2 * affine_covers(affine, observation.shape, scene.grid.shape)
+        images = (observation.images / scale).astype(dtype)
         prepared.append(
-            PreparedObservation(
-                observation,
-                layout,
-                noise,
-                (observation.images / scale).astype(dtype),
-                (observation.weights * scale**2).astype(dtype),
-                trimmed(kernels, radius),
-            )
+            PreparedObservation(observation, layout, affine, noise, images, weights.astype(dtype), kernels, highest)
         )
-        start += len(noise)
+        start = stop
     return tuple(prepared)
+
+
+def _is_inside(first: tuple[int, int], shape: tuple[int, int], whole: tuple[int, int]) -> bool:
+    return all(f >= 0 and f + n <= w for f, n, w in zip(first, shape, whole, strict=True))
+
+
+def _resampled_layout(
+    start: int,
+    stop: int,
+    shape: tuple[int, int],
+    affine: PixelAffine,
+    radius: int,
+    whole: tuple[int, int],
+    highest: tuple[float, float],
+) -> ObservationLayout:
+    """Return the layout of an observation of other pixels than the model's."""
+    (height, width) = shape
+    corners = affine(*np.meshgrid([0.0, height - 1.0], [0.0, width - 1.0], indexing="ij"))
+    low = [max(int(np.floor(c.min())), 0) - radius for c in corners]
+    high = [min(int(np.ceil(c.max())), n - 1) + radius for c, n in zip(corners, whole, strict=True)]
+    extent = (high[0] - low[0] + 1, high[1] - low[1] + 1)
+    is_turned = np.abs(affine.array * (1.0 - np.eye(2))).max() > 1e-9 < np.abs(np.diag(affine.array)).max()
+    # light that wraps around only spoils what it meets where a shear has moved it
+    resampling = plan(affine, shape, extent, radius if is_turned else 0, highest)
+    return ObservationLayout(start, stop, shape, radius, (low[0], low[1]), extent, resampling=resampling)
+
+
+def affine_covers(affine: PixelAffine, shape: tuple[int, int], whole: tuple[int, int]) -> np.ndarray:
+    """Tell which pixels of an observation have their middle on the model's grid."""
+    y, x = affine(*np.indices(shape))
+    return (y > -0.5 - 1e-3) & (y < whole[0] - 0.5 + 1e-3) & (x > -0.5 - 1e-3) & (x < whole[1] - 0.5 + 1e-3)
+
+
+def highest_frequencies(kernels: Float[np.ndarray, "band side side"], model_sigma: float) -> tuple[float, float]:
+    """Return the frequency along y and x above which kernels let next to nothing of a star through [1/pix]."""
+    n = scipy.fft.next_fast_len(2 * kernels.shape[-1])
+    frequency = np.abs(scipy.fft.fftfreq(n))
+    star = np.exp(-2.0 * np.pi**2 * model_sigma**2 * (frequency[:, None] ** 2 + frequency**2))
+    through = np.abs(scipy.fft.fft2(kernels, s=(n, n))).max(axis=0) * star
+    result = []
+    for axis in (1, 0):
+        along = through.sum(axis=axis)
+        order = np.argsort(frequency)
+        beyond = along.sum() - np.cumsum(along[order])
+        result.append(float(frequency[order][np.flatnonzero(beyond <= DROPPED * along.sum())[0]]))
+    return result[0], result[1]
 
 
 def noise_units(prepared: Sequence[PreparedObservation]) -> Float[np.ndarray, " channel"]:

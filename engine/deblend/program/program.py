@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from deblend.observe import Observation
 from deblend.program.arrays import GroupData, ObservationData, Parameters, ProblemData
-from deblend.program.columns import CHUNK, Column, ColumnLayout, clipped, compiled_columns
+from deblend.program.columns import CHUNK, Column, ColumnLayout, ColumnTables, clipped, compiled_columns
 from deblend.program.compiled import compilations, on_device, side_by_side
 from deblend.program.fluxes import NormalEquations
 from deblend.program.layout import GroupLayout, Layout, capacity_for
@@ -64,8 +64,8 @@ class Program:
         self._columns: dict[str, tuple[Source, tuple[Column, ...]]] = {}
         self._seen: tuple[ObservationData, ...] | None = None
         """What the telescopes saw, where programs run; None where a group has come or grown since."""
-        self._transfers: dict[int, tuple[Any, ...]] = {}
-        """Transforms of every observation's kernels on a box, where programs run, by the side of the box."""
+        self._column_tables: dict[int, tuple[ColumnTables, ...]] = {}
+        """What columns are drawn with, per observation, where programs run, by the side of the box."""
         self._models: dict[int, Float[np.ndarray, "band y x"]] = {}
         self._chi2: dict[str, float] | None = None
         """What is known of the present scene."""
@@ -217,21 +217,27 @@ class Program:
 
     def _draw_chunk(self, group: GroupSlots, chunk: list[int]) -> None:
         side = group.layout.side
-        if side not in self._transfers:
-            self._transfers[side] = on_device(tuple(p.column_transfer(side) for p in self._prepared))
+        if side not in self._column_tables:
+            self._column_tables[side] = on_device(tuple(p.column_tables(side) for p in self._prepared))
         slots = np.array((chunk + [0] * CHUNK)[:CHUNK])
         parameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
         stacks = {name: stack[slots] for name, stack in group.data._asdict().items() if name != "count"}
         data = GroupData(count=np.int32(len(chunk)), **stacks)
-        layout = ColumnLayout.of(group.layout, [p.layout for p in self._prepared])
-        drawn = compiled_columns(layout, data, parameters, self._psf_variance, self._transfers[side])
+        layout = ColumnLayout.of(group.layout, (p.column_view(side) for p in self._prepared))
+        shape = self._scene.grid.shape
+        origins = [box_origin(group.members[slot][0], shape) for slot in chunk]
+        places = [[p.column_place(origin, side) for origin in origins] for p in self._prepared]
+        moves = tuple(np.zeros((CHUNK, 2), self.dtype) for _ in self._prepared)
+        for move, of_sources in zip(moves, places, strict=True):
+            for k, (_, off) in enumerate(of_sources):
+                move[k] = off
+        drawn = compiled_columns(layout, data, parameters, self._psf_variance, self._column_tables[side], moves)
         patches = [np.asarray(stack) for stack in drawn]
         for k, slot in enumerate(chunk):
             source = group.members[slot][0]
-            y, x = box_origin(source, self._scene.grid.shape)
             columns = tuple(
-                clipped(stack[k], (y - side // 2 - p.layout.radius, x - side // 2 - p.layout.radius), p.layout.shape)
-                for stack, p in zip(patches, self._prepared, strict=True)
+                clipped(stack[k], of_sources[k][0], p.layout.shape)
+                for stack, of_sources, p in zip(patches, places, self._prepared, strict=True)
             )
             self._columns[source.id] = (source, columns)
 

@@ -92,6 +92,11 @@ class TangentWcs:
         reference = (self.reference[0] - x, self.reference[1] - y)
         return TangentWcs(self.center, reference, self.matrix, self.residual)
 
+    def refined(self, factor: int) -> TangentWcs:
+        """Return the same sky on an image whose pixels are each cut into `factor`² ones."""
+        reference = tuple((r + 0.5) * factor - 0.5 for r in self.reference)
+        return TangentWcs(self.center, (reference[0], reference[1]), _as_tuple(np.asarray(self.matrix) / factor))
+
     def is_same_grid(self, other: TangentWcs | None, tolerance: float = 0.01) -> bool:
         """Tell whether the other image's pixels lie on these, to `tolerance` [pix] near the reference."""
         if other is None:
