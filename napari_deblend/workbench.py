@@ -18,7 +18,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from deblend import FitSettings, Observation, Scene, find_peaks, start_source
-from deblend.detect import Stack, stacked
+from deblend.detect import Stack, stacks
 from deblend.io import read_observations
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
@@ -101,7 +101,7 @@ class Workbench:
         self.runner: Runner | None = None
         self.finder = Finder()
         self._retired: list[Runner] = []
-        self._stack: Stack | None = None
+        self._stacks: tuple[Stack, ...] | None = None
         """All images together, from which a new source takes its size and profile; None until it is known."""
         self._shown_revision = 0
         self._last_frame_time = 0.0
@@ -168,9 +168,9 @@ class Workbench:
         self.layers.open(observations, world, adopted)
         self.document.open(observations)
         self.markers.open(world)
-        self._stack = None
+        self._stacks = None
         opened = self.document.observations
-        self.find(STACKED, lambda: (opened, stacked(opened)))
+        self.find(STACKED, lambda: (opened, stacks(opened)))
         self._start()
         self._arrange_window()
         self.offered.emit()
@@ -279,7 +279,7 @@ class Workbench:
     def add_at(self, x: float, y: float) -> None:
         """Add a source at pixel (x, y) of the first image."""
         document = self.document
-        source = start_source(document.observations, document.scene, x, y, self.kind, self.box_scale, stack=self._stack)
+        source = start_source(document.observations, document.scene, x, y, self.kind, self.box_scale, seen=self._stacks)
         document.add(source)
 
     def preview_peaks(self, threshold: float) -> None:
@@ -328,7 +328,7 @@ class Workbench:
             elif name == LOADED:
                 self.open(finding)
             elif name == STACKED and finding[0] is self.document.observations:
-                self._stack = finding[1]
+                self._stacks = finding[1]
             elif name == PEAKS and finding[0] is self.document.observations:
                 if not self._are_sources(finding[2]):
                     self.candidates.show(finding[1], self.document.observations[0], self.layers.world)

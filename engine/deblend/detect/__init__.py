@@ -1,7 +1,7 @@
 """Finding sources and starting them."""
 
 from deblend.detect.peaks import Peaks, find_peaks
-from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked
+from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
 from deblend.detect.start import detect, empty_scene, scene_from_positions, start_source
 from deblend.detect.unlisted import unlisted
 
@@ -15,6 +15,7 @@ __all__ = [
     "scene_from_positions",
     "signal_to_noise",
     "stacked",
+    "stacks",
     "start_source",
     "unlisted",
 ]

@@ -9,15 +9,16 @@ import numpy as np
 import sep
 from jaxtyping import Float
 
-from deblend.detect.stack import Stack, matched, stacked
+from deblend.detect.stack import FULL_WIDTH, Stack, matched, stacks
 from deblend.observe import Observation
+from deblend.sky import PixelGrid
 
 MOST_OBJECTS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
 class Peaks:
-    """Positions on the first observation, brightest first."""
+    """Positions on the first observation's pixels, brightest first."""
 
     x: Float[np.ndarray, " peak"]
     """0-based [pix]."""
@@ -43,7 +44,27 @@ def find_peaks(observations: Sequence[Observation], threshold: float = 5.0) -> P
     """
     if not threshold > 0:
         raise ValueError(f"The detection threshold must be positive, got {threshold}.")
-    return peaks_of(stacked(observations), threshold)
+    return peaks_in(stacks(observations), observations[0].grid, threshold)
+
+
+def peaks_in(seen: Sequence[Stack], grid: PixelGrid, threshold: float) -> Peaks:
+    """Return what `find_peaks` does, for stacks that are known already, as pixels of a grid.
+
+    What a coarser stack sees is a source of its own only where no finer one has any within its PSF.
+    """
+    found: list[Peaks] = []
+    for stack in seen:
+        own = peaks_of(stack, threshold)
+        affine = stack.grid.affine_to(grid)
+        y, x = affine(own.y, own.x)
+        alone = np.ones(len(own), bool)
+        for earlier in found:
+            distance = np.hypot(x[:, None] - earlier.x, y[:, None] - earlier.y)
+            alone &= ~np.any(distance < FULL_WIDTH * stack.psf_sigma * affine.scale, axis=1)
+        found.append(Peaks(x[alone], y[alone], own.snr[alone]))
+    x, y, snr = (np.concatenate([getattr(peaks, name) for peaks in found]) for name in ("x", "y", "snr"))
+    order = np.argsort(-snr, kind="stable")
+    return Peaks(x[order], y[order], snr[order])
 
 
 def peaks_of(stack: Stack, threshold: float) -> Peaks:

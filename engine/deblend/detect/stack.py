@@ -11,7 +11,10 @@ from jaxtyping import Float
 from scipy import ndimage
 
 from deblend.observe import Observation
+from deblend.sky import PixelGrid
 
+FULL_WIDTH = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
+"""Full width at half maximum of a Gaussian [σ]."""
 RISE = 2.0
 """Of the least light that was met so far: by so much a source of its own does not rise."""
 NEAR = 16
@@ -29,7 +32,8 @@ class Stack:
     weight: Float[np.ndarray, "y x"]
     """Inverse variance of that mean; 0 where it is masked."""
     psf: Float[np.ndarray, "side side"]
-    """PSF of the mean, as the first observation saw it."""
+    """PSF of the mean, as the first of its observations saw it."""
+    grid: PixelGrid
 
     @cached_property
     def signal_to_noise(self) -> Float[np.ndarray, "y x"]:
@@ -48,6 +52,20 @@ class Stack:
         return float(np.sqrt(1.0 / np.sum(self.psf**2) / (4.0 * np.pi)))
 
 
+def stacks(observations: Sequence[Observation]) -> tuple[Stack, ...]:
+    """Return a stack for every grid of pixels, the finest first."""
+    grids: list[list[Observation]] = []
+    for observation in observations:
+        same = next((group for group in grids if group[0].grid.is_same_as(observation.grid)), None)
+        if same is None:
+            grids.append([observation])
+        else:
+            same.append(observation)
+    first = observations[0].grid
+    grids.sort(key=lambda group: group[0].grid.affine_to(first).scale)
+    return tuple(stacked(group) for group in grids)
+
+
 def stacked(observations: Sequence[Observation]) -> Stack:
     """Return the inverse-variance stack of all bands, on the pixels of the first observation.
 
@@ -61,7 +79,7 @@ def stacked(observations: Sequence[Observation]) -> Stack:
             weight += observation.weights.sum(axis=0)
     depth = first.weights.mean(axis=(1, 2))
     psf = np.tensordot(depth / depth.sum(), first.psf, axes=1)
-    return Stack(weighted / np.where(weight > 0, weight, 1.0), weight, psf)
+    return Stack(weighted / np.where(weight > 0, weight, 1.0), weight, psf, first.grid)
 
 
 def signal_to_noise(observations: Sequence[Observation]) -> Float[np.ndarray, "y x"]:

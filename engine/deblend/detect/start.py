@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.detect.peaks import Peaks, find_peaks
-from deblend.detect.profile import with_profiles
-from deblend.detect.stack import NEAR, Stack, box_radius, rings, stacked, symmetric_part
+from deblend.detect.profile import with_amplitudes, with_profiles
+from deblend.detect.stack import FULL_WIDTH, NEAR, Stack, box_radius, matched, rings, stacks, symmetric_part
 from deblend.detect.unlisted import kept_from, unlisted_in
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.program import Program
 from deblend.program.layout import SIDES
-from deblend.scene import MODEL_PSF_SIGMA, Scene, Source, make_source
-from deblend.sky import PixelGrid, common_grid
+from deblend.scene import MODEL_PSF_SIGMA, Galaxy, Scene, Source, make_source
+from deblend.sky import PixelAffine, PixelGrid, common_grid
 
 LARGEST_RADIUS = SIDES[-1] // 2
 SMALLEST_RADIUS = SIDES[1] // 2
 """Wings of a small source lie below the noise, and the smallest compiled box has room for them [pix]."""
 LARGEST_SIZE = 40
 """Where a starting half-light radius is cut [pix]."""
+SEEN_WELL = 5.0
+"""Signal to noise with which a stack is believed to show how large a source is."""
 LEAST_MODEL_SIGMA = 0.5
 MODEL_TO_PSF = 0.8
 SNAP = 1.25
@@ -64,23 +67,19 @@ def scene_from_positions(
 ) -> Scene:
     """Return a scene with a source at each position (0-based pixels of the first observation), fluxes solved jointly.
 
-    Parameters as in `detect`. Raises ValueError where a position is not on the image.
+    Parameters as in `detect`. Raises ValueError where a position is on no image.
     """
     scene = empty_scene(observations)
+    first = observations[0].grid
     height, width = scene.grid.shape
-    stack = stacked(observations)
-    for row, (px, py) in enumerate(zip(x, y, strict=True)):
+    row_y, row_x = first.affine_to(scene.grid)(np.asarray(y, float), np.asarray(x, float))
+    for row, (px, py) in enumerate(zip(row_x, row_y, strict=True)):
         if not (-0.5 <= px <= width - 0.5 and -0.5 <= py <= height - 0.5):
             raise ValueError(
-                f"Position {row} (x {px:.1f}, y {py:.1f}) is not on the image of {width}×{height} px (x by y); "
-                "positions are 0-based pixels of the first image."
+                f"Position {row} (x {x[row]:.1f}, y {y[row]:.1f}) is not on the image of "
+                f"{first.shape[1]}×{first.shape[0]} px (x by y); positions are 0-based pixels of the first image."
             )
-    objects = unlisted_in(stack, x, y)
-    sources = [
-        _sized(stack, len(scene.channels), float(px), float(py), kind, box_scale, objects)
-        for px, py in zip(x, y, strict=True)
-    ]
-    scene = scene.add(*with_profiles(stack, sources, recenter=True))
+    scene = scene.add(*_started(stacks(observations), scene, row_x, row_y, kind, box_scale))
     return Program(observations, scene).scene if solve and len(scene) else scene
 
 
@@ -94,7 +93,7 @@ def empty_scene(observations: Sequence[Observation]) -> Scene:
 def model_psf_sigma(observations: Sequence[Observation], grid: PixelGrid) -> float:
     """Return the width of the model PSF [pix of `grid`]: well sampled, and narrower than the sharpest PSF."""
     sharpest = min(full_width_half_maximum(psf) * o.grid.affine_to(grid).scale for o in observations for psf in o.psf)
-    return float(np.clip(MODEL_TO_PSF * sharpest / 2.3548, LEAST_MODEL_SIGMA, MODEL_PSF_SIGMA))
+    return float(np.clip(MODEL_TO_PSF * sharpest / FULL_WIDTH, LEAST_MODEL_SIGMA, MODEL_PSF_SIGMA))
 
 
 def start_source(
@@ -104,16 +103,82 @@ def start_source(
     y: float,
     kind: str = "galaxy",
     box_scale: float = 1.0,
-    stack: Stack | None = None,
+    seen: Sequence[Stack] | None = None,
 ) -> Source:
-    """Return a source for a place on the image, of about the size of the light there; its fluxes are to be solved for.
+    """Return a source for a place on the scene's grid, of about the size of the light there, without fluxes.
 
-    `stack` is `stacked(observations)`, where it is known already.
+    `seen` is `stacks(observations)`, where they are known already.
     """
-    if stack is None:
-        stack = stacked(observations)
-    (source,) = with_profiles(stack, [_sized(stack, len(scene.channels), x, y, kind, box_scale)])
+    if seen is None:
+        seen = stacks(observations)
+    (source,) = _started(seen, scene, np.array([x]), np.array([y]), kind, box_scale, alone=True)
     return source
+
+
+def _started(
+    seen: Sequence[Stack],
+    scene: Scene,
+    x: Float[np.ndarray, " source"],
+    y: Float[np.ndarray, " source"],
+    kind: str,
+    box_scale: float,
+    *,
+    alone: bool = False,
+) -> list[Source]:
+    """Return sources for places on the scene's grid, each as the finest stack that sees it well shows it.
+
+    With `alone`, a source is put where it was asked for, whatever else the image shows.
+    """
+    n_channels = len(scene.channels)
+    places = [stack.grid.affine_to(scene.grid) for stack in seen]
+    own = [affine.inverse(y, x) for affine in places]
+    chosen = np.zeros(len(x), int)
+    if len(seen) > 1:
+        by_stack = np.stack([_significance(stack, *place) for stack, place in zip(seen, own, strict=True)])
+        is_seen = by_stack >= SEEN_WELL
+        chosen = np.where(is_seen.any(axis=0), is_seen.argmax(axis=0), by_stack.argmax(axis=0))
+    result: dict[int, Source] = {}
+    for k, (stack, affine, (rows, columns)) in enumerate(zip(seen, places, own, strict=True)):
+        mine = np.flatnonzero(chosen == k)
+        objects = None if alone or not mine.size else unlisted_in(stack, columns, rows)
+        sources = [_sized(stack, n_channels, columns[i], rows[i], kind, box_scale, objects) for i in mine]
+        for i, source in zip(mine.tolist(), with_profiles(stack, sources, recenter=not alone), strict=True):
+            result[i] = _carried(source, affine)
+    return [result[i] for i in range(len(x))]
+
+
+def _significance(
+    stack: Stack, y: Float[np.ndarray, " source"], x: Float[np.ndarray, " source"]
+) -> Float[np.ndarray, " source"]:
+    """Return the signal to noise of point sources at places of a stack; -1 where it is blind."""
+    height, width = stack.light.shape
+    rows, columns = np.floor(y + 0.5).astype(int), np.floor(x + 0.5).astype(int)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    snr = matched(stack.signal_to_noise, stack.psf_sigma)[rows, columns]
+    result: Float[np.ndarray, " source"] = np.where(inside & (stack.weight[rows, columns] > 0), snr, -1.0)
+    return result
+
+
+def _carried(source: Source, affine: PixelAffine) -> Source:
+    """Return a new source on another grid of pixels."""
+    if affine == PixelAffine():
+        return source
+    component = source.components[0]
+    morphology, scale = component.morphology, affine.scale
+    (y, x), (anchor_y, anchor_x) = affine(source.y, source.x), affine(*source.anchor[::-1])
+    carried = make_source(
+        source.kind,
+        float(anchor_x),
+        float(anchor_y),
+        n_channels=len(component.spectrum.value),
+        half_light_radius=(morphology.half_light_radius_guess or 1.0) * scale,
+        radius=int(np.clip(round(component.radius * scale), 3, LARGEST_RADIUS)),
+        scale=getattr(morphology, "scale", 1.0) * scale,
+        center_scatter=source.center_scatter * scale,
+    )
+    carried = replace(carried, center=carried.center.at((float(x), float(y))))
+    return with_amplitudes(carried, morphology.amplitudes.value) if isinstance(morphology, Galaxy) else carried
 
 
 def _sized(
@@ -155,4 +220,4 @@ def half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, psf
     inner_value, outer_value = medians[outer - 1], medians[outer]
     half = outer - (0.5 * peak - outer_value) / max(inner_value - outer_value, 1e-9)
     # a Gaussian of width s falls to half at 1.18 s, which is its half-light radius
-    return float(np.sqrt(max(half**2 - (1.1774 * psf_sigma) ** 2, psf_sigma**2)))
+    return float(np.sqrt(max(half**2 - (0.5 * FULL_WIDTH * psf_sigma) ** 2, psf_sigma**2)))

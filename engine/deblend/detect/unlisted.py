@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from deblend.detect.peaks import Peaks, peaks_of
+from deblend.detect.peaks import Peaks, peaks_in, peaks_of
 from deblend.detect.profile import with_amplitudes
-from deblend.detect.stack import Stack, stacked
+from deblend.detect.stack import FULL_WIDTH, Stack, stacks
 from deblend.observe import Observation
 from deblend.scene import PROFILE_SIGMAS, Galaxy, Source
 
@@ -32,17 +32,23 @@ def unlisted(
     x: Sequence[float] | Float[np.ndarray, " source"],
     y: Sequence[float] | Float[np.ndarray, " source"],
 ) -> Peaks:
-    """Return the certain objects in the image that none of these positions (0-based [pix]) stands for."""
-    return unlisted_in(stacked(observations), x, y)
+    """Return the certain objects that none of these positions (0-based [pix of the first observation]) stands for."""
+    seen, grid = stacks(observations), observations[0].grid
+    reach = max(stack.psf_sigma * stack.grid.affine_to(grid).scale for stack in seen)
+    return _far_from(peaks_in(seen, grid, CERTAIN), x, y, SAME_OBJECT * FULL_WIDTH * reach)
 
 
 def unlisted_in(stack: Stack, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> Peaks:
-    """Return what `unlisted` does, for a stack that is known already."""
-    peaks = peaks_of(stack, CERTAIN)
+    """Return what `unlisted` does, for one stack and positions on its pixels."""
+    return _far_from(peaks_of(stack, CERTAIN), x, y, SAME_OBJECT * FULL_WIDTH * stack.psf_sigma)
+
+
+def _far_from(peaks: Peaks, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, reach: float) -> Peaks:
+    """Return the peaks further than `reach` [pix] from all positions."""
     if not len(x) or not len(peaks):
         return peaks
     distance = np.hypot(peaks.x[:, None] - np.asarray(x, float), peaks.y[:, None] - np.asarray(y, float))
-    alone = distance.min(axis=1) > SAME_OBJECT * 2.3548 * stack.psf_sigma
+    alone = distance.min(axis=1) > reach
     return Peaks(peaks.x[alone], peaks.y[alone], peaks.snr[alone])
 
 
