@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from deblend.detect.stack import FULL_WIDTH, Stack, matched, stacks
 from deblend.observe import Observation
+from deblend.observe.noise import noise_growth
 from deblend.sky import PixelGrid
 
 MOST_OBJECTS = 100_000
@@ -70,6 +71,8 @@ def peaks_in(seen: Sequence[Stack], grid: PixelGrid, threshold: float) -> Peaks:
 def peaks_of(stack: Stack, threshold: float) -> Peaks:
     """Return what `find_peaks` does, for a stack that is known already."""
     picture, sigma = stack.signal_to_noise, stack.psf_sigma
+    # noise of resampled images adds up faster than white noise does
+    picture = picture / noise_growth(picture, sigma)
     snr = matched(picture, sigma)
     # a stack of the pixels' own signal to noise: a little smoothing keeps noise peaks apart from sources
     smooth = np.ascontiguousarray(matched(picture, 0.55 * sigma))

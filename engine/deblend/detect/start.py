@@ -132,18 +132,20 @@ def _started(
     n_channels = len(scene.channels)
     places = [stack.grid.affine_to(scene.grid) for stack in seen]
     own = [affine.inverse(y, x) for affine in places]
-    chosen = np.zeros(len(x), int)
+    chosen, radii = np.zeros(len(x), int), np.zeros(len(x))
     if len(seen) > 1:
         by_stack = np.stack([_significance(stack, *place) for stack, place in zip(seen, own, strict=True)])
         is_seen = by_stack >= SEEN_WELL
         chosen = np.where(is_seen.any(axis=0), is_seen.argmax(axis=0), by_stack.argmax(axis=0))
+        for stack, affine, place, snr in zip(seen, places, own, by_stack, strict=True):
+            radii = np.maximum(radii, affine.scale * _reaches(stack, *place, snr, by_stack[0]))
     result: dict[int, Source] = {}
     for k, (stack, affine, (rows, columns)) in enumerate(zip(seen, places, own, strict=True)):
         mine = np.flatnonzero(chosen == k)
         objects = None if alone or not mine.size else unlisted_in(stack, columns, rows)
         sources = [_sized(stack, n_channels, columns[i], rows[i], kind, box_scale, objects) for i in mine]
         for i, source in zip(mine.tolist(), with_profiles(stack, sources, recenter=not alone), strict=True):
-            result[i] = _carried(source, affine)
+            result[i] = _carried(source, affine, radii[i] * box_scale)
     return [result[i] for i in range(len(x))]
 
 
@@ -160,9 +162,28 @@ def _significance(
     return result
 
 
-def _carried(source: Source, affine: PixelAffine) -> Source:
-    """Return a new source on another grid of pixels."""
-    if affine == PixelAffine():
+def _reaches(
+    stack: Stack,
+    y: Float[np.ndarray, " source"],
+    x: Float[np.ndarray, " source"],
+    snr: Float[np.ndarray, " source"],
+    sharp: Float[np.ndarray, " source"],
+) -> Float[np.ndarray, " source"]:
+    """Return how far the light of sources reaches in a stack [pix]; 0 for one that a brighter one hides there.
+
+    `sharp` is how bright they are where they can be told apart.
+    """
+    result = np.zeros(len(x))
+    for k in np.flatnonzero(snr >= SEEN_WELL):
+        near = np.hypot(y - y[k], x - x[k]) < FULL_WIDTH * stack.psf_sigma
+        if sharp[k] >= sharp[near].max():
+            result[k] = box_radius(stack.signal_to_noise, x[k], y[k])
+    return result
+
+
+def _carried(source: Source, affine: PixelAffine, reach: float = 0.0) -> Source:
+    """Return a new source on another grid of pixels, in a box of at least a radius `reach` there [pix]."""
+    if affine == PixelAffine() and reach <= source.radius:
         return source
     component = source.components[0]
     morphology, scale = component.morphology, affine.scale
@@ -173,7 +194,7 @@ def _carried(source: Source, affine: PixelAffine) -> Source:
         float(anchor_y),
         n_channels=len(component.spectrum.value),
         half_light_radius=(morphology.half_light_radius_guess or 1.0) * scale,
-        radius=int(np.clip(round(component.radius * scale), 3, LARGEST_RADIUS)),
+        radius=int(np.clip(snapped(round(max(component.radius * scale, reach))), 3, LARGEST_RADIUS)),
         scale=getattr(morphology, "scale", 1.0) * scale,
         center_scatter=source.center_scatter * scale,
     )

@@ -9,6 +9,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+SMOOTHING = 2.0
+"""Before pixels are called faint [pix]."""
+SELECTED = 0.98
+"""Spread of white noise among pixels that were chosen for being faint (measured on pure noise)."""
+LEAST_PAIRS = 30
+"""From fewer the noise is not known to a fifth."""
+FEIGNED = 1.4
+"""Crowded images of white noise look as correlated as that."""
+
 
 def measured_sigma(image: Float[np.ndarray, "y x"], where: Bool[np.ndarray, "y x"] | None = None) -> float:
     """Return the standard deviation of the pixel noise, in the unit of the image.
@@ -33,6 +42,60 @@ def measured_sigma(image: Float[np.ndarray, "y x"], where: Bool[np.ndarray, "y x
     if not sigma > 0:
         raise ValueError("The noise cannot be measured: the image is constant or undefined; give weights.")
     return sigma
+
+
+def sky_sigma(image: Float[np.ndarray, "y x"]) -> float:
+    """Return the standard deviation of the pixel noise where there is little light, correlated noise included.
+
+    From pixels of the faint half that lie two or three apart, further than resampling ties them together, and so
+    near that what faint light there is cancels. Raises ValueError where there is no noise to measure.
+    """
+    image = np.where(np.isfinite(image), image, np.nan)
+    is_faint = faint_pixels(image)
+    apart = [spread_between(image, is_faint, lag) for lag in ((0, 2), (2, 0), (0, 3), (3, 0))]
+    # neighbours alone, where an image is too small for more
+    sigma = max([np.nanmedian(apart) if np.isfinite(apart).any() else 0.0, measured_sigma(image)])
+    return float(sigma)
+
+
+def faint_pixels(image: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """Return the faint half of an image, after some smoothing."""
+    smooth = ndimage.gaussian_filter(np.nan_to_num(image), SMOOTHING)
+    defined = np.isfinite(image)
+    result: Bool[np.ndarray, "y x"] = defined & (smooth <= np.median(smooth[defined]) if defined.any() else defined)
+    return result
+
+
+def spread_between(image: Float[np.ndarray, "y x"], where: Bool[np.ndarray, "y x"], lag: tuple[int, int]) -> float:
+    """Return the noise of a pixel from marked pixels that lie `lag` (y, x) apart, NaN where there are few."""
+    (dy, dx), (height, width) = lag, image.shape
+    if dy >= height or abs(dx) >= width:
+        return np.nan
+    here = slice(0, height - dy), slice(max(-dx, 0), width - max(dx, 0))
+    there = slice(dy, height), slice(max(dx, 0), width - max(-dx, 0))
+    difference = (image[there] - image[here])[where[there] & where[here]]
+    if difference.size < LEAST_PAIRS:
+        return np.nan
+    return float(1.4826 * np.median(np.abs(difference)) / np.sqrt(2.0) / SELECTED)
+
+
+def noise_growth(image: Float[np.ndarray, "y x"], sigma: float) -> float:
+    """Return how much larger correlated noise is than white noise, after smoothing by a Gaussian of `sigma` [pix].
+
+    1 where neighbours are no more alike than the light of a crowded image makes them.
+    """
+    is_faint = faint_pixels(image)
+    alone = sky_sigma(image)
+    total = 1.0
+    for dy in range(3):
+        for dx in range(-2, 3):
+            # each pair once; the other half of the plane is the same
+            if (dy, dx) > (0, 0):
+                likeness = 1.0 - (spread_between(image, is_faint, (dy, dx)) / alone) ** 2
+                weight = np.exp(-(dy**2 + dx**2) / (4.0 * sigma**2))
+                total += 2.0 * weight * max(np.nan_to_num(likeness), 0.0)
+    growth = float(np.sqrt(total))
+    return growth if growth > FEIGNED else 1.0
 
 
 def is_counted(image: Float[np.ndarray, "y x"]) -> bool:
@@ -66,7 +129,7 @@ def measured_weights(
         sentence = "the images hold whole numbers and are taken for photon counts, above a noise measured in the sky."
         variances = [_named(counted_variance, image, band) for image, band in zip(images, bands, strict=True)]
         return np.where(usable, 1.0 / np.stack(variances), 0.0), f"the noise was measured: {sentence}"
-    sigmas = [_named(measured_sigma, image, band) for image, band in zip(images, bands, strict=True)]
+    sigmas = [_named(sky_sigma, image, band) for image, band in zip(images, bands, strict=True)]
     said = ", ".join(f"{band} {sigma:.3g}" for band, sigma in zip(bands, sigmas, strict=True))
     weights = np.where(usable, 1.0 / np.square(sigmas)[:, None, None], 0.0)
     return weights, f"the noise was measured in the image: {said} {unit}/pix."
