@@ -40,7 +40,7 @@ class Candidates:
                 border_width=0.04,
                 size=7,
                 canvas_size_limits=(16, 34),
-                **world.place(observation),
+                **world.place(observation.grid),
             )
             self._viewer.add_layer(self._layer)
             self._viewer.layers.selection.active = active

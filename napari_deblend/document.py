@@ -14,7 +14,7 @@ from enum import Enum
 
 from psygnal import Signal
 
-from deblend import Observation, Scene, Source, Status
+from deblend import Observation, PixelAffine, Scene, Source, Status
 from deblend.detect import empty_scene
 
 
@@ -74,6 +74,11 @@ class Document:
         if self._scene is None:
             raise ValueError("No images are open; open FITS files first.")
         return self._scene
+
+    @property
+    def to_image(self) -> PixelAffine:
+        """From the scene's pixels to those of the first image, which is what a person reads."""
+        return self.scene.grid.affine_to(self._observations[0].grid)
 
     @property
     def revision(self) -> int:

@@ -53,7 +53,7 @@ class Markers:
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def open(self, world: World) -> None:
-        """Begin anew, on the grid of the document's first observation."""
+        """Begin anew, on the grid of the document's scene."""
         self.clear()
         self._world = world
         self.restore()
@@ -73,7 +73,7 @@ class Markers:
             canvas_size_limits=SCREEN_SIZE,
             features={"name": np.array([], dtype=object)},
             text={"string": "{name}", "size": 9, "color": "white", "anchor": "center", "translation": [LABEL_RISE, 0]},
-            **self._world.place(observation),
+            **self._world.place(self._document.scene.grid),
         )
         set_status(layer, ReadOut(layer, observation, None, self._world))
         layer.events.data.connect(self._on_data)

@@ -23,7 +23,7 @@ class ReadOut:
         self._layer = weakref.ref(layer)
         self._observation = observation
         self._role = role
-        self._to_pixel = np.linalg.inv(world.affine(observation))
+        self._to_pixel = np.linalg.inv(world.affine(observation.grid))
 
     def __call__(self, position: Any) -> tuple[str, str]:
         """Return ("ra dec   x y", "band: value unit") at a world position (..., north, east)."""

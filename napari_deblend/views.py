@@ -71,7 +71,7 @@ def data_layer_options(observation: Observation, world: World) -> dict[str, Any]
         "colormap": asinh_colormap(softening),
         "contrast_limits": limits,
         "metadata": _metadata(observation, world, "nJy / pix"),
-        **world.place(observation, ("band",)),
+        **world.place(observation.grid, ("band",)),
     }
 
 
@@ -81,19 +81,19 @@ def layer_options(observation: Observation, role: Role, world: World, visible: b
         options: dict[str, Any] = {
             "rgb": True,
             "metadata": _metadata(observation, world, ""),
-            **world.place(observation),
+            **world.place(observation.grid),
         }
     elif role is Role.RESIDUAL:
         options = {
             "colormap": residual_colormap(),
             "contrast_limits": RESIDUAL_LIMITS,
             "metadata": _metadata(observation, world, "sigma"),
-            **world.place(observation, ("band",)),
+            **world.place(observation.grid, ("band",)),
         }
     else:
         options = data_layer_options(observation, world)
         if role is Role.COMPONENTS:
-            options |= world.place(observation, ("component", "band")) | {"multiscale": False, "rgb": False}
+            options |= world.place(observation.grid, ("component", "band")) | {"multiscale": False, "rgb": False}
     return options | {"name": layer_name(observation, role), "visible": visible}
 
 

@@ -277,7 +277,7 @@ class Workbench:
             self.document.select([source_id])
 
     def add_at(self, x: float, y: float) -> None:
-        """Add a source at pixel (x, y) of the first image."""
+        """Add a source at pixel (x, y) of the scene."""
         document = self.document
         source = start_source(document.observations, document.scene, x, y, self.kind, self.box_scale, seen=self._stacks)
         document.add(source)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from deblend import Observation
+from deblend import Observation, PixelGrid
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class World:
         """Which way the two axes grow in the window: north is up and east is left."""
         return ("up", "left") if self.center is not None else ("up", "right")
 
-    def affine(self, observation: Observation, n_leading: int = 0) -> Float[np.ndarray, "n n"]:
+    def affine(self, grid: PixelGrid, n_leading: int = 0) -> Float[np.ndarray, "n n"]:
         """Return the affine from (..., y, x) [pix] to (..., north, east), with leading axes left alone."""
-        if self.center is None or observation.wcs is None:
+        if self.center is None or grid.wcs is None:
             return np.eye(n_leading + 3)
         affine = np.eye(n_leading + 3)
-        affine[n_leading:, n_leading:] = observation.wcs.affine_in(self.center, observation.shape)
+        affine[n_leading:, n_leading:] = grid.wcs.affine_in(self.center, grid.shape)
         return affine
 
-    def place(self, observation: Observation, leading: Sequence[str] = ()) -> dict[str, object]:
-        """Return what napari needs to place a layer of this observation, with named leading axes."""
+    def place(self, grid: PixelGrid, leading: Sequence[str] = ()) -> dict[str, object]:
+        """Return what napari needs to place a layer on these pixels, with named leading axes."""
         return {
-            "affine": self.affine(observation, len(leading)),
+            "affine": self.affine(grid, len(leading)),
             "units": (*["pixel"] * len(leading), *self.units),
             "axis_labels": (*leading, *self.axis_labels),
         }

@@ -30,7 +30,7 @@ from deblend.scene import (
     Status,
     make_source,
 )
-from deblend.sky import Channel, PixelGrid, TangentWcs
+from deblend.sky import Channel, PixelAffine, PixelGrid, TangentWcs
 
 __all__ = [
     "Catalog",
@@ -49,6 +49,7 @@ __all__ = [
     "Outcome",
     "Parameter",
     "Peaks",
+    "PixelAffine",
     "PixelGrid",
     "Point",
     "Program",

@@ -118,7 +118,9 @@ class SourceTable(QAbstractTableModel):
                 document.set_status(chosen, next(s for s, t in STATUS_TEXT.items() if t == text))
             elif column in (X, Y):
                 number = _number(text, TITLES[column])
-                document.move({source.id: (number, source.y) if column == X else (source.x, number)})
+                y, x = document.to_image(source.y, source.x)
+                y, x = document.to_image.inverse(*((y, number) if column == X else (number, x)))
+                document.move({source.id: (float(x), float(y))})
         except ValueError as error:
             self._bench.tell(str(error))
             return False
@@ -130,9 +132,9 @@ class SourceTable(QAbstractTableModel):
         if column == KIND:
             return source.kind
         if column == X:
-            return f"{source.x:.2f}"
+            return f"{float(self._bench.document.to_image(source.y, source.x)[1]):.2f}"
         if column == Y:
-            return f"{source.y:.2f}"
+            return f"{float(self._bench.document.to_image(source.y, source.x)[0]):.2f}"
         if column == FLUX:
             flux = float(source.flux[self.channel]) if self.channel < len(source.flux) else math.nan
             return f"{flux:,.3g}" if abs(flux) < 1000 else (f"{flux:,.0f}" if math.isfinite(flux) else "…")

@@ -52,7 +52,7 @@ def measure(
 ) -> Catalog:
     """Measure every source of a fitted scene.
 
-    Columns: `id`, `name`, `kind`; `x`, `y` (fitted center, 0-based pixels of the scene's grid); `centroid_x`,
+    Columns: `id`, `name`, `kind`; `x`, `y` (fitted center, 0-based pixels of the first image); `centroid_x`,
     `centroid_y` (first moments of the model before the PSF); `ra`, `dec` where there is a WCS; per channel
     `flux_SURVEY_BAND` [nJy], its `flux_err_…` (Gaussian, marginalised over shapes and neighbours) and AB `mag_…`;
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
@@ -70,9 +70,11 @@ def measure(
     table["name"] = [s.name for s in sources]
     table["kind"] = [s.kind for s in sources]
     x, y = np.array([s.x for s in sources]), np.array([s.y for s in sources])
-    table["x"], table["y"] = x * u.pix, y * u.pix
     shapes = _shapes(program)
-    table["centroid_x"], table["centroid_y"] = shapes[:, 0] * u.pix, shapes[:, 1] * u.pix
+    to_image = scene.grid.affine_to(program.observations[0].grid)
+    for prefix, places in (("", (y, x)), ("centroid_", (shapes[:, 1], shapes[:, 0]))):
+        on_image = to_image(*places)
+        table[f"{prefix}x"], table[f"{prefix}y"] = on_image[1] * u.pix, on_image[0] * u.pix
     if scene.grid.wcs is not None:
         ra, dec = scene.grid.wcs.pixel_to_sky(x, y)
         table["ra"], table["dec"] = ra * u.deg, dec * u.deg
@@ -85,12 +87,12 @@ def measure(
             table[f"flux_err_{key}"] = deviations[:, index] * u.nJy
         positive = np.where(fluxes[:, index] > 0, fluxes[:, index], np.nan)
         table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
-    table["half_light_radius"] = shapes[:, 2] * u.pix
+    table["half_light_radius"] = shapes[:, 2] * to_image.scale * u.pix
     table["snr"], table["blendedness"] = _significance(program)
-    table["box_radius"] = [s.radius for s in sources] * u.pix
+    table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
-    table.meta["pixels"] = "x, y are 0-based: the middle of the first pixel is (0, 0)"
+    table.meta["pixels"] = "of the first image; x, y are 0-based: the middle of the first pixel is (0, 0)"
     return Catalog(table)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -39,6 +40,10 @@ class PixelGrid:
 
         Raises ValueError where one of the two has no place on the sky and they are not of one shape.
         """
+        return PixelAffine() if self == other else self._fitted_to(other)
+
+    @lru_cache(maxsize=256)  # noqa: B019 - grids are small, and few
+    def _fitted_to(self, other: PixelGrid) -> PixelAffine:
         if self.wcs is None or other.wcs is None:
             if self.shape == other.shape:
                 return PixelAffine()
