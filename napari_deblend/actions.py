@@ -179,6 +179,11 @@ def next_view(bench: Workbench) -> None:
     _look(views[(views.index(bench.layers.view) + 1) % len(views)])(bench)
 
 
+def next_telescope(bench: Workbench) -> None:
+    """Look through the next observation, in the same view."""
+    bench.layers.look_through(bench.layers.seen_by + 1)
+
+
 def toggle_color(bench: Workbench) -> None:
     """Switch data and model between one band and the color of all."""
     bench.layers.look_at(bench.layers.view, not bench.layers.color)
@@ -213,6 +218,7 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_model", "Look at the model", _look(View.MODEL), "Shift-M"),
         Action("look_at_residual", "Look at the residual", _look(View.RESIDUAL), "Shift-R"),
         Action("look_at_component", "Look at the selected source alone", _look(View.COMPONENT), "Shift-C"),
+        Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("show_layers", "Show layers again", show_layers),
     )

@@ -52,6 +52,8 @@ class ImageLayers:
         self.world = World(None)
         self.mixes: dict[int, ColorMix] = {}
         self.view, self.color = View.DATA, True
+        self.seen_by = 0
+        """Which observation is looked at: those of one patch of sky would hide each other."""
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.dims.events.current_step.connect(self._on_step)
 
@@ -68,6 +70,7 @@ class ImageLayers:
         self._n_bands = max(len(o.channels) for o in observations)
         self.mixes = {k: color_mix(o) for k, o in enumerate(observations)}
         self._source_ids = ()
+        self.seen_by = 0
         self.view, self.color = View.DATA, any(len(o.channels) > 1 for o in observations)
         for k, layer in adopted.items():
             self._take(Role.DATA, k, layer)
@@ -134,13 +137,22 @@ class ImageLayers:
 
     # looking -----------------------------------------------------------------------------------------------------
 
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        return self._observations
+
+    def look_through(self, observation: int) -> None:
+        """Show the same view as another observation has it."""
+        self.seen_by = observation % max(len(self._observations), 1)
+        self.look_at(self.view)
+
     def look_at(self, view: View, color: bool | None = None) -> None:
-        """Show one of data, model, residual and component, of every observation; the others are hidden."""
+        """Show one of data, model, residual and component, of one observation; all else is hidden."""
         self.view = view
         self.color = self.color if color is None else color
         for (role, k), layer in self._layers.items():
             has_color = (Role.DATA_COLOR, k) in self._layers or (Role.MODEL_COLOR, k) in self._layers
-            layer.visible = role is role_of(view, self.color and has_color)
+            layer.visible = k == self.seen_by and role is role_of(view, self.color and has_color)
         self.view_changed.emit()
 
     @property
@@ -161,13 +173,15 @@ class ImageLayers:
         """What is on the screen, in words."""
         if not self._observations:
             return ""
-        bands = [channel.band for channel in self._observations[0].channels]
-        if role_of(self.view, self.color).is_color:
+        observation = self._observations[self.seen_by]
+        bands = [channel.band for channel in observation.channels]
+        title = self.view.value if len(self._observations) == 1 else f"{self.view.value} · {observation.name}"
+        if role_of(self.view, self.color).is_color and len(bands) > 1:
             joint = "" if all(len(b) == 1 for b in bands) else " "
-            return f"{self.view.value} · {joint.join(bands)}"
+            return f"{title} · {joint.join(bands)}"
         band = bands[min(self.band, len(bands) - 1)]
         unit = "σ" if self.view is View.RESIDUAL else "nJy/pix"
-        return f"{self.view.value} · {band} [{unit}]"
+        return f"{title} · {band} [{unit}]"
 
     @property
     def component_row(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton
 
 from napari_deblend.actions import ACTIONS, perform
@@ -34,6 +36,11 @@ class LookingRow(Section):
         self.color = self._button("Color", "toggle_color")
         line.addWidget(self.color)
         self.column.addLayout(line)
+        self._telescopes = QHBoxLayout()
+        self._telescopes.setSpacing(1)
+        self.column.addLayout(self._telescopes)
+        self.telescopes: list[QPushButton] = []
+        self._names: tuple[str, ...] = ()
         self.listen(bench.layers.view_changed, self._show)
         self._show()
 
@@ -45,8 +52,28 @@ class LookingRow(Section):
         button.clicked.connect(lambda: perform(self.bench, action))
         return button
 
+    def _offer_telescopes(self, names: tuple[str, ...]) -> None:
+        """Have a button for each observation where there are several."""
+        self._names = names
+        for button in self.telescopes:
+            self._telescopes.removeWidget(button)
+            button.deleteLater()
+        self.telescopes = []
+        for k, name in enumerate(names if len(names) > 1 else ()):
+            button = QPushButton(name)
+            button.setCheckable(True)
+            button.setStyleSheet(SEGMENT)
+            button.setToolTip(f"Look at {name}; {qt_text(ACTIONS['next_telescope'].key)} takes the next")
+            button.clicked.connect(partial(self.bench.layers.look_through, k))
+            self._telescopes.addWidget(button)
+            self.telescopes.append(button)
+
     def _show(self) -> None:
         layers = self.bench.layers
+        if (names := tuple(o.name for o in layers.observations)) != self._names:
+            self._offer_telescopes(names)
+        for k, button in enumerate(self.telescopes):
+            button.setChecked(k == layers.seen_by)
         self.buttons[layers.view].setChecked(True)
         self.color.setChecked(layers.color)
         self.color.setEnabled(layers.view in (View.DATA, View.MODEL))
