@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""What it costs to see a fine model through telescopes of other pixels: forward and transpose, next to bare FFTs.
+
+The model lies on 275² pixels of 0.03″. HSC sees five bands on 50² pixels of 0.168″, HST one on 250² of its own; then
+HSC turned by 30°, and HST images that are turned against each other. The bare convolution is a transform of every channel of the padded sky, times a kernel, and
+back, and its transpose, with the same library in the same process. Goal: at most 3 times that, below 1 GB.
+
+    python benchmarks/resampling.py
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.fft
+
+from deblend import Channel, Observation, Program, TangentWcs, empty_scene
+from deblend.observe import gaussian_psf
+from deblend.program.convolution import observe, observe_adjoint
+
+GOAL, GOAL_MEMORY = 3.0, 1000.0
+MODEL = 275
+FULL_WIDTHS = {"HSC": 4.0, "HST": 3.4}
+"""Of the PSFs [own pix]."""
+REPEATS = 15
+
+
+def telescope(name: str, bands: str, side: int, scale: float, angle: float = 0.0) -> Observation:
+    """Return an observation of `side`² pixels of `scale` [arcsec], turned by `angle` [deg]."""
+    turn = np.radians(angle)
+    matrix = scale * np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    wcs = TangentWcs((150.0, 2.0), ((side - 1) / 2, (side - 1) / 2), tuple(map(tuple, matrix)))
+    images = np.zeros((len(bands), side, side))
+    channels = [Channel(name, band) for band in bands]
+    psf = gaussian_psf(FULL_WIDTHS[name])
+    return Observation.from_arrays(images, psf, np.ones_like(images), channels=channels, name=name, wcs=wcs)
+
+
+def seconds(function: Callable[..., Any], *arguments: Any) -> float:
+    """Return the least of several runs [s], after one that compiles."""
+    jax.block_until_ready(function(*arguments))
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def compare(title: str, observations: list[Observation]) -> float:
+    """Print what the whole costs next to the bare convolution; return the ratio."""
+    program = Program(observations, empty_scene(observations), standard_groups=True)
+    layout, data = program.layout, jax.tree.map(jnp.asarray, program.data)
+    rng = np.random.default_rng(1)
+    canvas = jnp.asarray(rng.normal(size=(layout.n_channels, *layout.canvas_shape)).astype(np.float32))
+    size = tuple(scipy.fft.next_fast_len(n, real=True) for n in layout.canvas_shape)
+    kernel = jnp.asarray(np.fft.rfft2(rng.normal(size=(layout.n_channels, *size))).astype(np.complex64))
+
+    def both(data: Any, canvas: Any) -> Any:
+        return observe_adjoint(layout, data, observe(layout, data, canvas))
+
+    def bare(kernel: Any, canvas: Any) -> Any:
+        seen = jnp.fft.irfft2(jnp.fft.rfft2(canvas, s=size) * kernel, s=size)
+        return jnp.fft.irfft2(jnp.fft.rfft2(seen) * jnp.conj(kernel), s=size)
+
+    # alone, and in the order of least disturbance: a machine that does other things slows both
+    ours, plain = seconds(jax.jit(both), data, canvas), seconds(jax.jit(bare), kernel, canvas)
+    sky = f"sky {layout.canvas_shape[0]:4d}²"
+    print(f"{title:34s} {sky}  {1e3 * ours:7.1f} ms  {1e3 * plain:7.1f} ms  {ours / plain:5.2f}")
+    return ours / plain
+
+
+def main() -> int:
+    print(f"{'':34s} {'':9s} {'resampled':>10s}  {'bare FFTs':>10s}  ratio (goal: at most {GOAL:g})")
+    hst = telescope("HST", "w", MODEL - 25, 0.03)
+    ratios = [
+        compare("5 × 50² HSC + 250² HST", [hst, telescope("HSC", "grizy", 49, 0.168)]),
+        compare("5 × 50² HSC, turned, + 250² HST", [hst, telescope("HSC", "grizy", 40, 0.168, 30.0)]),
+        compare("5 × 180² HST, turned, + 250² HST", [hst, telescope("HST", "vijhk", 180, 0.03, 30.0)]),
+    ]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    print(f"Largest memory of this process: {memory:.0f} MB (goal: below {GOAL_MEMORY:g})")
+    return int(max(ratios[:2]) > GOAL or memory > GOAL_MEMORY)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
