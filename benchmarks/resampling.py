@@ -2,8 +2,9 @@
 """What it costs to see a fine model through telescopes of other pixels: forward and transpose, next to bare FFTs.
 
 The model lies on 275² pixels of 0.03″. HSC sees five bands on 50² pixels of 0.168″, HST one on 250² of its own; then
-HSC turned by 30°, and HST images that are turned against each other. The bare convolution is a transform of every channel of the padded sky, times a kernel, and
-back, and its transpose, with the same library in the same process. Goal: at most 3 times that, below 1 GB.
+HSC turned by 30°, and HST images that are turned against each other. The bare convolution is a transform of every
+channel of the padded sky, times a kernel, and back, and its transpose, with the same library in the same process, turn
+by turn with ours. Goal: at most 3 times that, below 1 GB.
 
     python benchmarks/resampling.py
 """
@@ -28,7 +29,7 @@ GOAL, GOAL_MEMORY = 3.0, 1000.0
 MODEL = 275
 FULL_WIDTHS = {"HSC": 4.0, "HST": 3.4}
 """Of the PSFs [own pix]."""
-REPEATS = 15
+REPEATS = 40
 
 
 def telescope(name: str, bands: str, side: int, scale: float, angle: float = 0.0) -> Observation:
@@ -42,15 +43,17 @@ def telescope(name: str, bands: str, side: int, scale: float, angle: float = 0.0
     return Observation.from_arrays(images, psf, np.ones_like(images), channels=channels, name=name, wcs=wcs)
 
 
-def seconds(function: Callable[..., Any], *arguments: Any) -> float:
-    """Return the least of several runs [s], after one that compiles."""
-    jax.block_until_ready(function(*arguments))
-    times = []
+def seconds(*calls: Callable[[], Any]) -> list[float]:
+    """Return the least of several runs of every call [s], taken in turns, after one that compiles."""
+    for call in calls:
+        jax.block_until_ready(call())
+    times: list[list[float]] = [[] for _ in calls]
     for _ in range(REPEATS):
-        started = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        times.append(time.perf_counter() - started)
-    return min(times)
+        for call, taken in zip(calls, times, strict=True):
+            started = time.perf_counter()
+            jax.block_until_ready(call())
+            taken.append(time.perf_counter() - started)
+    return [min(taken) for taken in times]
 
 
 def compare(title: str, observations: list[Observation]) -> float:
@@ -69,8 +72,8 @@ def compare(title: str, observations: list[Observation]) -> float:
         seen = jnp.fft.irfft2(jnp.fft.rfft2(canvas, s=size) * kernel, s=size)
         return jnp.fft.irfft2(jnp.fft.rfft2(seen) * jnp.conj(kernel), s=size)
 
-    # alone, and in the order of least disturbance: a machine that does other things slows both
-    ours, plain = seconds(jax.jit(both), data, canvas), seconds(jax.jit(bare), kernel, canvas)
+    seeing, convolving = jax.jit(both), jax.jit(bare)
+    ours, plain = seconds(lambda: seeing(data, canvas), lambda: convolving(kernel, canvas))
     sky = f"sky {layout.canvas_shape[0]:4d}²"
     print(f"{title:34s} {sky}  {1e3 * ours:7.1f} ms  {1e3 * plain:7.1f} ms  {ours / plain:5.2f}")
     return ours / plain
