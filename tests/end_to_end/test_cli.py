@@ -215,15 +215,58 @@ def test_sky_positions_give_the_same_as_pixels(blend: Blend, fitted: Path, tmp_p
         np.testing.assert_allclose(found[1].data, expected[1].data, atol=0.1 * SIGMA)
 
 
-def test_images_on_different_pixels_are_refused_in_a_sentence(
-    blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_telescopes_are_fitted_together_each_on_its_own_pixels(blend: Blend, tmp_path: Path) -> None:
     arguments = [*blend.coarse, blend.fine, *with_companions(blend, "g", "r", "F814W"), "-q"]
-    peaks = str(blend.folder / "peaks.csv")
-    assert main(["fit", *arguments, "--peaks", peaks, "--out", str(tmp_path / "out")]) == 2
+    peaks, out = str(blend.folder / "peaks.csv"), tmp_path / "out"
+    assert main(["fit", *arguments, "--peaks", peaks, "--out", str(out)]) == 0
+    assert summary(out)["chi2_per_observation"] == {name: pytest.approx(1.0, abs=0.15) for name in ("HSC", "HST")}
+    table = QTable.read(out / "catalog.ecsv")
+    # positions are told in pixels of the first image
+    np.testing.assert_allclose(table["x"].to_value("pix"), X, atol=0.3)
+    np.testing.assert_allclose(table["y"].to_value("pix"), Y, atol=0.3)
+    for column, band in (("HSC_g", "g"), ("HSC_r", "r"), ("HST_F814W", "F814W")):
+        np.testing.assert_allclose(table[f"flux_{column}"].to_value("nJy"), np.array(FLUXES[band]) * NJY, rtol=0.12)
+    with fits.open(out / "models.fits") as models, fits.open(out / "components.fits") as components:
+        assert [hdu.header["EXTNAME"] for hdu in models[1:]] == ["HSC", "HST"]
+        assert models["HST"].data.shape == (1, *FINE_SHAPE)
+        assert [(h.header["SOURCE"], h.header["OBS"]) for h in components[1:]] == [
+            (row, name) for row in range(3) for name in ("HSC", "HST")
+        ]
+        for hdu in components[1:]:
+            if hdu.header["OBS"] == "HST":
+                truth = blend.components["F814W"][hdu.header["SOURCE"]]
+                assert np.abs(hdu.data[0] - truth).sum() < 0.25 * truth.sum()
+
+
+@pytest.mark.parametrize("fault", ["elsewhere", "no WCS"])
+def test_images_that_cannot_be_laid_on_one_another_are_refused_in_a_sentence(
+    blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    image = fits.getdata(blend.fine)
+    header = (
+        TangentWcs((151.0, 2.2), FINE.reference, FINE.matrix).to_header() if fault == "elsewhere" else fits.Header()
+    )
+    header["FILTER"], header["MAGZERO"] = "F814W", ZERO_POINT
+    fits.PrimaryHDU(image, header).writeto(tmp_path / "other.fits")
+    arguments = [*blend.coarse, str(tmp_path / "other.fits"), *with_companions(blend, "g", "r", "F814W"), "-q"]
+    assert main(["fit", *arguments, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("deblend: HST lies on other pixels (88×80) than the scene (44×40)")
-    assert said.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert ("share no sky" if fault == "elsewhere" else "by their WCS, and one of them has none") in said
+    assert said.startswith("deblend: ") and said.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_hsc_and_hst_of_one_patch_converge(data_folder: Path, tmp_path: Path) -> None:
+    """Real images without variances. What is left of HSC in i and z is light of sources that HST does not show."""
+    folder = data_folder / "cosmos_hsc_hst"
+    images = [str(folder / name) for name in ("hsc_grizy.fits", "hst_f814w.fits")]
+    psfs = [argument for name in ("hsc_psf.fits", "hst_psf.fits") for argument in ("--psf", str(folder / name))]
+    options = ["--bands", "g,r,i,z,y,F814W", "--no-errors", "-q", "--out", str(tmp_path)]
+    assert main(["fit", *images, *psfs, *options]) == 0
+    found = summary(tmp_path)
+    assert 0.8 < found["chi2"] < 1.3 and 0.8 < found["chi2_per_observation"]["hst_f814w"] < 1.3
+    assert 0.8 < found["chi2_per_observation"]["hsc_grizy"] < 1.6
+    assert 20 <= found["n_sources"] <= 60
 
 
 def test_a_fit_that_does_not_converge_writes_everything(blend: Blend, tmp_path: Path) -> None:
