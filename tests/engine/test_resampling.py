@@ -139,6 +139,25 @@ def telescope(name: str, wcs: TangentWcs, shape: tuple[int, int], width: float, 
     )
 
 
+@pytest.mark.parametrize("width", [1.2, 1.6])
+def test_a_star_behind_a_narrow_psf_wants_finer_pixels(width: float) -> None:
+    """Half of what a star off the middle of a pixel errs by goes, at least; a stamp cannot tell what is between."""
+    psf = galsim.Moffat(beta=3.5, fwhm=width)
+    wcs = TangentWcs((150.0, 2.0), (16.0, 16.0), ((-0.1, 0.0), (0.0, 0.1)))
+    stamp = psf.drawImage(galsim.ImageD(25, 25), scale=1.0).array
+    images = np.zeros((1, 33, 33))
+    seen = Observation.from_arrays(images, stamp, np.ones_like(images), channels=["i"], name="sharp", wcs=wcs)
+    expected = psf.drawImage(galsim.ImageD(33, 33), scale=1.0, offset=(0.3, -0.2)).array
+    errors = []
+    for oversampling in (1, None):
+        scene = empty_scene([seen], oversampling=oversampling)
+        y, x = seen.grid.affine_to(scene.grid)(15.8, 16.3)
+        scene = scene.add(make_source("point", float(x), float(y), n_channels=1, flux=[1.0], radius=15))
+        errors.append(np.abs(Program([seen], scene).model()[0] - expected).max() / expected.max())
+    assert scene.grid.shape == (66, 66)
+    assert errors[1] < min(0.5 * errors[0], 0.06)
+
+
 @pytest.mark.parametrize("angle", ANGLES)
 def test_the_whole_chain_against_galsim(angle: float) -> None:
     """One galaxy on fine pixels, as coarser, turned telescopes see it: ≤ 1e-3 of its peak, on both of two ways."""

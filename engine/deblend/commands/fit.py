@@ -90,6 +90,11 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             scene = deblend.scene_from_positions(observations, *peaks, **options, solve=False)
             if objects := deblend.unlisted(observations, *peaks):
                 note(about_unlisted(objects))
+    finer = min(o.grid.affine_to(scene.grid).scale for o in observations)
+    if finer > 1.5:
+        note(
+            f"Sources live on pixels {finer:.0f} times finer than those of the sharpest image, which its PSF asks for."
+        )
     if not len(scene):
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."

@@ -16,7 +16,7 @@ from deblend.observe import Observation, full_width_half_maximum
 from deblend.program import Program
 from deblend.program.layout import SIDES
 from deblend.scene import MODEL_PSF_SIGMA, Galaxy, Scene, Source, make_source
-from deblend.sky import PixelAffine, PixelGrid, common_grid
+from deblend.sky import Cover, PixelAffine, PixelGrid, common_grid
 
 LARGEST_RADIUS = SIDES[-1] // 2
 SMALLEST_RADIUS = SIDES[1] // 2
@@ -27,6 +27,9 @@ SEEN_WELL = 5.0
 """Signal to noise with which a stack is believed to show how large a source is."""
 LEAST_MODEL_SIGMA = 0.5
 MODEL_TO_PSF = 0.8
+WELL_SAMPLED = 0.7
+"""Width from which on a model PSF is well sampled: below, stars off the middle of a pixel err by 5 % and more [pix]."""
+MOST_OVERSAMPLED = 3
 SNAP = 1.25
 """How much larger than a compiled box a box may be to be cut to it."""
 
@@ -83,17 +86,36 @@ def scene_from_positions(
     return Program(observations, scene).scene if solve and len(scene) else scene
 
 
-def empty_scene(observations: Sequence[Observation]) -> Scene:
-    """Return a scene without sources on the pixels of the first observation."""
+def empty_scene(
+    observations: Sequence[Observation], *, oversampling: int | None = None, cover: Cover = "union"
+) -> Scene:
+    """Return a scene without sources on the finest pixels, over all images (or what they share).
+
+    `oversampling` cuts each of these pixels into so many ones along both axes; without it they are cut where the
+    sharpest PSF is too narrow for them: the model PSF must be narrower still, and would be undersampled.
+
+    Raises ValueError where the images cannot be laid on one another.
+    """
     channels = tuple(channel for o in observations for channel in o.channels)
-    grid = common_grid([o.grid for o in observations])
+    grids = [o.grid for o in observations]
+    grid = common_grid(grids, cover=cover)
+    if oversampling is None:
+        # without a place on the sky, finer pixels could not be told from the image's
+        narrow = MODEL_TO_PSF * sharpest_sigma(observations, grid)
+        oversampling = 1 if grid.wcs is None else int(np.clip(np.ceil(WELL_SAMPLED / narrow), 1, MOST_OVERSAMPLED))
+    grid = grid.refined(oversampling)
     return Scene(grid, channels, model_psf_sigma=model_psf_sigma(observations, grid))
 
 
 def model_psf_sigma(observations: Sequence[Observation], grid: PixelGrid) -> float:
     """Return the width of the model PSF [pix of `grid`]: well sampled, and narrower than the sharpest PSF."""
-    sharpest = min(full_width_half_maximum(psf) * o.grid.affine_to(grid).scale for o in observations for psf in o.psf)
-    return float(np.clip(MODEL_TO_PSF * sharpest / FULL_WIDTH, LEAST_MODEL_SIGMA, MODEL_PSF_SIGMA))
+    return float(np.clip(MODEL_TO_PSF * sharpest_sigma(observations, grid), LEAST_MODEL_SIGMA, MODEL_PSF_SIGMA))
+
+
+def sharpest_sigma(observations: Sequence[Observation], grid: PixelGrid) -> float:
+    """Return the width of the sharpest PSF, as a Gaussian's [pix of `grid`]."""
+    widths = [full_width_half_maximum(psf) * o.grid.affine_to(grid).scale for o in observations for psf in o.psf]
+    return min(widths) / FULL_WIDTH
 
 
 def start_source(

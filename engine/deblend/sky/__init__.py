@@ -2,13 +2,14 @@
 
 from deblend.sky.affine import PixelAffine
 from deblend.sky.channels import Channel
-from deblend.sky.grid import PixelGrid, common_grid
+from deblend.sky.grid import Cover, PixelGrid, common_grid
 from deblend.sky.units import AB_ZERO_POINT_NJY, ab_magnitude, njy_per_count, zero_point_from_fluxmag0
 from deblend.sky.wcs import TangentWcs, plane_to_sky, sky_to_plane
 
 __all__ = [
     "AB_ZERO_POINT_NJY",
     "Channel",
+    "Cover",
     "PixelAffine",
     "PixelGrid",
     "TangentWcs",
