@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments the command takes."""
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="FITS image or cube, a folder of them, or FILE[HDU]")
-    add("--psf", action="append", metavar="FILE", help="PSF stamps; once for all images or once per image, in order")
+    add(
+        "--psf",
+        action="append",
+        metavar="FILE",
+        help="PSF stamps, a PSFEx model, or gaussian:FWHM, moffat:FWHM,BETA [arcsec]; once, or per image",
+    )
     add("--weights", action="append", metavar="FILE", help="inverse variances [1/(image unit)²]; once per image")
     add("--bands", metavar="g,r,i", help="name of every plane, in the order of the images")
     add("--peaks", metavar="CSV", help="0-based x, y of the first image, or ra, dec; without it sources are detected")

@@ -1,9 +1,9 @@
-"""PSF stamps from FITS: an image per band, or a cube with a plane per band."""
+"""PSF stamps: from FITS, an image per band or a cube with a plane per band; from PSFEx; or from a few numbers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,10 +12,19 @@ from jaxtyping import Float
 
 from deblend.io.fits_file import read_image
 from deblend.io.picture import Picture
+from deblend.io.psfex import is_psfex, read_psfex
+from deblend.observe import double_gaussian_psf, gaussian_psf, moffat_psf
 
 PSF_NAMES = ("PSF",)
 
 Stamps = list[Float[np.ndarray, "y x"]]
+PROFILES: dict[str, tuple[Callable[..., np.ndarray], tuple[bool, ...], int]] = {
+    "gaussian": (gaussian_psf, (True,), 1),
+    "moffat": (moffat_psf, (True, False), 1),
+    "double-gaussian": (double_gaussian_psf, (True, True, False), 3),
+}
+"""How a PSF is made of numbers, which of them are widths, and how many there are at least."""
+_SAID = re.compile(rf"^({'|'.join(PROFILES)}):(.+)$", re.IGNORECASE)
 
 
 def read_stamps(path: Path) -> Stamps:
@@ -32,10 +41,13 @@ def read_stamps(path: Path) -> Stamps:
 def stamps_for(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Stamps]:
     """Return a stamp per plane of every picture.
 
-    One file a picture, in their order, each with a stamp for all planes or one per plane; or one file for all,
-    with one stamp, one per plane of each, or one per plane of all in their order.
+    A "file" may be a profile in words, as of `profile_psf`, or a PSFEx model, taken at the middle of each image. Else
+    one file a picture, in their order, each with a stamp for all planes or one per plane; or one file for all, with
+    one stamp, one per plane of each, or one per plane of all in their order.
     """
     counts = [len(p.bands) for p in pictures]
+    if len(paths) == 1 and _is_made(paths[0]):
+        paths = [paths[0]] * len(pictures)
     if len(paths) == 1 and len(pictures) > 1:
         stamps = read_stamps(paths[0])
         if len(stamps) == sum(counts):
@@ -48,8 +60,54 @@ def stamps_for(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Stamp
             "repeat --psf FILE."
         )
     return [
-        _matched(read_stamps(path), count, path, p.path) for path, count, p in zip(paths, counts, pictures, strict=True)
+        _matched(_stamps_of(path, p), count, path, p.path)
+        for path, count, p in zip(paths, counts, pictures, strict=True)
     ]
+
+
+def profile_psf(said: str, pixel_scale: float | None) -> Float[np.ndarray, "side side"]:
+    """Return the PSF that is said in words: "gaussian:0.7", "moffat:0.7,2.5" or "double-gaussian:0.6,1.4,0.3".
+
+    The numbers are full widths at half maximum [arcsec, or pixels as in "gaussian:3.5px"]; for a Moffat also beta, for
+    two Gaussians the share of the outer one. Raises ValueError where that makes no PSF.
+    """
+    found = _SAID.match(said)
+    if found is None:
+        raise ValueError(f"--psf {said}: say gaussian:FWHM, moffat:FWHM,BETA or double-gaussian:FWHM,FWHM,SHARE.")
+    make, widths, least = PROFILES[found[1].lower()]
+    words = [word.strip() for word in found[2].split(",")]
+    if not least <= len(words) <= len(widths):
+        raise ValueError(f"--psf {said}: {found[1].lower()} takes {len(widths)} numbers, got {len(words)}.")
+    values = []
+    for word, is_width in zip(words, widths, strict=False):
+        in_pixels = word.lower().endswith("px")
+        try:
+            value = float(word[:-2] if in_pixels else word)
+        except ValueError:
+            raise ValueError(f"--psf {said}: {word!r} is no number.") from None
+        if is_width and not in_pixels:
+            if pixel_scale is None:
+                raise ValueError(f"--psf {said}: the image has no WCS; say the width in pixels, as in gaussian:3.5px.")
+            value /= pixel_scale
+        values.append(value)
+    try:
+        return make(*values)
+    except ValueError as error:
+        raise ValueError(f"--psf {said}: {error}") from None
+
+
+def _is_made(path: Path) -> bool:
+    """Tell whether a PSF is evaluated for each image by itself: one in words, or a PSFEx model."""
+    return (_SAID.match(str(path)) is not None and not path.exists()) or (path.is_file() and is_psfex(path))
+
+
+def _stamps_of(path: Path, picture: Picture) -> Stamps:
+    if not _is_made(path):
+        return read_stamps(path)
+    if path.is_file():
+        height, width = picture.images.shape[1:]
+        return [read_psfex(path, (width - 1) / 2.0, (height - 1) / 2.0)]
+    return [profile_psf(str(path), None if picture.wcs is None else picture.wcs.pixel_scale)]
 
 
 def sibling_psfs(paths: Sequence[Path]) -> list[Path]:

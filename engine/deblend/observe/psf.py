@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
-from scipy.special import erf
 
 CENTROID_TOLERANCE = 0.02
 """A stamp whose centroid is closer than this to its middle pixel is left alone [pix]."""
@@ -106,16 +105,6 @@ def centered(stamp: Float[np.ndarray, "y x"], offset: tuple[float, float]) -> Fl
     phase = ndimage.fourier_shift(np.fft.fft2(np.roll(canvas, (8, 8), (0, 1))), (shift_y, shift_x))
     moved = np.roll(np.fft.ifft2(phase).real, (-8, -8), (0, 1))[:side, :side]
     return moved / moved.sum()
-
-
-def gaussian_psf(fwhm: float) -> Float[np.ndarray, "side side"]:
-    """Return a Gaussian PSF of that full width at half maximum [pix], integrated over pixels, sum 1."""
-    sigma = fwhm / 2.3548
-    radius = max(int(np.ceil(4.5 * sigma)), 5)
-    edges = np.arange(-radius - 0.5, radius + 1.0)
-    line = np.diff(erf(edges / (np.sqrt(2.0) * sigma)))
-    stamp = np.outer(line, line)
-    return stamp / stamp.sum()
 
 
 def _padded(stamp: np.ndarray, side: int) -> np.ndarray:
