@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from astropy import units
@@ -33,13 +34,19 @@ _SPELLINGS = {
 def calibrate(cards: Cards) -> tuple[str, float, str | None]:
     """Return the unit of an image, its size [nJy], and a sentence on what was assumed; None where nothing was.
 
-    A flux unit in BUNIT decides, then FLUXMAG0 (counts of magnitude 0), then a zero point.
+    A flux unit in BUNIT decides, or a surface brightness with the area of a pixel (PIXAR_SR); then FLUXMAG0 (counts of
+    magnitude 0), then a zero point, then PHOTFLAM with PHOTPLAM (Hubble's inverse sensitivity and pivot wavelength).
     """
     text = cards.get("BUNIT")
     unit = str(text).strip() if text is not None else ""
     size = njy_per_unit(unit)
     if size is not None:
         return unit, size, None
+    area = cards.number("PIXAR_SR")
+    per_steradian = njy_per_steradian(unit)
+    if per_steradian is not None and area is not None and area[1] > 0:
+        size = per_steradian * area[1]
+        return unit, size, f"one {unit} is {size:.5g} nJy in a pixel (PIXAR_SR = {area[1]:.5g} sr)."
     counts = unit or "count"
     fluxmag0 = cards.number("FLUXMAG0")
     if fluxmag0 is not None and fluxmag0[1] > 0:
@@ -50,10 +57,24 @@ def calibrate(cards: Cards) -> tuple[str, float, str | None]:
     if found is not None:
         size = njy_per_count(found[1])
         return counts, size, f"one {counts} is {size:.5g} nJy ({found[0]} = {found[1]:g} taken as AB zero point [mag])."
+    sensitivity, pivot = cards.number("PHOTFLAM"), cards.number("PHOTPLAM")
+    if sensitivity is not None and pivot is not None and min(sensitivity[1], pivot[1]) > 0:
+        zero_point = -2.5 * math.log10(sensitivity[1]) - 5.0 * math.log10(pivot[1]) - 2.408
+        size = njy_per_count(zero_point)
+        return counts, size, f"one {counts} is {size:.5g} nJy (PHOTFLAM, PHOTPLAM: AB zero point {zero_point:.3f} mag)."
     if not unit:
         missing = "has neither a unit (BUNIT) nor a zero point; its fluxes stay in image units and are called nJy."
         return UNKNOWN_UNIT, 1.0, missing
     return unit, 1.0, f"unit '{unit}' is no flux, and there is no zero point; its fluxes stay in it and are called nJy."
+
+
+def njy_per_steradian(unit: str) -> float | None:
+    """Return the flux of one `unit` of surface brightness in a steradian [nJy]; None where it is none."""
+    try:
+        parsed = units.Unit(unit.strip())
+        return float((parsed * units.sr).to(units.nJy)) if unit.strip() else None
+    except (ValueError, TypeError, units.UnitConversionError):
+        return None
 
 
 def njy_per_unit(unit: str) -> float | None:

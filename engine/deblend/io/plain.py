@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.io.calibration import calibrate
-from deblend.io.fits_file import read_image, stem
+from deblend.io.fits_file import FitsImage, image_of, label, named, opened, read_image, split_hdu, stem
 from deblend.io.names import bands_of, survey_of
 from deblend.io.picture import (
     Picture,
@@ -17,9 +18,13 @@ from deblend.io.picture import (
     wcs_of,
     weights_from_inverse_variance,
     weights_from_noise,
+    weights_from_variance,
 )
 
 IMAGE_NAMES = ("SCI", "IMAGE")
+ERROR_NAMES = ("ERR",)
+"""Standard deviations, in the unit of the image."""
+EXPOSURE_NAMES = ("WHT",)
 WEIGHT_NAMES = ("WHT", "WEIGHT", "WEIGHTS", "IVAR", "INVVAR")
 
 
@@ -34,13 +39,19 @@ def read_plain(path: Path, weights: Path | None) -> Picture:
     wcs, remarks = wcs_of(image)
     bands, unnamed = bands_of(image.cards, len(planes), stem(path), image.where)
     remarks += [remark] if remark else []
-    if image.left_aside:
+    beside = noise_beside(image, planes.shape) if weights is None else None
+    aside = [hdu for hdu in image.left_aside if beside is None or hdu != beside.hdu]
+    if aside:
         remarks.append(
-            f"{image.hdu} is read and {', '.join(image.left_aside)} left aside; name another as {image.path.name}[HDU]."
+            f"{image.hdu} is read and {', '.join(aside)} left aside; name another as {image.path.name}[HDU]."
         )
     if weights is None:
         check_usable(planes, np.ones_like(planes), bands, image.where)
-        inverse_variance, more = weights_from_noise(planes, np.isfinite(planes), bands, unit, image.where)
+        if beside is None:
+            inverse_variance, more = weights_from_noise(planes, np.isfinite(planes), bands, unit, image.where)
+        else:
+            inverse_variance, more = weights_beside(beside, planes, bands, unit, image.where)
+            check_usable(planes, inverse_variance, bands, image.where)
     else:
         inverse_variance, more = read_weights(weights, planes.shape, image.where)
         check_usable(planes, inverse_variance, bands, image.where)
@@ -57,6 +68,44 @@ def read_plain(path: Path, weights: Path | None) -> Picture:
         remarks=(*remarks, *more),
         unnamed=unnamed,
     )
+
+
+def noise_beside(image: FitsImage, shape: tuple[int, ...]) -> FitsImage | None:
+    """Return the errors, or else the weights, that the file of an image holds of the same shape; None without any."""
+    if not image.left_aside:
+        return None
+    path = split_hdu(image.path)[0]
+    with opened(path) as hdus:
+        for name in (*ERROR_NAMES, *EXPOSURE_NAMES):
+            number = named(hdus, name)
+            if number is not None and label(hdus, number) in image.left_aside:
+                found = image_of(hdus, number, path)
+                if found.cube().shape == shape:
+                    return found
+    return None
+
+
+def weights_beside(
+    noise: FitsImage, planes: Float[np.ndarray, "band y x"], bands: Sequence[str], unit: str, where: str
+) -> tuple[Float[np.ndarray, "band y x"], list[str]]:
+    """Return inverse variances from errors, or from weights that only tell pixels from each other; and remarks.
+
+    The latter are exposures (drizzled images): what one of them means is measured in the image.
+    """
+    values = noise.cube()
+    if any(f"({name})" in noise.hdu for name in ERROR_NAMES):
+        weights, remarks = weights_from_variance(np.sign(values) * values**2)
+        return weights, [f"its weights are 1/error² of {noise.hdu}.", *remarks]
+    good = np.isfinite(values) & (values > 0)
+    typical = np.array(
+        [np.median(plane[seen]) if seen.any() else 1.0 for plane, seen in zip(values, good, strict=True)]
+    )
+    relative = np.where(good, values, 0.0) / typical[:, None, None]
+    usable = good & np.isfinite(planes)
+    flat, _ = weights_from_noise(planes * np.sqrt(relative), usable, bands, unit, where)
+    masked = np.count_nonzero(~good)
+    said = f"{noise.hdu} is taken for exposure: the noise was measured in the image, and varies as its root."
+    return relative * flat, [said] + ([f"{masked} pixels without exposure are masked."] if masked else [])
 
 
 def read_weights(path: Path, shape: tuple[int, ...], image: str) -> tuple[Float[np.ndarray, "band y x"], list[str]]:
