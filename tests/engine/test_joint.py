@@ -119,6 +119,27 @@ def test_a_telescope_that_does_not_see_a_source_says_nothing_of_it(seen: list[Ob
     np.testing.assert_allclose(model, whole[:, 22:], atol=2e-3 * whole.max())
 
 
+def test_what_lies_beyond_the_grid_says_nothing(seen: list[Observation]) -> None:
+    """On the sky that both images share, the model is the same, and only its pixels count."""
+    whole, shared = truth(seen), empty_scene(seen, cover="intersection")
+    to_shared = whole.grid.affine_to(shared.grid)
+    for source in whole.sources[:2]:
+        y, x = to_shared(source.y, source.x)
+        options = {"flux": source.flux, "half_light_radius": 3.0, "radius": 15}
+        shared = shared.add(make_source("gaussian", float(x), float(y), n_channels=3, **options))
+    program, expected = Program(seen, shared), Program(seen, whole.with_sources(whole.sources[:2]))
+    # the sharp image lies within the coarse one
+    assert [o.n_unmasked < given.n_unmasked for o, given in zip(program.observations, seen, strict=True)] == [
+        False,
+        True,
+    ]
+    for k, observation in enumerate(program.observations):
+        counted = observation.weights > 0
+        difference = np.abs(program.model(k) - expected.model(k))[counted]
+        assert difference.max() < 5e-3 * expected.model(k).max()
+        assert np.isfinite(program.chi2_per_observation[observation.name])
+
+
 def test_one_telescope_with_a_narrow_psf_is_fitted_on_finer_pixels() -> None:
     """Fluxes of two stars behind a PSF of 1.5 px, within 3 % where noise makes 0.5 %."""
     shape, noise = (41, 43), 0.5

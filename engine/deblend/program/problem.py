@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.fft
@@ -184,8 +184,12 @@ def prepare_observations(
             layout = aligned_layout(start, stop, observation.shape, radius, first)
         else:
             layout = _resampled_layout(start, stop, observation.shape, affine, radius, scene.grid.shape, highest)
+        covered = affine_covers(affine, observation.shape, scene.grid.shape)
+        if not covered.all():
+            # sources live on the grid alone: what lies beyond says nothing of them
+            observation = replace(observation, weights=observation.weights * covered)
         scale = noise[:, None, None]
-        weights = observation.weights * scale**2 * affine_covers(affine, observation.shape, scene.grid.shape)
+        weights = observation.weights * scale**2
         images = (observation.images / scale).astype(dtype)
         prepared.append(
             PreparedObservation(observation, layout, affine, noise, images, weights.astype(dtype), kernels, highest)

@@ -52,9 +52,10 @@ class Program:
         """
         if not observations:
             raise ValueError("A program needs at least one observation.")
-        self.observations = tuple(observations)
         self.dtype = np.dtype(dtype)
-        self._prepared = prepare_observations(self.observations, scene, self.dtype)
+        self._prepared = prepare_observations(observations, scene, self.dtype)
+        self.observations = tuple(p.observation for p in self._prepared)
+        """As they were given, but for masks of what lies beyond the scene's grid."""
         self.noise = noise_units(self._prepared)
         """Unit of flux of every channel [nJy]."""
         self._groups = [
