@@ -263,4 +263,4 @@ def half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, psf
     inner_value, outer_value = medians[outer - 1], medians[outer]
     half = outer - (0.5 * peak - outer_value) / max(inner_value - outer_value, 1e-9)
     # a Gaussian of width s falls to half at 1.18 s, which is its half-light radius
-    return float(np.sqrt(max(half**2 - (0.5 * FULL_WIDTH * psf_sigma) ** 2, psf_sigma**2)))
+    return float(np.sqrt(max(half**2 - (1.1774 * psf_sigma) ** 2, psf_sigma**2)))
