@@ -7,7 +7,7 @@ one column anew, and pictures of components and of the whole model are sums of c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -59,7 +59,7 @@ class ColumnLayout:
 
     @classmethod
     def of(cls, group: GroupLayout, views: Iterable[ColumnView]) -> ColumnLayout:
-        return cls(replace(group, capacity=CHUNK), tuple(views))
+        return cls(GroupLayout(group.kind, group.side, CHUNK), tuple(views))
 
 
 def column_fft_shape(side: int, radius: int) -> tuple[int, int]:

@@ -31,6 +31,10 @@ class GroupLayout:
     kind: str
     side: int
     capacity: int = FIRST_CAPACITY
+    has_epochs: bool = False
+    """Whether fluxes of one passband are tied."""
+    has_tracks: bool = False
+    """Whether some of its sources are one that moves."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Layout:
     observations: tuple[ObservationLayout, ...]
     shape: tuple[int, int]
     """(height, width) of the model grid [pix]."""
+    is_calibrated: bool = False
+    """Whether images may be off what their files say."""
 
     @property
     def near(self) -> Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -13,6 +14,7 @@ from deblend.observe import Observation
 from deblend.observe.kernel import difference_kernel, kernel_radius, transfer, trimmed
 from deblend.observe.resampling import ResamplingLayout, plan, spectrum, tables
 from deblend.program.arrays import ObservationData
+from deblend.program.calibration import response
 from deblend.program.columns import ColumnTables, ColumnView, column_fft_shape
 from deblend.program.layout import GroupLayout, Layout, ObservationLayout, aligned_layout
 from deblend.scene import Scene
@@ -103,18 +105,22 @@ class PreparedObservation:
         resampling = plan(self.affine, (height, width), (side, side), 2 * radius, self.highest)
         return ColumnView(self.layout.start, self.layout.stop, radius, (height, width), resampling)
 
-    def column_tables(self, side: int) -> ColumnTables:
-        """Return what columns of boxes of this side are drawn with."""
+    def column_tables(self, side: int, terms: Float[np.ndarray, "channel 6"] | None = None) -> ColumnTables:
+        """Return what columns of boxes of this side are drawn with, where images are off by these terms."""
         dtype, resampling = self.images.dtype, self.column_view(side).resampling
+        fft_shape = column_fft_shape(side, self.layout.radius)
+        through: Any = 1.0
+        if terms is not None:
+            through = response(fft_shape, resampling, terms[self.layout.start : self.layout.stop], np)
         if resampling is None:
-            return ColumnTables(_as_complex(transfer(self.kernels, column_fft_shape(side, self.layout.radius)), dtype))
+            return ColumnTables(_as_complex(transfer(self.kernels, fft_shape) * through, dtype))
         # the middle pixel of what is seen lies on the middle of the box, but for a fraction that every source has
         middle = np.array([n // 2 for n in resampling.shape])
         affine = PixelAffine.of(self.affine.array, side // 2 - self.affine.array @ middle)
         far = np.abs(np.array(affine(*np.indices(resampling.shape))) - side // 2).max(axis=0)
         inside = (far <= side // 2 + self.layout.radius).astype(dtype)
         return ColumnTables(
-            _as_complex(self._waves_through(resampling), dtype), tables(resampling, affine, dtype), inside
+            _as_complex(self._waves_through(resampling) * through, dtype), tables(resampling, affine, dtype), inside
         )
 
     def column_place(self, origin: tuple[int, int], side: int) -> tuple[tuple[int, int], Float[np.ndarray, " 2"]]:
@@ -250,7 +256,10 @@ def noise_units(prepared: Sequence[PreparedObservation]) -> Float[np.ndarray, " 
 
 
 def make_layout(
-    prepared: Sequence[PreparedObservation], groups: Sequence[GroupLayout], shape: tuple[int, int]
+    prepared: Sequence[PreparedObservation],
+    groups: Sequence[GroupLayout],
+    shape: tuple[int, int],
+    is_calibrated: bool = False,
 ) -> Layout:
     """Return the static shape of the program."""
-    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape)
+    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated)
