@@ -180,7 +180,8 @@ def prepare_observations(
         if first is not None:
             affine = PixelAffine(offset=(float(first[0]), float(first[1])))
         noise = np.array([1.0 / np.sqrt(np.median(w[w > 0])) for w in observation.weights])
-        kernels = np.stack([difference_kernel(psf, scene.model_psf_sigma, affine) for psf in observation.psf])
+        finely = observation.psf_samples, observation.psf_oversampling
+        kernels = np.stack([difference_kernel(p, scene.model_psf_sigma, affine, finely[1]) for p in finely[0]])
         stamp = int(np.ceil(observation.psf.shape[-1] // 2 * affine.reach))
         radius = min(kernel_radius(kernels), stamp, max(scene.grid.shape))
         kernels = trimmed(kernels, radius)
