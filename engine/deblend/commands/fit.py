@@ -51,8 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--psf",
         action="append",
         metavar="FILE",
-        help="PSF stamps, a PSFEx model, or gaussian:FWHM, moffat:FWHM,BETA [arcsec]; once, or per image",
+        help="PSF stamps, or a grid of them, PSFEx model, gaussian:FWHM, moffat:FWHM,BETA [arcsec]; once, or per image",
     )
+    add(
+        "--psf-oversampling",
+        type=_count,
+        metavar="N",
+        help="samples of the PSF stamps per pixel (default: as they say)",
+    )
+    add("--psf-integrated", choices=("yes", "no"), help="whether stamps hold the light of whole pixels")
     add("--weights", action="append", metavar="FILE", help="inverse variances [1/(image unit)²]; once per image")
     add("--bands", metavar="g,r,i", help="name of every plane, in the order of the images")
     add("--peaks", metavar="CSV", help="0-based x, y of the first image, or ra, dec; without it sources are detected")
@@ -92,13 +99,19 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     import deblend
     from deblend import io
     from deblend.measure import calibration_lines
+    from deblend.observe.kernel_check import kernel_notes
 
     clock = Clock()
     with blaming_the_input():
         check_folder(arguments.out)
     with blaming_the_input(), clock.phase("read"):
         observations = io.read_observations(
-            arguments.images, psf=arguments.psf, weights=arguments.weights, bands=arguments.bands
+            arguments.images,
+            psf=arguments.psf,
+            weights=arguments.weights,
+            bands=arguments.bands,
+            psf_oversampling=arguments.psf_oversampling,
+            psf_is_integrated=None if arguments.psf_integrated is None else arguments.psf_integrated == "yes",
         )
         peaks = io.read_peaks(arguments.peaks, observations[0]) if arguments.peaks else None
     for sentence in (sentence for observation in observations for sentence in observation.notes):
@@ -116,6 +129,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         note(
             f"Sources live on pixels {finer:.0f} times finer than those of the sharpest image, which its PSF asks for."
         )
+    for sentence in kernel_notes(observations, scene.grid, scene.model_psf_sigma):
+        note(sentence)
     if not len(scene):
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."

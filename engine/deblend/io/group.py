@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from deblend.io.fits_file import split_hdu, stem
+from deblend.io.given_psf import GivenPsf, together
 from deblend.io.lsst import is_lsst, read_lsst
 from deblend.io.picture import Picture
 from deblend.io.plain import read_plain
-from deblend.io.psf import Stamps, sibling_psfs, stamps_for
+from deblend.io.psf import psfs_for, sibling_psfs
 from deblend.observe import Observation
 from deblend.sky import Channel
 
@@ -31,6 +32,8 @@ def read_observations(
     weights: AnyPath | Sequence[AnyPath] | None = None,
     bands: str | Sequence[str] | None = None,
     survey: str | None = None,
+    psf_oversampling: int | None = None,
+    psf_is_integrated: bool | None = None,
 ) -> tuple[Observation, ...]:
     """Read FITS images; those of one shape and WCS form one observation, named by its survey or its first file.
 
@@ -47,6 +50,10 @@ def read_observations(
         A name per plane, in the order of the images; a text is split at commas.
     survey
         The survey, where the headers do not say it.
+    psf_oversampling
+        Samples of images of PSFs per pixel, where their headers do not say it.
+    psf_is_integrated
+        Whether images of PSFs hold the light of whole pixels, and not points of what falls on them.
 
     Returns
     -------
@@ -76,8 +83,8 @@ def read_observations(
     if not psf_files:
         psf_files = sibling_psfs(files)
         notes.append(f"No PSF given; {', '.join(p.name for p in psf_files)} beside the images are used.")
-    stamps = stamps_for(pictures, psf_files)
-    return _observations(list(zip(pictures, stamps, strict=True)), notes)
+    psfs = psfs_for(pictures, psf_files, oversampling=psf_oversampling, is_integrated=psf_is_integrated)
+    return _observations(list(zip(pictures, psfs, strict=True)), notes)
 
 
 def find_images(paths: Sequence[AnyPath]) -> tuple[list[Path], list[str]]:
@@ -119,8 +126,8 @@ def _without_companions(files: Sequence[Path]) -> tuple[list[Path], str | None]:
     return [p for p in files if p not in aside], said
 
 
-def _observations(pairs: list[tuple[Picture, Stamps]], notes: list[str]) -> tuple[Observation, ...]:
-    groups: list[list[tuple[Picture, Stamps]]] = []
+def _observations(pairs: list[tuple[Picture, GivenPsf]], notes: list[str]) -> tuple[Observation, ...]:
+    groups: list[list[tuple[Picture, GivenPsf]]] = []
     for pair in pairs:
         group = next((g for g in groups if g[0][0].grid.is_same_as(pair[0].grid)), None)
         if group is None:
@@ -137,17 +144,18 @@ def _observations(pairs: list[tuple[Picture, Stamps]], notes: list[str]) -> tupl
         if twice is not None:
             files = ", ".join(str(p.path) for p in pictures if twice.band in p.bands)
             raise ValueError(f"{files}: band {twice.band} comes more than once; name the bands apart with --bands.")
+        psf, said = together([psf for _, psf in group], [str(channel) for channel in channels])
         observations.append(
             Observation.from_arrays(
                 np.concatenate([p.images for p in pictures]),
-                [stamp for _, stamps in group for stamp in stamps],
+                psf,
                 np.concatenate([p.weights for p in pictures]),
                 channels=channels,
                 name=name,
                 wcs=pictures[0].wcs,
                 unit=", ".join(dict.fromkeys(p.unit for p in pictures)),
                 njy_per_unit=np.concatenate([np.full(len(p.bands), p.njy_per_unit) for p in pictures]),
-                notes=[*(notes if i == 0 else ()), *_gathered(pictures)],
+                notes=[*(notes if i == 0 else ()), *_gathered(pictures), *said],
             )
         )
     return tuple(observations)

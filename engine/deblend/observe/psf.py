@@ -70,13 +70,13 @@ def native_psf(
     return native / native.sum(axis=(-2, -1), keepdims=True)
 
 
-def integrated_over_pixels(stamp: Float[np.ndarray, "y x"], oversampling: int = 1) -> Float[np.ndarray, "y x"]:
+def integrated_over_pixels(stamp: Float[np.ndarray, "y x"], oversampling: float = 1) -> Float[np.ndarray, "y x"]:
     """Return what pixels of the detector would hold at the samples of the optics' image: convolved with their box.
 
     The box is `oversampling` samples wide. Its transform is a product of sinc, so this is exact for what the samples
     stand for; the stamp gets half a pixel and more on every side.
     """
-    pad = oversampling // 2 + 1
+    pad = int(oversampling) // 2 + 1
     wide = np.pad(stamp, pad)
     shape = tuple(2 * n for n in wide.shape)
     along_y, along_x = (np.sinc(oversampling * np.fft.fftfreq(n)) for n in shape)
@@ -119,7 +119,7 @@ def mend_psf(
     side += 1 - side % 2
     if len({np.shape(s) for s in stamps}) > 1:
         notes.append(f"PSF stamps of different sizes were padded to {side}×{side} px.")
-    cube = np.stack([_padded(s, side) for s in mended])
+    cube = np.stack([padded(s, side) for s in mended])
     return cube / cube.sum(axis=(1, 2), keepdims=True), tuple(notes)
 
 
@@ -206,6 +206,8 @@ def centered(stamp: Float[np.ndarray, "y x"], offset: tuple[float, float]) -> Fl
     return moved / moved.sum()
 
 
-def _padded(stamp: np.ndarray, side: int) -> np.ndarray:
-    pads = [(side - n) // 2 for n in stamp.shape]
-    return np.pad(stamp, [(pad, side - n - pad) for pad, n in zip(pads, stamp.shape, strict=True)])
+def padded(stamps: Float[np.ndarray, "*stack y x"], side: int) -> Float[np.ndarray, "*stack side side"]:
+    """Return stamps in the middle of larger ones."""
+    pads = [(side - n) // 2 for n in stamps.shape[-2:]]
+    whole = [(0, 0)] * (stamps.ndim - 2)
+    return np.pad(stamps, [*whole, *((pad, side - n - pad) for pad, n in zip(pads, stamps.shape[-2:], strict=True))])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from deblend.observe.psf import mend_psf, native_psf
+from deblend.observe.psf import mend_psf, native_psf, padded
 
 NEIGHBOURS = 4
 """Scattered cells that count at a place between them."""
@@ -60,13 +60,34 @@ class PsfField:
         Raises ValueError, naming band and place, where a stamp is no picture of a star.
         """
         places = np.asarray(positions, dtype=np.float64)
-        names = [f"{band} at x {x:.0f}, y {y:.0f}" for x, y in places for band in bands]
+        cells = [""] if len(places) == 1 else [f" at x {x:.0f}, y {y:.0f}" for x, y in places]
+        names = [f"{band}{cell}" for cell in cells for band in bands]
         flat = [stamp for cell in stamps for stamp in cell]
         if len(flat) != len(names):
             raise ValueError(f"{len(places)} places and {len(bands)} bands need as many stamps, got {len(flat)}.")
         cube, notes = mend_psf(flat, names, oversampling=oversampling, is_integrated=is_integrated)
         said = notes[:1] if len(notes) < 2 else (f"{notes[0]} The same or the like {len(notes) - 1} times more.",)
         return cls(places, cube.reshape(len(places), len(bands), *cube.shape[1:]), oversampling), said
+
+    @classmethod
+    def joined(cls, fields: Sequence[PsfField]) -> PsfField:
+        """Return the field of all bands of several fields of one sampling, at the places of all of them.
+
+        On grids, where the lines of all of them cross.
+        """
+        first = fields[0]
+        if any(field.oversampling != first.oversampling for field in fields):
+            raise ValueError("Fields can only be joined on one sampling; resample their stamps.")
+        varying = [field for field in fields if field.n_cells > 1] or [first]
+        lines = [field.lines for field in varying]
+        if all(line is not None for line in lines):
+            x, y = (np.unique(np.concatenate([line[k] for line in lines if line is not None])) for k in (0, 1))
+            places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        else:
+            places = np.unique(np.concatenate([field.positions for field in varying]), axis=0)
+        side = max(field.stamps.shape[-1] for field in fields)
+        at_places = [np.tensordot(field.weights_at(*places.T), padded(field.stamps, side), axes=1) for field in fields]
+        return cls(places, np.concatenate(at_places, axis=1), first.oversampling)
 
     @property
     def n_cells(self) -> int:
