@@ -70,7 +70,7 @@ def close_to(stamp: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
 
 
 def stpsf_file(path: Path, width: float = 1.8, oversampling: int = 4) -> Path:
-    """Write what STPSF does: optics and optics with distortions, each on fine samples and on pixels; fine sides are even."""
+    """Write what STPSF does: optics, and optics with distortions, each on fine samples (of even side) and on pixels."""
     hdus: list[fits.hdu.base.ExtensionHDU] = []
     for name, wide in (("OVERSAMP", 0.9 * width), ("DET_SAMP", 0.9 * width), ("OVERDIST", width), ("DET_DIST", width)):
         fine = name.startswith("OVER")

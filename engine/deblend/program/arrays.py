@@ -65,6 +65,8 @@ class GroupData(NamedTuple):
     """Inverse standard deviation of those units' prior; 0 for none."""
     symmetry: Float[Array, " slot"]
     monotonicity: Float[Array, " slot"]
+    psf_share: Float[Array, "slot plane"] | None = None
+    """How much of the light is seen through the PSF of each plane of the canvas; None where no PSF varies."""
     flux_tie: Float[Array, "slot channel channel"] | None = None
     """Projection onto fluxes that are one per passband; None where no passband has several epochs."""
     center_tie: Float[Array, "slot slot"] | None = None
@@ -77,7 +79,8 @@ class ObservationData(NamedTuple):
     images: Float[Array, "band y x"]
     weights: Float[Array, "band y x"]
     transfer: Complex[Array, "band y f"]
-    """Fourier transform of the difference kernels on the canvas, for one of the waves that a resampling keeps."""
+    """Fourier transform of the difference kernels on the canvas, or for the waves that a resampling keeps; where the
+    PSF varies one for each of its cells, (cell, band, y, f)."""
     near_transfer: Complex[Array, "band y f"]
     """The same on the smaller canvas of `near`: wings that leave it come back on the other side."""
     power: tuple[Float[Array, "band period f"], ...]

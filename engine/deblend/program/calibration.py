@@ -15,7 +15,7 @@ import scipy.fft
 from jaxtyping import Array, Float
 
 from deblend.observe.resampling import ResamplingLayout
-from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.arrays import ObservationData, Parameters, ProblemData
 from deblend.program.convolution import Canvas, convolve
 from deblend.program.layout import Layout
 
@@ -55,12 +55,16 @@ def calibrated(layout: Layout, data: ProblemData, parameters: Parameters) -> Pro
     if parameters.calibration is None:
         return data
     observations = tuple(
-        d._replace(
-            transfer=d.transfer * response(o.fft_shape, o.resampling, parameters.calibration[o.start : o.stop], jnp)
-        )
+        _through(d, response(o.fft_shape, o.resampling, parameters.calibration[o.start : o.stop], jnp))
         for o, d in zip(layout.observations, data.observations, strict=True)
     )
     return data._replace(observations=observations)
+
+
+def _through(data: ObservationData, response: Any) -> ObservationData:
+    """Return an observation whose kernels all have a further response (band, y, f)."""
+    each = response if data.transfer.ndim == 3 else response[None]
+    return data._replace(transfer=data.transfer * each)
 
 
 def plane(shape: tuple[int, int], terms: Any, xp: Any) -> Any:
@@ -89,10 +93,10 @@ def calibration_tangents(layout: Layout, data: ProblemData, parameters: Paramete
     for o, d in zip(layout.observations, data.observations, strict=True):
         scale = 1.0 + parameters.calibration[o.start : o.stop, SCALE, None, None]
         slopes = [
-            convolve(o, layout.pad, d._replace(transfer=d.transfer * (-2j * np.pi * f).astype(d.transfer.dtype)), sky)
+            convolve(layout, o, _through(d, (-2j * np.pi * f).astype(d.transfer.dtype)), sky)
             for f in frequencies(o.fft_shape, o.resampling)
         ]
-        result.append(jnp.stack([*slopes, convolve(o, layout.pad, d, sky) / scale]))
+        result.append(jnp.stack([*slopes, convolve(layout, o, d, sky) / scale]))
     return tuple(result)
 
 

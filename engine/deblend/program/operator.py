@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -205,13 +206,28 @@ def _add_patch(scratch: Canvas, patch: Canvas, corner: tuple[Any, Any]) -> Canva
     return lax.dynamic_update_slice(scratch, lax.dynamic_slice(scratch, start, patch.shape) + patch, start)
 
 
+def _on_planes(layout: Layout, data: GroupData, slot: Any, patch: Canvas) -> Canvas:
+    """Return what a source adds to every plane of the canvas, of what it adds to every channel."""
+    if data.psf_share is None:
+        return patch
+    return patch[np.array(layout.planes)] * data.psf_share[slot][:, None, None]
+
+
+def _on_channels(layout: Layout, data: GroupData, slot: Any, patch: Canvas) -> Canvas:
+    """Return the transpose of `_on_planes`."""
+    if data.psf_share is None:
+        return patch
+    gathering = np.eye(layout.n_channels)[:, list(layout.planes)].astype(patch.dtype)
+    return jnp.tensordot(gathering * data.psf_share[slot][None], patch, axes=1)
+
+
 def draw(layout: Layout, data: ProblemData, dtype: Any, patches: tuple[Callable[[Any], Canvas], ...]) -> Canvas:
     """Return the canvas with one patch per used slot added; `patches` makes them, a function per group."""
-    scratch = jnp.zeros((layout.n_channels, *layout.scratch_shape), dtype)
+    scratch = jnp.zeros((len(layout.planes), *layout.scratch_shape), dtype)
     for group, d, patch in zip(layout.groups, data.groups, patches, strict=True):
 
         def body(slot: Any, carry: Canvas, group: Any = group, d: Any = d, patch: Any = patch) -> Canvas:
-            return _add_patch(carry, patch(slot), _corner(layout, group, d.origin[slot]))
+            return _add_patch(carry, _on_planes(layout, d, slot, patch(slot)), _corner(layout, group, d.origin[slot]))
 
         scratch = over_slots(d.count, body, scratch)
     margin, (height, width) = layout.margin, layout.canvas_shape
@@ -343,7 +359,8 @@ def apply_adjoint(
             line, light = item
             row, column = _corner(layout, group, d.origin[slot])
             corner = (jnp.zeros_like(row), row, column)
-            patch = lax.dynamic_slice(scratch, corner, (layout.n_channels, group.side, group.side))
+            cut = lax.dynamic_slice(scratch, corner, (len(layout.planes), group.side, group.side))
+            patch = _on_channels(layout, d, slot, cut)
             picture, aspect = line.picture[slot], p.aspect[slot]
             seen = jnp.tensordot(patch, line.seen[slot], axes=((1, 2), (1, 2)))
             flux = p.flux[slot][:, None]

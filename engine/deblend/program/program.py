@@ -65,10 +65,12 @@ class Program:
         self.noise = noise_units(self._prepared)
         """Unit of flux of every channel [nJy]."""
         self._has_epochs = has_epochs(scene.channels)
-        self._n_passbands = len(same_passbands(scene.channels))
+        self._sizes = len(self.noise), len(same_passbands(scene.channels))
+        varies = any(p.layout.n_cells > 1 for p in self._prepared)
+        self._n_planes = sum(p.layout.n_cells * len(p.noise) for p in self._prepared) if varies else 0
         self._passbands = passband_means(scene.channels).astype(self.dtype) if self._has_epochs else None
         self._groups = [
-            GroupSlots(GroupLayout(*key, has_epochs=self._has_epochs), len(self.noise), self._n_passbands, self.dtype)
+            GroupSlots(GroupLayout(*key, has_epochs=self._has_epochs), *self._sizes, self.dtype, self._n_planes)
             for key in STANDARD_GROUPS
             if standard_groups
         ]
@@ -136,14 +138,19 @@ class Program:
                 continue
             capacity = capacity_for(len(group)) if layout is None or layout.capacity < len(group) else layout.capacity
             layout = GroupLayout(*key, capacity, self._has_epochs, moves or (layout is not None and layout.has_tracks))
-            slots = GroupSlots(layout, len(self.noise), self._n_passbands, self.dtype)
+            slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
             self._groups[index : index + 1] = [slots]
             self._seen = None
         shape = scene.grid.shape
         for slots in self._groups:
-            slots.fill(members.get((slots.layout.kind, slots.layout.side), []), shape, self.noise, scene.channels)
+            own = members.get((slots.layout.kind, slots.layout.side), [])
+            slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
         self._scene, self._models, self._chi2 = scene, {}, None
         self._calibrate(terms_of(scene, self.noise, self.dtype))
+
+    def _psf_share(self, source: Source) -> Float[np.ndarray, " plane"]:
+        """Return how much of a source's light is seen through the PSF of each plane of the canvas."""
+        return np.concatenate([np.repeat(p.psf_share(source.x, source.y), len(p.noise)) for p in self._prepared])
 
     def _calibrate(self, terms: Float[np.ndarray, "channel 6"] | None) -> None:
         """Take how the images are off; what was drawn before is of no use where that has changed."""
@@ -272,7 +279,7 @@ class Program:
             self._column_tables[side] = on_device(tuple(p.column_tables(side, self._terms) for p in self._prepared))
         slots = np.array((chunk + [0] * CHUNK)[:CHUNK])
         parameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
-        alone = group.data._replace(flux_tie=None, center_tie=None)
+        alone = group.data._replace(psf_share=None, flux_tie=None, center_tie=None)
         data = jax.tree.map(lambda stack: stack[slots], alone._replace(count=np.zeros(len(alone.radius), np.int32)))
         data = data._replace(count=np.int32(len(chunk)))
         layout = ColumnLayout.of(group.layout, (p.column_view(side) for p in self._prepared))
@@ -283,7 +290,9 @@ class Program:
         for move, of_sources in zip(moves, places, strict=True):
             for k, (_, off) in enumerate(of_sources):
                 move[k] = off
-        drawn = compiled_columns(layout, data, parameters, self._psf_variance, self._column_tables[side], moves)
+        sources = [group.members[slot][0] for slot in chunk]
+        shares = tuple(self._shares(p, sources) for p in self._prepared)
+        drawn = compiled_columns(layout, data, parameters, self._psf_variance, self._column_tables[side], moves, shares)
         patches = [np.asarray(stack) for stack in drawn]
         for k, slot in enumerate(chunk):
             source = group.members[slot][0]
@@ -292,6 +301,15 @@ class Program:
                 for stack, of_sources, p in zip(patches, places, self._prepared, strict=True)
             )
             self._columns[source.id] = (source, columns)
+
+    def _shares(self, prepared: PreparedObservation, sources: Sequence[Source]) -> np.ndarray | None:
+        """Return how much each cell of a PSF that varies counts for sources, (slot, cell)."""
+        if prepared.layout.n_cells == 1:
+            return None
+        result = np.zeros((CHUNK, prepared.layout.n_cells), self.dtype)
+        for k, source in enumerate(sources):
+            result[k] = prepared.psf_share(source.x, source.y)
+        return result
 
     def normal_equations(self) -> NormalEquations:
         """Return the linear problem of the fluxes, given the present morphologies."""

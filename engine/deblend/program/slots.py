@@ -7,7 +7,7 @@ Coordinates turn from (x, y) on the grid, float64, to offsets (y, x) from the mi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -90,6 +90,8 @@ class GroupSlots:
     dtype: np.dtype
     parameters: GroupParameters = field(init=False)
     data: GroupData = field(init=False)
+    n_planes: int = 0
+    """Planes of the canvas where a PSF varies; 0 where none does."""
     members: list[tuple[Source, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -124,6 +126,7 @@ class GroupSlots:
             correction_precision=zeros(n),
             symmetry=zeros(n),
             monotonicity=zeros(n),
+            psf_share=zeros(n, self.n_planes) if self.n_planes else None,
             flux_tie=np.tile(np.eye(self.n_channels, dtype=self.dtype), (n, 1, 1)) if self.layout.has_epochs else None,
             center_tie=np.eye(n, dtype=self.dtype) if self.layout.has_tracks else None,
         )
@@ -138,10 +141,12 @@ class GroupSlots:
         shape: tuple[int, int],
         noise: np.ndarray,
         channels: Sequence[Channel],
+        share_of: Callable[[Source], Float[np.ndarray, " plane"]],
     ) -> None:
         """Write sources into the slots; a slot that holds the same source already is left alone.
 
-        `noise` is the unit of flux of each channel [nJy].
+        `noise` is the unit of flux of each channel [nJy]; `share_of` tells how much of a source's light is seen through
+        the PSF of each plane.
         """
         for slot, (source, index) in enumerate(members):
             before = self.members[slot] if slot < len(self.members) else None
@@ -149,6 +154,8 @@ class GroupSlots:
                 continue
             if before is None or before[1] != index or not same_shape(before[0], source, index):
                 lower_shape(self, slot, source, index, shape)
+                if self.data.psf_share is not None:
+                    self.data.psf_share[slot] = share_of(source)
             lower_spectrum(self, slot, source.components[index], noise, channels)
         self.members = list(members)
         if self.data.center_tie is not None:
