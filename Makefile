@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	@scripts/setup.sh
 	@touch $@
 
-demo: $(READY)  ## open the sample blend, find its sources and fit them live
+demo: $(READY)  ## open a patch of sky by two telescopes, find its sources and fit them live
 	@$(BIN)/python docs/demo.py
 
 test: $(READY)  ## run all tests, those of the window too
@@ -41,6 +41,7 @@ screenshots: $(READY)  ## make the pictures of the documentation anew
 
 sample-data: $(READY)  ## make sample_data/ anew from its seed
 	@$(BIN)/python sample_data/generate.py
+	@$(BIN)/python sample_data/two_telescopes.py
 
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist demo_output benchmarks/results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

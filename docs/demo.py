@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Open the sample blend, find its sources and fit them live: `make demo`.
+"""Open a patch of sky that two telescopes saw, find its sources and fit them live: `make demo`.
 
 Where there is no display it does the same on a virtual one, and leaves pictures, catalog and models in
 `demo_output/`.
@@ -113,8 +113,8 @@ class Director:
         frame = self.bench.frame
         return frame is not None and frame.revision == self.bench.document.revision
 
-    def open_sample(self) -> None:
-        self.viewer.open_sample("napari-deblend", "blend")
+    def open_sample(self, name: str = "two_telescopes") -> None:
+        self.viewer.open_sample("napari-deblend", name)
         self.wait(lambda: self.bench.document.is_open and self.is_answered, "Opening the sample")
 
     def find_sources(self) -> None:
@@ -128,7 +128,7 @@ class Director:
         self.do("fit_or_pause")
 
     def finish_fit(self) -> None:
-        self.wait(lambda: self.bench.frame is not None and self.bench.frame.sentence, "The end of the fit")
+        self.wait(lambda: self.bench.frame is not None and self.bench.frame.sentence, "The end of the fit", 900.0)
 
     def look(self, action: str, path: Path) -> None:
         """Look at something and save a picture of the window."""
@@ -183,8 +183,10 @@ def demo_unattended() -> None:
         director.do("look_at_model")
         director.start_fit()
         director.finish_fit()
-        for view in ("data", "model", "residual"):
-            director.look(f"look_at_{view}", OUTPUT / f"{view}.png")
+        for telescope in ("hsc", "hst"):
+            for view in ("data", "model", "residual"):
+                director.look(f"look_at_{view}", OUTPUT / f"{telescope}_{view}.png")
+            director.do("next_telescope")
         director.write_results(OUTPUT)
         frame = director.bench.frame
         print(f"{len(frame.scene)} sources fitted, chi² per pixel {frame.chi2:.3f}: {frame.sentence}")

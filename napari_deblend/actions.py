@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deblend import Status, detect
+from deblend import Status, detect, with_missed
 from napari_deblend.machine import Machine
 from napari_deblend.views import View
-from napari_deblend.workbench import DETECTED, Workbench
+from napari_deblend.workbench import DETECTED, MISSED, Workbench
 
 FIT_LABEL = "Fit"
 NUDGE = 0.1
@@ -98,6 +98,23 @@ def find_sources(bench: Workbench) -> None:
     bench.tell("Looking for sources…")
     bench.detected_threshold = threshold
     bench.runner.submit(DETECTED, job)
+
+
+def find_missed(bench: Workbench) -> None:
+    """Look for sources in what the present model leaves over, and add them; the answer comes by and by."""
+    if bench.runner is None or bench.frame is None:
+        raise ValueError("There is no model yet, and so no residual; open images and fit some sources first.")
+    kind, box_scale = bench.kind, bench.box_scale
+
+    def job(machine: Machine) -> object:
+        observations, scene = machine.observations, machine.scene
+        models = [machine.shown.model(k) for k in range(len(observations))]
+        return observations, with_missed(scene, observations, models, kind=kind, box_scale=box_scale).sources[
+            len(scene) :
+        ]
+
+    bench.tell("Looking at the residual…")
+    bench.runner.submit(MISSED, job)
 
 
 def delete_selected(bench: Workbench) -> None:
@@ -200,6 +217,7 @@ ACTIONS: dict[str, Action] = {
         Action("fit_or_pause", "Fit, pause or go on", fit_or_pause, "G"),
         Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
         Action("find_sources", "Detect sources", find_sources, "Shift-F"),
+        Action("find_missed", "Add sources that stand out of the residual", find_missed, "Control-Shift-F"),
         Action("undo", "Undo", undo, "Control-Z"),
         Action("redo", "Redo", redo, "Control-Shift-Z"),
         Action("toggle_adding", "Add sources by clicking: on or off", toggle_adding, "N"),

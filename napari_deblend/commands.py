@@ -35,6 +35,7 @@ def _command(name: str) -> Callable[[Viewer], None]:
 fit_or_pause = _command("fit_or_pause")
 cancel_fit = _command("cancel_fit")
 find_sources = _command("find_sources")
+find_missed = _command("find_missed")
 undo = _command("undo")
 redo = _command("redo")
 toggle_adding = _command("toggle_adding")

@@ -1,4 +1,4 @@
-"""The sample blend that comes with the program."""
+"""The samples that come with the program: a blend, and a patch of sky seen by two telescopes."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def read_sample() -> list[tuple[Any, dict[str, Any], str]]:
     """Return the sample as layers."""
     paths = sorted(sample_folder().glob("calexp-*.fits"), key=lambda p: "GRIZY".find(p.stem[-1]))
     return layers_of(read_observations(paths))
+
+
+def read_two_telescopes() -> list[tuple[Any, dict[str, Any], str]]:
+    """Return the sample of two telescopes as layers."""
+    folder = sample_folder() / "two_telescopes"
+    images, psfs = ([folder / f"{prefix}{name}.fits" for name in ("hsc", "hst")] for prefix in ("", "psf-"))
+    return layers_of(read_observations(images, psf=psfs))

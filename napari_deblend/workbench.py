@@ -17,7 +17,7 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from deblend import FitSettings, Observation, Scene, find_peaks, start_source
+from deblend import FitSettings, Observation, Scene, Source, find_peaks, start_source
 from deblend.detect import Stack, stacks
 from deblend.io import read_observations
 from napari_deblend.activity import Activity
@@ -49,7 +49,7 @@ UNSEEN = 0.03
 """Markers of a running fit are not moved for less than this [pix]: it costs milliseconds and is not seen."""
 SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
-LOADED, STACKED, PEAKS, DETECTED = "loaded", "stacked", "peaks", "detected"
+LOADED, STACKED, PEAKS, DETECTED, MISSED = "loaded", "stacked", "peaks", "detected", "missed"
 """Names of jobs whose results the workbench takes itself."""
 MACHINE = "machine"
 """Name under which all failures of the machine's thread are announced."""
@@ -346,6 +346,8 @@ class Workbench:
         for name, outcome in news.items():
             if name == DETECTED:
                 self._replace_sources(*outcome)
+            if name == MISSED:
+                self._add_missed(*outcome)
             self.result.emit(name, outcome)
 
     def _replace_sources(self, observations: tuple[Observation, ...], scene: Scene) -> None:
@@ -358,6 +360,15 @@ class Workbench:
         scene = scene.with_calibrations(self.document.scene.calibrations)
         self.document.replace_scene(scene, f"Detect {len(scene)} sources")
         self.tell(f"{len(scene)} sources detected.")
+
+    def _add_missed(self, observations: tuple[Observation, ...], sources: tuple[Source, ...]) -> None:
+        if observations is not self.document.observations:
+            return
+        self.document.add(*(source.renamed("") for source in sources))
+        count = (
+            "No source stands" if not sources else "1 source stood" if len(sources) == 1 else f"{len(sources)} stood"
+        )
+        self.tell(f"{count} out of the residual.")
 
     def _show(self, frame: Frame) -> None:
         was_running = self.frame is not None and not self.frame.sentence

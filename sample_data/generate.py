@@ -80,8 +80,8 @@ class Part:
     colors: tuple[float, float, float, float]
     fraction: float
     """Of the object's flux in i."""
-    draw: Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray] | None = None
-    """Surface brightness at offsets (dx, dy) [pix]; None for a point."""
+    draw: Callable[..., np.ndarray] | None = None
+    """Surface brightness at offsets (dx, dy) [pix], which are so many to a pixel and axis; None for a point."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +108,16 @@ def sersic(n: float, half_light_radius: float, axis_ratio: float = 1.0, angle: f
     b = gammaincinv(2 * n, 0.5)
     total = 2 * np.pi * half_light_radius**2 * n * np.exp(b) * b ** (-2 * n) * gamma(2 * n)
 
-    def draw(dx: np.ndarray, dy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draw(dx: np.ndarray, dy: np.ndarray, rng: np.random.Generator, fine: float = FINE) -> np.ndarray:
         radius = elliptical_radius(dx, dy, axis_ratio, angle)
         brightness = np.exp(-b * ((radius / half_light_radius) ** (1 / n) - 1)) / total
         # near the center a steep profile changes within one drawing pixel: average it there
         steep = np.nonzero(radius < 1.0)
-        offset = (np.arange(15) - 7) / 15 / FINE
+        offset = (np.arange(15) - 7) / 15 / fine
         fine_x = dx[steep][:, None, None] + offset[None, None, :]
         fine_y = dy[steep][:, None, None] + offset[None, :, None]
-        fine = elliptical_radius(fine_x, fine_y, axis_ratio, angle)
-        brightness[steep] = np.exp(-b * ((fine / half_light_radius) ** (1 / n) - 1)).mean(axis=(1, 2)) / total
+        near = elliptical_radius(fine_x, fine_y, axis_ratio, angle)
+        brightness[steep] = np.exp(-b * ((near / half_light_radius) ** (1 / n) - 1)).mean(axis=(1, 2)) / total
         return brightness
 
     return draw
@@ -126,7 +126,7 @@ def sersic(n: float, half_light_radius: float, axis_ratio: float = 1.0, angle: f
 def spiral_arms(scale: float, axis_ratio: float, angle: float, pitch: float, knots: int) -> Callable:
     """Return two logarithmic arms on an exponential disk, with knots of young stars strung along them."""
 
-    def draw(dx: np.ndarray, dy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draw(dx: np.ndarray, dy: np.ndarray, rng: np.random.Generator, fine: float = FINE) -> np.ndarray:
         c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
         along, across = c * dx + s * dy, (-s * dx + c * dy) / axis_ratio
         radius, azimuth = np.hypot(along, across) + 1e-3, np.arctan2(across, along)
@@ -144,7 +144,7 @@ def spiral_arms(scale: float, axis_ratio: float, angle: float, pitch: float, kno
             width = rng.uniform(0.35, 0.7)
             knot = np.exp(-0.5 * ((dx - x) ** 2 + (dy - y) ** 2) / width**2)
             brightness += rng.uniform(0.3, 1.0) * 0.022 * knot / knot.sum()
-        return brightness / brightness.sum() * FINE**2
+        return brightness / brightness.sum() * fine**2
 
     return draw
 
@@ -152,7 +152,7 @@ def spiral_arms(scale: float, axis_ratio: float, angle: float, pitch: float, kno
 def clumps(number: int, extent: float, axis_ratio: float, angle: float) -> Callable:
     """Return knots of stars thrown into an ellipse, lopsided, as in an irregular galaxy."""
 
-    def draw(dx: np.ndarray, dy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draw(dx: np.ndarray, dy: np.ndarray, rng: np.random.Generator, fine: float = FINE) -> np.ndarray:
         c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
         brightness = np.zeros_like(dx)
         for _ in range(number):
@@ -161,7 +161,7 @@ def clumps(number: int, extent: float, axis_ratio: float, angle: float) -> Calla
             width = rng.uniform(0.4, 1.1)
             knot = np.exp(-0.5 * ((dx - x) ** 2 + (dy - y) ** 2) / width**2)
             brightness += rng.uniform(0.3, 1.0) * knot / knot.sum()
-        return brightness / brightness.sum() * FINE**2
+        return brightness / brightness.sum() * fine**2
 
     return draw
 

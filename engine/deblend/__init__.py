@@ -8,7 +8,17 @@ for state in fit(scene, observations):
 measure(state.scene, observations).write("catalog.ecsv")
 """
 
-from deblend.detect import Peaks, detect, empty_scene, find_peaks, scene_from_positions, start_source, unlisted
+from deblend.detect import (
+    Peaks,
+    detect,
+    empty_scene,
+    find_missed,
+    find_peaks,
+    scene_from_positions,
+    start_source,
+    unlisted,
+    with_missed,
+)
 from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
 from deblend.io import read_observations
 from deblend.measure import Catalog, measure
@@ -65,6 +75,7 @@ __all__ = [
     "compilations",
     "detect",
     "empty_scene",
+    "find_missed",
     "find_peaks",
     "fit",
     "give_way",
@@ -75,4 +86,5 @@ __all__ = [
     "scene_from_positions",
     "start_source",
     "unlisted",
+    "with_missed",
 ]

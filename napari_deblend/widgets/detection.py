@@ -40,7 +40,14 @@ class DetectionSection(Section):
         self.kind.currentTextChanged.connect(self._set_kind)
         self.column.addLayout(row(QLabel("Threshold"), self.slider, self.number))
         self.column.addLayout(
-            row(QLabel("New sources"), self.kind, None, self.found, action_button(bench, "find_sources", "Detect"))
+            row(
+                QLabel("New sources"),
+                self.kind,
+                None,
+                self.found,
+                action_button(bench, "find_missed", "In residual"),
+                action_button(bench, "find_sources", "Detect"),
+            )
         )
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)

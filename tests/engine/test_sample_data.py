@@ -10,6 +10,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from deblend import Observation, fit, read_observations, scene_from_positions
+
 BANDS = "GRIZY"
 COUNT_NJY = 10 ** (0.4 * (31.4 - 27.0))
 
@@ -104,3 +106,58 @@ def test_stars_look_like_the_psf(sample_folder: Path) -> None:
         middle = stamp[11:-11, 11:-11]
         correlation = (cut * middle).sum() / np.sqrt((cut**2).sum() * (middle**2).sum())
         assert correlation > 0.98
+
+
+@pytest.fixture(scope="module")
+def telescopes(sample_folder: Path) -> list[Observation]:
+    folder = sample_folder / "two_telescopes"
+    names = ("hsc", "hst")
+    return list(read_observations([folder / f"{n}.fits" for n in names], psf=[folder / f"psf-{n}.fits" for n in names]))
+
+
+def test_two_telescopes_see_one_patch_of_sky(telescopes: list[Observation], sample_folder: Path) -> None:
+    """The star, from both images: centroids in world coordinates agree to a hundredth of an arcsecond."""
+    ground, space = telescopes
+    assert (ground.shape, space.shape) == ((60, 60), (336, 336))
+    assert ground.grid.affine_to(space.grid).scale == pytest.approx(0.168 / 0.03, rel=1e-3)
+    assert not any("measured" in note for o in telescopes for note in o.notes), "errors are in the files"
+    truth = Table.read(sample_folder / "two_telescopes" / "truth.ecsv")
+    star = truth[list(truth["name"]).index("star")]
+    for observation, reach in ((ground, 4), (space, 9)):
+        y, x = ground.grid.affine_to(observation.grid)(star["y"], star["x"])
+        rows, columns = (slice(round(float(v)) - reach, round(float(v)) + reach + 1) for v in (y, x))
+        light = observation.images[BANDS.index("I") if observation is ground else 0, rows, columns]
+        light = np.where(light > 0.2 * light.max(), light, 0.0)
+        up, across = np.mgrid[rows, columns]
+        centroid = (light * up).sum() / light.sum(), (light * across).sum() / light.sum()
+        scale = observation.wcs.pixel_scale if observation.wcs is not None else np.nan
+        assert np.hypot(centroid[0] - y, centroid[1] - x) * scale < 0.01
+
+
+def test_the_sample_of_two_telescopes_is_made_again(
+    sample_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(sample_folder))
+    run_path(str(sample_folder / "two_telescopes.py"))["main"](tmp_path)
+    old_files = sorted((sample_folder / "two_telescopes").iterdir())
+    assert [p.name for p in old_files] == sorted(p.name for p in tmp_path.iterdir())
+    assert sum(p.stat().st_size for p in old_files) <= 1.5e6
+    for path in old_files:
+        if path.suffix == ".fits":
+            with fits.open(path) as old, fits.open(tmp_path / path.name) as new:
+                np.testing.assert_allclose(new[-1].data, old[-1].data, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_both_telescopes_are_explained_from_the_true_positions(
+    telescopes: list[Observation], sample_folder: Path
+) -> None:
+    """A pixel's chi² is 1 within some per cent; what is more is what profiles cannot say of a spiral."""
+    truth = Table.read(sample_folder / "two_telescopes" / "truth.ecsv")
+    best = fit(scene_from_positions(telescopes, truth["x"], truth["y"]), telescopes).run()
+    assert all(0.95 < chi2 < 1.15 for chi2 in best.chi2_per_observation.values())
+    bright = np.array(truth["snr_HST"]) > 100
+    for column, index in (("flux_HSC_r", 1), ("flux_HSC_i", 2), ("flux_HST_w", 5)):
+        ratio = best.scene.fluxes[bright, index] / np.array(truth[column])[bright]
+        assert np.median(np.abs(ratio - 1)) < 0.1
+        assert np.abs(ratio - 1).max() < 0.3

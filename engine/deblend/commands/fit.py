@@ -65,6 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--peaks", metavar="CSV", help="0-based x, y of the first image, or ra, dec; without it sources are detected")
     add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
+    add(
+        "--passes",
+        type=_passes,
+        default=1,
+        metavar="N",
+        help="how often sources are looked for in the residual of a fit, without --peaks (default: %(default)s)",
+    )
     add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
     add(
         "--calibrate",
@@ -144,6 +151,18 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
     last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
+    for _ in range(arguments.passes if peaks is None else 0):
+        if interrupted or not last.outcome.is_success:
+            break
+        with clock.phase("detect"):
+            models = [fit.best.model(i) for i in range(len(observations))]
+            more = deblend.with_missed(fit.best.scene, observations, models, **options)
+        if len(more) == len(fit.best.scene):
+            break
+        note(about_missed(len(more) - len(fit.best.scene)))
+        with clock.phase("fit"):
+            fit.edit(more)
+        last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
     best = fit.best
     with clock.phase("measure"):
         catalog = deblend.measure(best.scene, observations, program=fit.program, errors=not arguments.no_errors)
@@ -266,6 +285,12 @@ def about_unlisted(objects: Peaks) -> str:
     )
 
 
+def about_missed(count: int) -> str:
+    """Return a sentence about sources that were found in the residual."""
+    found = "A source was" if count == 1 else f"{count} sources were"
+    return f"{found} found in what the fit left over, and fitted with the others."
+
+
 def table_lines(table: Table) -> list[str]:
     """Return name, x, y and the fluxes [nJy] of a catalog as lines of text."""
     fluxes = [name for name in table.colnames if name.startswith("flux_") and not name.startswith("flux_err_")]
@@ -306,6 +331,13 @@ def _calibrations(text: str) -> tuple[str, ...]:
         if word not in CALIBRATIONS:
             raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(CALIBRATIONS)}")
     return tuple(dict.fromkeys(name for word in words for name in CALIBRATIONS[word]))
+
+
+def _passes(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
+    return value
 
 
 def _positive(text: str) -> float:

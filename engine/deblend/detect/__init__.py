@@ -1,5 +1,6 @@
 """Finding sources and starting them."""
 
+from deblend.detect.missed import find_missed, with_missed
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
 from deblend.detect.start import detect, empty_scene, scene_from_positions, start_source
@@ -11,6 +12,7 @@ __all__ = [
     "box_radius",
     "detect",
     "empty_scene",
+    "find_missed",
     "find_peaks",
     "scene_from_positions",
     "signal_to_noise",
@@ -18,4 +20,5 @@ __all__ = [
     "stacks",
     "start_source",
     "unlisted",
+    "with_missed",
 ]
