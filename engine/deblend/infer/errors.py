@@ -25,6 +25,7 @@ from deblend.program.calibration import calibrated
 from deblend.program.calibration_terms import in_units_of_scene
 from deblend.program.compiled import compiled, register, small_matrices
 from deblend.program.layout import Layout
+from deblend.program.noise import weighted_noise
 from deblend.program.operator import apply_adjoint
 from deblend.program.penalty import Noise, negative_weights, noise_response
 
@@ -45,10 +46,9 @@ def noise_step(
 ) -> Step:
     """Return the linearized problem with a gradient made of unit noise instead of residuals, and all fluxes free."""
     seen = calibrated(layout, data, parameters)
-    weighted = tuple(jnp.sqrt(o.weights) * image for o, image in zip(data.observations, images, strict=True))
     negative = negative_weights(layout, data, step.lags, step.lines)
     lights = tuple(None if w is None else w * pictures[1] for w, pictures in zip(negative, noise.pixels, strict=True))
-    response = apply_adjoint(layout, seen, parameters, step.lines, weighted, lights, step.tangents)
+    response = apply_adjoint(layout, seen, parameters, step.lines, weighted_noise(data, images), lights, step.tangents)
     gradient = jax.tree.map(jnp.add, response, noise_response(layout, data, parameters, step.lags, noise))
     free = []
     for group, d, f in zip(layout.groups, data.groups, step.free.groups, strict=True):

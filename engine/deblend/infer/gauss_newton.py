@@ -34,6 +34,7 @@ from deblend.program.calibration import (
 )
 from deblend.program.convolution import observe
 from deblend.program.layout import GroupLayout, Layout
+from deblend.program.noise import chi2, weighted
 from deblend.program.operator import (
     Canvas,
     Linearization,
@@ -102,9 +103,9 @@ def dot(a: Parameters, b: Parameters) -> Float[Array, ""]:
 
 
 def data_loss(data: ProblemData, models: tuple[Canvas, ...]) -> Float[Array, ""]:
-    """Return ½ Σ w (model - image)²."""
+    """Return ½ χ²: ½ Σ w (model - image)² for white noise."""
     return 0.5 * sum(
-        (jnp.sum(o.weights * (m - o.images) ** 2) for o, m in zip(data.observations, models, strict=True)),
+        (chi2(o, m - o.images) for o, m in zip(data.observations, models, strict=True)),
         start=jnp.zeros((), data.psf_variance.dtype),
     )
 
@@ -117,7 +118,7 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     seen = calibrated(layout, data, parameters)
     models = with_background(layout, parameters, observe(layout, seen, sky))
     tangents = calibration_tangents(layout, seen, parameters, sky)
-    residuals = tuple(o.weights * (m - o.images) for o, m in zip(data.observations, models, strict=True))
+    residuals = weighted(data, [m - o.images for o, m in zip(data.observations, models, strict=True)])
     negative = negative_weights(layout, data, lags, lines)
     lights = tuple(None if w is None else w**2 * line.picture for w, line in zip(negative, lines, strict=True))
     gradient = jax.tree.map(
@@ -164,12 +165,11 @@ def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, st
     """Return (Jᵀ W J + penalties) v, for calibrated data."""
     changes = picture_changes(data, step.lines, v)
     images = apply_jacobian(layout, data, parameters, step.lines, v, changes, step.tangents)
-    weighted = tuple(o.weights * image for o, image in zip(data.observations, images, strict=True))
     negative = negative_weights(layout, data, step.lags, step.lines)
     lights = tuple(None if w is None else w**2 * change for w, change in zip(negative, changes, strict=True))
     return jax.tree.map(
         jnp.add,
-        apply_adjoint(layout, data, parameters, step.lines, weighted, lights, step.tangents),
+        apply_adjoint(layout, data, parameters, step.lines, weighted(data, images), lights, step.tangents),
         penalty_product(layout, data, parameters, step.lags, v),
     )
 

@@ -21,6 +21,7 @@ from deblend.measure.shapes import centroid, half_light_radius
 from deblend.observe import Observation
 from deblend.program import Program
 from deblend.program.columns import Column
+from deblend.program.noise import weighted_column
 from deblend.program.slots import box_origin
 from deblend.scene import Scene
 from deblend.sky import AB_ZERO_POINT_NJY, Channel
@@ -125,7 +126,7 @@ def _shapes(program: Program) -> np.ndarray:
 def _significance(program: Program) -> tuple[np.ndarray, np.ndarray]:
     """Return the signal to noise and the blendedness of every source, over all bands."""
     n = len(program.scene)
-    own, shared = np.zeros(n), np.zeros(n)
+    own, shared, information = np.zeros(n), np.zeros(n), np.zeros(n)
     columns = program.pictures_of(program.scene)
     for index, observation in enumerate(program.observations):
         model = program.model(index) - program.background(index)
@@ -135,6 +136,8 @@ def _significance(program: Program) -> tuple[np.ndarray, np.ndarray]:
             weighted = observation.weights[:, rows, across] * column.patch
             own[row] += np.sum(weighted * column.patch)
             shared[row] += np.sum(weighted * model[:, rows, across])
+            held = weighted_column(column, observation.weights, observation.whitening)
+            information[row] += np.sum(held.cut(rows, across) * column.patch)
     with np.errstate(invalid="ignore", divide="ignore"):
         blendedness = np.where(shared > 0, 1.0 - own / shared, 0.0)
-    return np.sqrt(own), np.clip(blendedness, 0.0, 1.0)
+    return np.sqrt(information), np.clip(blendedness, 0.0, 1.0)

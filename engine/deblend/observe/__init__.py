@@ -1,12 +1,14 @@
 """How a telescope sees the sky: observations, PSF, noise."""
 
+from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.noise import measured_sigma, measured_weights
-from deblend.observe.observation import Observation
+from deblend.observe.observation import Observation, with_measured_noise
 from deblend.observe.psf import centroid, full_width_half_maximum, mend_psf
 from deblend.observe.psf_field import PsfField
 from deblend.observe.psf_profiles import double_gaussian_psf, gaussian_psf, moffat_psf
 
 __all__ = [
+    "NoiseCorrelation",
     "Observation",
     "PsfField",
     "centroid",
@@ -17,4 +19,5 @@ __all__ = [
     "measured_weights",
     "mend_psf",
     "moffat_psf",
+    "with_measured_noise",
 ]

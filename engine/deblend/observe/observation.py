@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.noise import measured_weights
 from deblend.observe.psf import mend_psf, native_psf
 from deblend.observe.psf_field import PsfField
+from deblend.observe.whitening import whiten
 from deblend.sky import Channel, PixelGrid, TangentWcs
 
 
@@ -46,6 +49,8 @@ class Observation:
     """Samples of `fine_psf` per pixel, along each axis."""
     psf_field: PsfField | None = None
     """The PSF at any place, where it varies over the image; sampled as `fine_psf` is."""
+    noise_correlation: NoiseCorrelation | None = None
+    """How the noise of neighbouring pixels goes together; None for white noise."""
 
     @classmethod
     def from_arrays(
@@ -171,8 +176,79 @@ class Observation:
         return cube / self.njy_per_unit[:, None, None]
 
     def chi2(self, model: Float[np.ndarray, "band y x"]) -> float:
-        """Return Σ w (model - image)² over unmasked pixels, for a model in nJy/pix."""
-        return float(np.sum(self.weights * (np.asarray(model, np.float64) - self.images) ** 2))
+        """Return rᵀ C⁻¹ r for the residual r of a model in nJy/pix: Σ w r² over unmasked pixels, for white noise."""
+        residual = np.asarray(model, np.float64) - self.images
+        if self.whitening is None:
+            return float(np.sum(self.weights * residual**2))
+        return float(np.sum(whiten(self.whitening, residual, np) ** 2))
+
+    @cached_property
+    def whitening(self) -> Float[np.ndarray, "neighbour band y x"] | None:
+        """What makes its noise white, C⁻¹ = Lᵀ L, as in `deblend.observe.whitening`; None where it is white already."""
+        return None if self.noise_correlation is None else self.noise_correlation.whitening(self.weights)
+
+    @property
+    def star_information(self) -> Float[np.ndarray, " band"]:
+        """Inverse variance of the flux of a star alone, where that of a pixel is 1: Σ PSF² for white noise."""
+        if self.noise_correlation is None:
+            return np.sum(self.psf**2, axis=(1, 2))
+        return self.noise_correlation.star_information(self.psf)
+
+    def with_measured_noise_correlation(self, model: Float[np.ndarray, "band y x"] | None = None) -> Observation:
+        """Return the same with its noise's correlation, and its size, measured in blank sky; a note says both.
+
+        Parameters
+        ----------
+        model
+            Light to take off before [nJy/pix], for instance that of a fit, where hardly any sky is without.
+
+        Raises
+        ------
+        ValueError
+            Where a band has too little blank sky.
+        """
+        light = 0.0 if model is None else np.asarray(model, np.float64)
+        noise = (self.images - light) * np.sqrt(self.weights)
+        bands = [channel.band for channel in self.channels]
+        try:
+            correlation = NoiseCorrelation.measured(noise, self.weights > 0, bands)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        growth = np.sqrt(np.sum(self.psf**2, axis=(1, 2)) / correlation.star_information(self.psf))
+        columns = [
+            f"{band}: {right:.2f} in x, {below:.2f} in y, {size:.2f}, {more:.2f}"
+            for band, right, below, size, more in zip(
+                bands,
+                correlation.at((0, -1)),
+                correlation.at((-1, 0)),
+                np.sqrt(correlation.variance),
+                growth,
+                strict=True,
+            )
+        ]
+        note = (
+            f"{self.name}: the noise of blank sky was measured; correlation of neighbours, noise of a pixel and error "
+            f"of a star, both relative to white noise of the weights: {'; '.join(columns)}."
+        )
+        return replace(self, noise_correlation=correlation, notes=(*self.notes, note))
+
+
+def with_measured_noise(observations: Sequence[Observation]) -> tuple[Observation, ...]:
+    """Return observations with the correlation of their noise measured, where blank sky tells it; notes say where not.
+
+    Raises ValueError where none of them has enough.
+    """
+    result, refused = [], []
+    for observation in observations:
+        try:
+            result.append(observation.with_measured_noise_correlation())
+        except ValueError as error:
+            refused.append(str(error))
+            note = f"{error} Its noise counts as white."
+            result.append(replace(observation, notes=(*observation.notes, note)))
+    if len(refused) == len(result):
+        raise ValueError(refused[0])
+    return tuple(result)
 
 
 def _stamps(psf: Any, n_bands: int, name: str) -> list[np.ndarray]:

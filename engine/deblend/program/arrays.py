@@ -91,6 +91,8 @@ class ObservationData(NamedTuple):
     """From pixels (y, x, 1) of the model to its own (y, x)."""
     tables: ResamplingTables | None
     """For one whose pixels are not those of the model."""
+    whitening: Float[Array, "neighbour band y x"] | None
+    """For one whose noise is correlated."""
 
 
 class CalibrationData(NamedTuple):

@@ -15,6 +15,7 @@ from scipy.optimize import lsq_linear, nnls
 
 from deblend.program.columns import Column
 from deblend.program.compiled import small_matrices
+from deblend.program.noise import weighted_column
 
 RIDGE = 1e-9
 """Relative to the diagonal: keeps twins solvable without moving anything else."""
@@ -34,8 +35,14 @@ class Ties(NamedTuple):
 class NormalEquations:
     """Gᵀ W G and Gᵀ W d of the columns of all sources, for every channel."""
 
-    def __init__(self, images: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> None:
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray],
+        whitenings: Sequence[np.ndarray | None] | None = None,
+    ) -> None:
         self._images, self._weights = images, weights
+        self._whitenings = [None] * len(images) if whitenings is None else whitenings
         self._columns: list[tuple[Column, ...]] = []
         n = sum(len(image) for image in images)
         self._gram = np.zeros((n, 0, 0))
@@ -61,11 +68,11 @@ class NormalEquations:
 
     def _against_data(self, column: tuple[Column, ...]) -> tuple[np.ndarray, tuple[Column, ...]]:
         right, weighted = [], []
-        for part, image, weight in zip(column, self._images, self._weights, strict=True):
-            rows, columns = part.window
-            patch = part.patch * weight[:, rows, columns]
-            right.append(np.einsum("cyx,cyx->c", patch, image[:, rows, columns], dtype=np.float64))
-            weighted.append(Column(patch, part.y, part.x))
+        for part, image, *noise in zip(column, self._images, self._weights, self._whitenings, strict=True):
+            against = weighted_column(part, *noise)
+            rows, columns = against.window
+            right.append(np.einsum("cyx,cyx->c", against.patch, image[:, rows, columns], dtype=np.float64))
+            weighted.append(against)
         return np.concatenate(right), tuple(weighted)
 
     @small_matrices()

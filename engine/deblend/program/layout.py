@@ -55,6 +55,8 @@ class ObservationLayout:
     """For one whose pixels are not those of the model; the others have an `fft_shape`."""
     n_cells: int = 1
     """How many PSFs are mixed for each source, where the PSF varies over the image."""
+    is_correlated: bool = False
+    """Whether its noise is."""
 
     @property
     def near(self) -> ObservationLayout:
@@ -63,7 +65,7 @@ class ObservationLayout:
             return self
         first = (self.corner[0] + self.radius, self.corner[1] + self.radius)
         near = aligned_layout(self.start, self.stop, self.shape, min(self.radius, NEAR_RADIUS), first)
-        return replace(near, n_cells=self.n_cells)
+        return replace(near, n_cells=self.n_cells, is_correlated=self.is_correlated)
 
 
 @dataclass(frozen=True)

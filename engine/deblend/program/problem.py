@@ -19,6 +19,7 @@ from deblend.program.arrays import ObservationData
 from deblend.program.calibration import response
 from deblend.program.columns import ColumnTables, ColumnView, column_fft_shape
 from deblend.program.layout import GroupLayout, Layout, ObservationLayout, aligned_layout
+from deblend.program.noise import inverse_noise_power
 from deblend.scene import Scene
 from deblend.sky import PixelAffine
 
@@ -48,6 +49,8 @@ class PreparedObservation:
     """Frequency along y and x above which they let nothing through [1/pix of the model]."""
     cell_kernels: Float[np.ndarray, "cell band side side"] | None = None
     """The kernels of each cell of its PSF, where that varies; `kernels` are those of the middle of the image."""
+    whitening: Float[np.ndarray, "neighbour band y x"] | None = None
+    """Of images in these units; None where the noise is white."""
     _views: dict[int, ColumnView] = field(default_factory=dict)
 
     def data(self, groups: Sequence[GroupLayout]) -> ObservationData:
@@ -62,8 +65,13 @@ class PreparedObservation:
             period = group.side + 1
             wide = max(period, 2 * radius + 1)
             modulus = area * np.abs(transfer(self.kernels, (wide, wide))) ** 2
+            modulus = modulus * self._inverse_noise_power(wide, scipy.fft.rfftfreq(wide))
             power.append(_resampled(modulus, wide, period).astype(dtype))
         energy = area * np.sum(self.kernels**2, axis=(1, 2)).astype(dtype)
+        if self.whitening is not None:
+            n = self.kernels.shape[-1]
+            modulus = np.abs(scipy.fft.fft2(self.kernels)) ** 2 * self._inverse_noise_power(n, scipy.fft.fftfreq(n))
+            energy = area * np.mean(modulus, axis=(1, 2)).astype(dtype)
         inverse = self.affine.inverse
         if resampling is None:
             shapes = self.layout.fft_shape, self.layout.near.fft_shape
@@ -81,7 +89,12 @@ class PreparedObservation:
             kernel_energy=energy,
             place=np.column_stack([inverse.array, inverse.offset]).astype(dtype),
             tables=table,
+            whitening=self.whitening,
         )
+
+    def _inverse_noise_power(self, n: int, along_x: np.ndarray) -> Float[np.ndarray, "band ky kx"] | float:
+        along_y = scipy.fft.fftfreq(n)[:, None]
+        return inverse_noise_power(self.observation.noise_correlation, self.affine, along_y, along_x[None])
 
     def _affine_from(self, corner: tuple[float, float]) -> PixelAffine:
         """Return the map from its pixels to those of a piece of the model that begins at `corner` (y, x)."""
@@ -230,9 +243,13 @@ def prepare_observations(
         scale = noise[:, None, None]
         weights = observation.weights * scale**2
         images = (observation.images / scale).astype(dtype)
+        whitening = None
+        if observation.whitening is not None:
+            layout = replace(layout, is_correlated=True)
+            whitening = (observation.whitening * scale).astype(dtype)
         prepared.append(
             PreparedObservation(
-                observation, layout, affine, noise, images, weights.astype(dtype), kernels, highest, cells
+                observation, layout, affine, noise, images, weights.astype(dtype), kernels, highest, cells, whitening
             )
         )
         start = stop

@@ -240,7 +240,7 @@ class Program:
     @property
     def point_source_errors(self) -> Float[np.ndarray, " channel"]:
         """Error of the flux of an isolated star in every channel, in units of the noise."""
-        return np.concatenate([1.0 / np.sqrt((p.observation.psf**2).sum(axis=(1, 2))) for p in self._prepared])
+        return np.concatenate([1.0 / np.sqrt(p.observation.star_information) for p in self._prepared])
 
     @property
     def rows(self) -> list[list[int]]:
