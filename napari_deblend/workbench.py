@@ -20,6 +20,7 @@ from qtpy.QtCore import QTimer
 from deblend import FitSettings, Observation, Scene, Source, find_peaks, start_source
 from deblend.detect import Stack, stacks
 from deblend.io import read_observations
+from deblend.observe import with_measured_noise
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
@@ -49,7 +50,7 @@ UNSEEN = 0.03
 """Markers of a running fit are not moved for less than this [pix]: it costs milliseconds and is not seen."""
 SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
-LOADED, STACKED, PEAKS, DETECTED, MISSED = "loaded", "stacked", "peaks", "detected", "missed"
+LOADED, STACKED, PEAKS, DETECTED, MISSED, NOISE = "loaded", "stacked", "peaks", "detected", "missed", "noise"
 """Names of jobs whose results the workbench takes itself."""
 MACHINE = "machine"
 """Name under which all failures of the machine's thread are announced."""
@@ -101,6 +102,8 @@ class Workbench:
         self.runner: Runner | None = None
         self.finder = Finder()
         self._retired: list[Runner] = []
+        self._as_opened: tuple[Observation, ...] = ()
+        """The observations as they were read, their noise taken for white."""
         self._stacks: tuple[Stack, ...] | None = None
         """All images together, from which a new source takes its size and profile; None until it is known."""
         self._shown_revision = 0
@@ -169,11 +172,31 @@ class Workbench:
         self.document.open(observations)
         self.markers.open(world)
         self._stacks = None
-        opened = self.document.observations
+        self._as_opened = opened = self.document.observations
         self.find(STACKED, lambda: (opened, stacks(opened)))
         self._start()
         self._arrange_window()
         self.offered.emit()
+
+    @property
+    def is_noise_correlated(self) -> bool:
+        """Whether the likelihood knows how the noise of neighbouring pixels goes together."""
+        return any(o.noise_correlation is not None for o in self.document.observations)
+
+    def take_noise_for(self, correlated: bool) -> None:
+        """Have the correlation of the noise measured in blank sky, or take it for white again; the scene stays."""
+        opened = self._as_opened
+        if correlated:
+            self.tell("Measuring the noise of blank sky…")
+            self.find(NOISE, lambda: (opened, with_measured_noise(opened)))
+        elif self.is_noise_correlated:
+            self._see(opened)
+
+    def _see(self, observations: Sequence[Observation]) -> None:
+        self._retire()
+        self.document.see(observations)
+        self._start()
+        self._look_soon()
 
     def resume(self) -> None:
         """Have all layers again, and the thread if it has ended; the document never went away."""
@@ -327,7 +350,9 @@ class Workbench:
                 self.tell(finding[1])
             elif name == LOADED:
                 self.open(finding)
-            elif name == STACKED and finding[0] is self.document.observations:
+            elif name == NOISE and finding[0] is self._as_opened:
+                self._see(finding[1])
+            elif name == STACKED and finding[0] is self._as_opened:
                 self._stacks = finding[1]
             elif name == PEAKS and finding[0] is self.document.observations:
                 if not self._are_sources(finding[2]):

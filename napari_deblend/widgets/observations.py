@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from deblend import Observation
 from deblend.observe import full_width_half_maximum
+from napari_deblend.runner import Phase
 from napari_deblend.widgets.opening import ask_and_open
 from napari_deblend.widgets.parts import HEADING, Section, action_button, fold, prose, row
-from napari_deblend.workbench import Workbench
+from napari_deblend.workbench import NOISE, Workbench
 
 NOTE = "color: #e0b060; font-size: 11px;"
 NOTE_HEADING = "QPushButton { color: #e0b060; font-weight: normal; }"
@@ -34,7 +35,15 @@ class ObservationsSection(Section):
         self._lines_layout.setContentsMargins(0, 0, 0, 0)
         self._lines_layout.setSpacing(4)
         self.column.addWidget(self._lines)
+        self.correlated = QCheckBox("Correlated noise")
+        self.correlated.setToolTip(
+            "Resampled images have noise that neighbouring pixels share; measure it in blank sky and fit accordingly"
+        )
+        self.correlated.toggled.connect(bench.take_noise_for)
+        self.column.addWidget(self.correlated)
         self.listen(bench.document.observations_changed, self.show_observations)
+        self.listen(bench.failed, self._on_failed)
+        self.listen(bench.phase_changed, self._on_phase)
         self.listen(bench.offered, self._show_offer)
         self.show_observations()
         self._show_offer()
@@ -58,6 +67,21 @@ class ObservationsSection(Section):
                 part = fold(f"{count} assumed or mended", notes, open_=False)
                 part.toggleButton().setStyleSheet(HEADING + NOTE_HEADING)
                 self._lines_layout.addWidget(part)
+
+        self._show_noise()
+
+    def _show_noise(self) -> None:
+        self.correlated.blockSignals(True)
+        self.correlated.setChecked(self.bench.is_noise_correlated)
+        self.correlated.blockSignals(False)
+        self.correlated.setVisible(self.bench.document.is_open)
+
+    def _on_failed(self, job: str, sentence: str) -> None:
+        if job == NOISE:
+            self._show_noise()
+
+    def _on_phase(self, phase: Phase) -> None:
+        self.correlated.setEnabled(phase not in (Phase.RUNNING, Phase.PAUSED))
 
     def _show_offer(self) -> None:
         self.adopt_button.setVisible(bool(self.bench.offers))

@@ -82,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "shift and flux-scale are relative to the first channel",
     )
     add("--solver", choices=SOLVERS, default="gauss-newton", help="(default: %(default)s)")
+    add(
+        "--correlated-noise", action="store_true", help="measure in blank sky how the noise of neighbours goes together"
+    )
     add("--max-iterations", type=_count, metavar="N", help="stop there, converged or not")
     add("--no-errors", action="store_true", help="leave the error bars out")
     add("--out", type=Path, default=Path("deblend_output"), metavar="DIR", help="(default: %(default)s)")
@@ -120,6 +123,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             psf_oversampling=arguments.psf_oversampling,
             psf_is_integrated=None if arguments.psf_integrated is None else arguments.psf_integrated == "yes",
         )
+        if arguments.correlated_noise:
+            observations = deblend.observe.with_measured_noise(observations)
         peaks = io.read_peaks(arguments.peaks, observations[0]) if arguments.peaks else None
     for sentence in (sentence for observation in observations for sentence in observation.notes):
         note(sentence)
@@ -317,6 +322,7 @@ def _about(observation: Observation) -> dict[str, Any]:
         "bands": [channel.band for channel in observation.channels],
         "shape": observation.shape,
         "unmasked_pixels": observation.n_unmasked,
+        "noise": "white" if observation.noise_correlation is None else "correlated",
         "unit": observation.unit,
     }
 

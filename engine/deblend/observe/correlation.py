@@ -29,6 +29,8 @@ WINDOWS_PER_NEIGHBOUR = 40
 FLOOR = 1e-3
 """Variance that predictions take for independent from pixel to pixel, relative to all: what sampling, or a model of
 the PSF, gets wrong on the smallest scales must not be worth a thousand pixels."""
+LARGE_SCALE = 0.35
+"""Correlation over `REACH` that no resampling brings about: 0.2 for pixels of a third of those that were exposed."""
 CHUNK = 2048
 """Patterns of missing neighbours that are solved for in one call."""
 
@@ -194,6 +196,13 @@ def _sky(
             f"band {name}: only {np.count_nonzero(blank)} pixels are blank, too few to measure how their noise is "
             "correlated; take a larger part of the sky, or let the noise count as white."
         )
+    if not np.any(sky[blank]):
+        raise ValueError(f"band {name}: its blank pixels hold no noise; let the noise count as white.")
+    if (far := _far_correlation(sky, blank)) > LARGE_SCALE:
+        raise ValueError(
+            f"band {name}: its faintest pixels go together by {far:.2f} over {REACH} px, which is light or background "
+            "and no noise; take it off before, or let the noise count as white."
+        )
     n = good[-1] + 1
     matrix = np.zeros((n, n))
     total = 0
@@ -203,8 +212,12 @@ def _sky(
         values = np.stack([shifted(turned, offset, np)[whole] for offset in STENCIL[:n]])
         matrix += values @ values.T
         total += values.shape[1]
-    if not matrix[0, 0] > 0:
-        raise ValueError(f"band {name}: its blank pixels hold no noise; let the noise count as white.")
     full = np.eye(len(STENCIL)) * matrix[0, 0] / total
     full[:n, :n] = matrix / total
     return sky, blank, full, good[-1]
+
+
+def _far_correlation(sky: Float[np.ndarray, "y x"], blank: Bool[np.ndarray, "y x"]) -> float:
+    """Return the correlation of blank pixels that lie `REACH` apart along y or x."""
+    pairs = [(sky * shifted(sky, o, np))[blank & shifted(blank, o, np)] for o in ((0, -REACH), (-REACH, 0))]
+    return float(np.mean(np.concatenate(pairs)) / np.mean(sky[blank] ** 2))

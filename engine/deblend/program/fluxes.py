@@ -68,8 +68,9 @@ class NormalEquations:
 
     def _against_data(self, column: tuple[Column, ...]) -> tuple[np.ndarray, tuple[Column, ...]]:
         right, weighted = [], []
-        for part, image, *noise in zip(column, self._images, self._weights, self._whitenings, strict=True):
-            against = weighted_column(part, *noise)
+        seen = zip(column, self._images, self._weights, self._whitenings, strict=True)
+        for part, image, weights, whitening in seen:
+            against = weighted_column(part, weights, whitening)
             rows, columns = against.window
             right.append(np.einsum("cyx,cyx->c", against.patch, image[:, rows, columns], dtype=np.float64))
             weighted.append(against)
