@@ -205,6 +205,19 @@ def test_sources_are_detected_where_none_are_given(blend: Blend, tmp_path: Path)
             assert np.hypot(center[0] - float(row["x"].value), center[1] - float(row["y"].value)) < 1.5
 
 
+def test_correlated_noise_is_measured_where_it_is_asked_for(blend: Blend, tmp_path: Path) -> None:
+    """White noise is: what is measured is next to nothing, and said."""
+    arguments = [blend.fine, *with_companions(blend, "F814W"), "--correlated-noise", "--no-errors", "-q"]
+    assert main(["fit", *arguments, "--out", str(tmp_path)]) == 0
+    about = summary(tmp_path)
+    assert about["observations"][0]["noise"] == "correlated"
+    assert about["chi2"] == pytest.approx(1.0, abs=0.05)
+    (note,) = [note for note in about["notes"] if "correlation of neighbours" in note]
+    right, below = (float(part.split()[0]) for part in note.split("F814W: ")[1].split(", ")[:2])
+    # of 5000 pixels: to 0.014 and rounding
+    assert abs(right) < 0.07 and abs(below) < 0.07
+
+
 def test_sky_positions_give_the_same_as_pixels(blend: Blend, fitted: Path, tmp_path: Path) -> None:
     ra, dec = COARSE.pixel_to_sky(X, Y)
     peaks = tmp_path / "sky.csv"

@@ -195,6 +195,36 @@ def test_views_are_switched_by_button_and_key(widget: Any, opened: Any, make_han
         assert shown() == {role}
 
 
+def test_a_tick_measures_the_noise_and_keeps_the_scene(
+    widget: Any, opened: Any, settle: Callable[[Any], None], wait: Callable[..., None]
+) -> None:
+    tick = widget.observations.correlated
+    scene, white, chi2 = opened.document.scene, opened.document.observations, opened.frame.chi2
+    assert tick.isVisible() and not tick.isChecked()
+    tick.click()
+    wait(lambda: opened.is_noise_correlated)
+    settle(opened)
+    assert [s.id for s in opened.document.scene.sources] == [s.id for s in scene.sources]
+    # its noise is white, so that hardly anything changes
+    assert opened.frame.chi2 == pytest.approx(chi2, rel=0.1) and opened.frame.chi2 != chi2
+    assert "noise of blank sky was measured" in opened.document.observations[0].notes[-1]
+    assert opened.document.undo_label is not None
+    tick.click()
+    settle(opened)
+    assert opened.document.observations == white and not tick.isChecked()
+
+
+def test_where_blank_sky_is_missing_the_tick_goes_back(
+    widget: Any, bench: Any, make_observation: Callable[..., Any], wait: Callable[..., None]
+) -> None:
+    bench.open([make_observation(size=(24, 22))])
+    said: list[str] = []
+    bench.told.connect(said.append)
+    widget.observations.correlated.click()
+    wait(lambda: any("too few" in sentence for sentence in said))
+    assert not widget.observations.correlated.isChecked() and not bench.is_noise_correlated
+
+
 def test_the_settings_form_is_made_of_the_settings() -> None:
     seen: list[FitSettings] = []
     container = form(FitSettings(), seen.append)

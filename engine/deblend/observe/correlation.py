@@ -20,7 +20,7 @@ from deblend.observe.whitening import REACH, SIZES, STENCIL, neighbours_there, s
 
 SMOOTHING = 2.0
 """Before light is sought [pix]."""
-LIGHT = 3.0
+LIGHT = 3.5
 """Smoothed pixels so far above the sky hold light, in units of the scatter below it."""
 WINGS = 4
 """How far light may reach on below that [pix]."""
@@ -87,11 +87,14 @@ class NoiseCorrelation:
         skies, blanks, matrices, sizes = zip(
             *(_sky(image, good, name) for image, good, name in zip(noise, usable, names, strict=True)), strict=True
         )
+        n_blank = np.count_nonzero(blanks, axis=(1, 2))
         rough = cls(np.stack(matrices), sizes)
+        # the level of the sky was taken from the same pixels, and with it the variance of their mean
+        of_mean = 1.0 / rough.inverse_power(np.zeros(()), np.zeros(())) / n_blank
+        rough = cls(rough.covariance + of_mean[:, None, None], sizes)
         # whole neighbourhoods tell the shape; how large it is, every blank pixel, whatever is masked around it
         white = whiten(rough.whitening(np.stack(blanks).astype(float)), np.stack(skies), np)
-        known = np.count_nonzero(blanks, axis=(1, 2)) - np.array(sizes)
-        size = np.sum(white**2, axis=(1, 2)) / known
+        size = np.sum(white**2, axis=(1, 2)) / (n_blank - np.array(sizes))
         return cls(rough.covariance * size[:, None, None], sizes)
 
     @property
