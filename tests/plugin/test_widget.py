@@ -207,7 +207,7 @@ def test_a_tick_measures_the_noise_and_keeps_the_scene(
     assert [s.id for s in opened.document.scene.sources] == [s.id for s in scene.sources]
     # its noise is white, so that hardly anything changes
     assert opened.frame.chi2 == pytest.approx(chi2, rel=0.1) and opened.frame.chi2 != chi2
-    assert "noise of blank sky was measured" in opened.document.observations[0].notes[-1]
+    assert "noise was measured in blank sky" in opened.document.observations[0].notes[-1]
     assert opened.document.undo_label is not None
     tick.click()
     settle(opened)
@@ -217,7 +217,7 @@ def test_a_tick_measures_the_noise_and_keeps_the_scene(
 def test_where_blank_sky_is_missing_the_tick_goes_back(
     widget: Any, bench: Any, make_observation: Callable[..., Any], wait: Callable[..., None]
 ) -> None:
-    bench.open([make_observation(size=(24, 22))])
+    bench.open([make_observation(size=(14, 13))])
     said: list[str] = []
     bench.told.connect(said.append)
     widget.observations.correlated.click()

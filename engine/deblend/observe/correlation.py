@@ -2,8 +2,9 @@
 
 Pixels count in units of the noise that their weights say. Whatever is measured comes from whole neighbourhoods of
 blank pixels, taken as they are and turned by 180°, so that its matrix is positive by construction, and the errors of
-a prediction are those that were seen ("covariance method": Marple 1987, Digital Spectral Analysis, chapter 8, there
-along one axis). So χ² is 1 per pixel of blank sky even where the noise repeats with the phase of a resampling.
+a prediction are those that were seen (the "modified covariance method" for spectra of time series, e.g. Marple 1987,
+"Digital Spectral Analysis with Applications"). So χ² is 1 per pixel of blank sky even where the noise repeats with
+the phase of a resampling.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class NoiseCorrelation:
         Raises
         ------
         ValueError
-            Where a band has too few blank pixels, named as in `names`, or its noise is none.
+            Where a band, named as in `names`, has too little blank sky, or none without light.
         """
         skies, blanks, matrices, sizes = zip(
             *(_sky(image, good, name) for image, good, name in zip(noise, usable, names, strict=True)), strict=True
@@ -223,4 +224,5 @@ def _sky(
 def _far_correlation(sky: Float[np.ndarray, "y x"], blank: Bool[np.ndarray, "y x"]) -> float:
     """Return the correlation of blank pixels that lie `REACH` apart along y or x."""
     pairs = [(sky * shifted(sky, o, np))[blank & shifted(blank, o, np)] for o in ((0, -REACH), (-REACH, 0))]
-    return float(np.mean(np.concatenate(pairs)) / np.mean(sky[blank] ** 2))
+    products = np.concatenate(pairs)
+    return float(products.mean() / np.mean(sky[blank] ** 2)) if products.size else 0.0

@@ -215,20 +215,15 @@ class Observation:
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
         growth = np.sqrt(np.sum(self.psf**2, axis=(1, 2)) / correlation.star_information(self.psf))
-        columns = [
-            f"{band}: {right:.2f} in x, {below:.2f} in y, {size:.2f}, {more:.2f}"
-            for band, right, below, size, more in zip(
-                bands,
-                correlation.at((0, -1)),
-                correlation.at((-1, 0)),
-                np.sqrt(correlation.variance),
-                growth,
-                strict=True,
-            )
+        neighbours, scatter = (correlation.at((0, -1)), correlation.at((-1, 0))), np.sqrt(correlation.variance)
+        numbers = zip(bands, *neighbours, scatter, growth, strict=True)
+        said = [
+            f"{band}: {beside:.2f} in x and {below:.2f} in y, a pixel's noise × {size:.2f}, a star's error × {star:.2f}"
+            for band, beside, below, size, star in numbers
         ]
         note = (
-            f"{self.name}: the noise of blank sky was measured; correlation of neighbours, noise of a pixel and error "
-            f"of a star, both relative to white noise of the weights: {'; '.join(columns)}."
+            f"{self.name}: noise was measured in blank sky; correlation of neighbours, and factors to white noise of "
+            f"the weights: {'; '.join(said)}."
         )
         return replace(self, noise_correlation=correlation, notes=(*self.notes, note))
 
