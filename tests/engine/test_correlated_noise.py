@@ -23,7 +23,7 @@ from deblend.observe.correlation import blank_pixels
 from deblend.observe.whitening import REACH, STENCIL, whiten, whiten_adjoint
 from deblend.program.columns import Column
 from deblend.program.fluxes import NormalEquations
-from deblend.program.noise import inverse_noise_power, weighted_column
+from deblend.program.noise import gram, inverse_noise_power, weighted, weighted_column
 from deblend.sky import PixelAffine
 
 KERNEL = np.outer([0.15, 0.7, 0.15], [0.15, 0.7, 0.15])
@@ -418,7 +418,7 @@ def test_a_fit_knows_of_it(systems: Any, rng: np.random.Generator, compiles_noth
     compiles_nothing(lambda: fit.edit(moved))
 
 
-def test_white_noise_costs_a_program_nothing(systems: Any) -> None:
+def test_white_noise_costs_a_program_nothing(systems: Any, rng: np.random.Generator) -> None:
     """No array and no layout of its own: what is compiled for it is what was."""
     white = systems.program([systems.blank()], systems.one_of_each())
     assert white.data.observations[0].whitening is None and not white.layout.observations[0].is_correlated
@@ -427,3 +427,10 @@ def test_white_noise_costs_a_program_nothing(systems: Any) -> None:
     assert other.layout.observations[0].is_correlated and other.layout.near.observations[0].is_correlated
     leaves = [len(jax.tree.leaves(program.data.observations)) for program in (white, other)]
     assert leaves[1] == leaves[0] + 1
+    # and the products of pictures, by which calibration is preconditioned, are those of the same W
+    terms = rng.normal(size=(3, 2, *systems.shape)).astype(np.float32)
+    for program in (white, other):
+        data = program.data
+        held = np.stack([weighted(data, [term])[0] for term in terms])
+        products = np.einsum("kbyx,lbyx->bkl", terms, held)
+        np.testing.assert_allclose(gram(data.observations[0], terms), products, rtol=1e-3, atol=2.0)

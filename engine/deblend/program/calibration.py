@@ -18,6 +18,7 @@ from deblend.observe.resampling import ResamplingLayout
 from deblend.program.arrays import ObservationData, Parameters, ProblemData
 from deblend.program.convolution import Canvas, convolve
 from deblend.program.layout import Layout
+from deblend.program.noise import gram
 
 N_TERMS = 6
 """Shift along y and x [pix of the model], a, b₀, b₁ and b₂ [noise of a pixel]."""
@@ -132,7 +133,7 @@ def calibration_gram(layout: Layout, data: ProblemData, tangents: Tangents) -> F
         shape = tangent.shape[1:]
         ramps = [jnp.ones(shape, tangent.dtype), jnp.broadcast_to(up[:, None], shape), jnp.broadcast_to(along, shape)]
         terms = jnp.concatenate([tangent, jnp.stack(ramps)])
-        result.append(jnp.einsum("kbyx,byx,lbyx->bkl", terms, d.weights, terms))
+        result.append(gram(d, terms))
     return jnp.concatenate(result)
 
 

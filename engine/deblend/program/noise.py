@@ -8,7 +8,10 @@ compiled, so white ones cost what they did.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -16,9 +19,11 @@ from jaxtyping import Array, Float
 from deblend.observe import NoiseCorrelation
 from deblend.observe.whitening import REACH, whiten, whiten_adjoint
 from deblend.program.arrays import ObservationData, ProblemData
-from deblend.program.columns import Column
-from deblend.program.convolution import Canvas
 from deblend.sky import PixelAffine
+
+if TYPE_CHECKING:
+    from deblend.program.columns import Column
+    from deblend.program.convolution import Canvas
 
 
 def weighted(data: ProblemData, images: Sequence[Canvas]) -> tuple[Canvas, ...]:
@@ -31,6 +36,14 @@ def chi2(data: ObservationData, residual: Canvas) -> Float[Array, ""]:
     if data.whitening is None:
         return jnp.sum(data.weights * residual**2)
     return jnp.sum(whiten(data.whitening, residual, jnp) ** 2)
+
+
+def gram(data: ObservationData, terms: Float[Array, "term band y x"]) -> Float[Array, "band term term"]:
+    """Return tᵀ W t of pictures t of one observation, per band."""
+    if data.whitening is None:
+        return jnp.einsum("kbyx,byx,lbyx->bkl", terms, data.weights, terms)
+    white = jax.vmap(lambda term: whiten(data.whitening, term, jnp))(terms)
+    return jnp.einsum("kbyx,lbyx->bkl", white, white)
 
 
 def weighted_noise(data: ProblemData, images: Sequence[Canvas]) -> tuple[Canvas, ...]:
@@ -53,7 +66,7 @@ def weighted_column(
     """Return W g for the picture g of a source; correlations carry it a little further than the source reaches."""
     rows, columns = column.window
     if whitening is None:
-        return Column(column.patch * weights[:, rows, columns], column.y, column.x)
+        return replace(column, patch=column.patch * weights[:, rows, columns])
     height, width = weights.shape[1:]
     # down and to both sides by L, and back up by its transpose
     y0, y1 = max(rows.start - REACH, 0), min(rows.stop + REACH, height)
@@ -61,7 +74,7 @@ def weighted_column(
     around = ((0, 0), (rows.start - y0, y1 - rows.stop), (columns.start - x0, x1 - columns.stop))
     near = whitening[:, :, y0:y1, x0:x1]
     wide = np.pad(column.patch, around)
-    return Column(whiten_adjoint(near, whiten(near, wide, np), np), y0, x0)
+    return replace(column, patch=whiten_adjoint(near, whiten(near, wide, np), np), y=y0, x=x0)
 
 
 def inverse_noise_power(

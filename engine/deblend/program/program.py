@@ -164,7 +164,8 @@ class Program:
 
     def _new_normal_equations(self) -> NormalEquations:
         images = [p.images - sky for p, sky in zip(self._prepared, self._backgrounds(), strict=True)]
-        return NormalEquations(images, [p.weights for p in self._prepared])
+        noise = ([getattr(p, name) for p in self._prepared] for name in ("weights", "whitening"))
+        return NormalEquations(images, *noise)
 
     def _backgrounds(self) -> list[Any]:
         """Return the background of every observation, in units of the noise."""
