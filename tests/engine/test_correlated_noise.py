@@ -17,7 +17,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from deblend import Observation
-from deblend.infer.errors import flux_errors
+from deblend.infer.errors import draw
 from deblend.observe import NoiseCorrelation, gaussian_psf, with_measured_noise
 from deblend.observe.correlation import blank_pixels
 from deblend.observe.whitening import REACH, STENCIL, whiten, whiten_adjoint
@@ -411,7 +411,7 @@ def test_a_fit_knows_of_it(systems: Any, rng: np.random.Generator, compiles_noth
     assert 2.0 * state.loss / observation.n_unmasked == pytest.approx(state.chi2, rel=2e-3)
     expected = fit.program.point_source_errors * fit.program.noise
     assert np.all(expected > 1.3 * systems.noise / np.sqrt(np.sum(white.psf**2, axis=(1, 2))))
-    errors = flux_errors(fit.program, n_samples=128)
+    errors = draw(fit.program, n_samples=128).flux_errors
     np.testing.assert_allclose(errors, np.broadcast_to(expected, (2, 2)), rtol=0.25)
     assert np.all(np.abs(state.scene.fluxes - 80.0) < 5 * expected)
     moved = state.scene.with_sources(s.moved(s.x + 0.2, s.y) for s in state.scene.sources)
