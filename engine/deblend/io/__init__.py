@@ -1,6 +1,8 @@
 """Files: observations from FITS, positions from tables, results to a folder."""
 
+from deblend.io.cutout import PixelCutout, SkyCutout, cutout_from_text
 from deblend.io.group import read_observations
+from deblend.io.overview import Overview, is_large, overviews
 from deblend.io.peaks import read_peaks
 from deblend.io.results import (
     write_catalog,
@@ -11,6 +13,12 @@ from deblend.io.results import (
 )
 
 __all__ = [
+    "Overview",
+    "PixelCutout",
+    "SkyCutout",
+    "cutout_from_text",
+    "is_large",
+    "overviews",
     "read_observations",
     "read_peaks",
     "write_catalog",
