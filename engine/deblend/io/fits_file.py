@@ -137,8 +137,8 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            # mapped, so that a piece of a large file costs no more than the piece
-            hdus = fits.open(_unpacked(path), lazy_load_hdus=False)
+            # not mapped: of a piece, only its own rows or tiles are read either way, and pages of a map count as memory
+            hdus = fits.open(_unpacked(path), memmap=False, lazy_load_hdus=False)
         except DAMAGE as error:
             raise ValueError(f"{path}: cannot be read as FITS ({_first_line(error)}); give a FITS file.") from error
         with hdus:
