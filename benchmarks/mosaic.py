@@ -73,9 +73,8 @@ def make(folder: Path, kind: str, side: int) -> Path:
     plain = folder / "mosaic_plain.fits"
     if not plain.exists():
         header = header_of(side)
-        header["SIMPLE"], header["BITPIX"], header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = True, -32, 2, side, side
-        ordered = fits.Header([(k, header[k]) for k in ("SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2")])
-        ordered.extend(header, unique=True)
+        ordered = fits.Header({"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": side, "NAXIS2": side})
+        ordered.extend(header)
         stream = fits.StreamingHDU(str(plain), ordered)
         for first in range(0, side, STRIP):
             stream.write(strip(first, min(STRIP, side - first), side).astype(">f4"))
@@ -115,8 +114,8 @@ def main() -> None:
             path = make(folder, kind, arguments.side)
             found = measure(path, folder, arguments.side)
             print(
-                f"{kind}: {path.stat().st_size / 1e6:.0f} MB on disk, {found['shape']} read in {found['seconds']:.2f} s "
-                f"(goal {GOAL_SECONDS:g}), imports {found['import_seconds']:.2f} s; peak {found['megabytes']:.0f} MB "
+                f"{kind}: {path.stat().st_size / 1e6:.0f} MB on disk, {found['shape']} read in {found['seconds']:.2f} "
+                f"s (goal {GOAL_SECONDS:g}), imports {found['import_seconds']:.2f} s; peak {found['megabytes']:.0f} MB "
                 f"(goal {GOAL_MEGABYTES:.0f}), {found['import_megabytes']:.0f} MB of them imports; overview: first in "
                 f"{found['overview_seconds']:.2f} s, whole in {found['whole_overview_seconds']:.2f} s, peak "
                 f"{found['overview_megabytes']:.0f} MB",

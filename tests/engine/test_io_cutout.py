@@ -12,18 +12,18 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from deblend.io import PixelCutout, SkyCutout, cutout_from_text, read_observations
+from deblend import Status, empty_scene, make_source
+from deblend.detect import carried
+from deblend.io import PixelCutout, SkyCutout, cut_out, cutout_from_text, read_observations
 from deblend.io.fits_file import read_image
 from deblend.observe import Observation, gaussian_psf
-from deblend.sky import PixelBox, moved_header
+from deblend.sky import PixelBox, TangentWcs, moved_header
 
 SHAPE = (120, 140)
 RA, DEC = 150.1, 2.2
 
 
-def sky_header(
-    shape: tuple[int, int] = SHAPE, scale: float = 0.2, angle: float = 0.0, sip: float = 0.0
-) -> fits.Header:
+def sky_header(shape: tuple[int, int] = SHAPE, scale: float = 0.2, angle: float = 0.0, sip: float = 0.0) -> fits.Header:
     """Return a header whose middle lies at (RA, DEC), with pixels of `scale` [arcsec] turned by `angle` [deg]."""
     turn, step = np.radians(angle), scale / 3600
     suffix = "-SIP" if sip else ""
@@ -283,3 +283,36 @@ def test_a_psfex_model_is_taken_at_the_place_in_the_whole_image(tmp_path: Path) 
     np.testing.assert_allclose(piece.psf, centered.psf, atol=1e-12)
     elsewhere = Observation.from_arrays(pixels((9, 9)), read_psfex(model, 24.5, 19.5))
     assert np.abs(piece.psf - elsewhere.psf).max() > 1e-3
+
+
+def test_open_observations_are_cut_as_files_are(tmp_path: Path, psf: Path) -> None:
+    shape = (500, 420)
+    near = save(tmp_path / "near.fits", pixels(), sky_header(), SURVEY="near")
+    sharp = save(tmp_path / "sharp.fits", pixels(shape), sky_header(shape, 0.05, 30.0), SURVEY="sharp")
+    said = f"{RA} {DEC} 6"
+    for ours, files in zip(
+        cut_out(read_observations([near, sharp], psf=psf), said),
+        read_observations([near, sharp], psf=psf, cutout=said),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours.images, files.images)
+        assert ours.wcs is not None and ours.wcs.is_same_grid(files.wcs, 1e-9)
+        assert "cut out at x" in notes(ours)
+    with pytest.raises(ValueError, match=r"near: the cut-out .* misses this image"):
+        cut_out(read_observations([near, sharp], psf=psf), "500:510,0:10")
+
+
+@pytest.mark.parametrize("on_sky", [True, False])
+def test_sources_go_with_the_piece_or_are_said_to_be_outside(on_sky: bool) -> None:
+    header = sky_header()
+    observation = Observation.from_arrays(
+        pixels(), gaussian_psf(3.0), wcs=TangentWcs.from_header(header, SHAPE) if on_sky else None
+    )
+    scene = empty_scene([observation])
+    inside, outside = (make_source("point", x, 60.5, n_channels=1, flux=[1.0]) for x in (70.25, 10.0))
+    scene = scene.add(inside.with_status(Status.LOCKED), outside)
+    pieces = cut_out([observation], "50:100,40:90")
+    moved, gone = carried(scene, pieces, None if on_sky else (50, 40))
+    assert [s.id for s in moved.sources] == [inside.id] and [s.id for s in gone] == [outside.id]
+    np.testing.assert_allclose((moved.sources[0].x, moved.sources[0].y), (20.25, 20.5), atol=1e-6)
+    assert moved.sources[0].is_locked and moved.grid.shape == (50, 50)

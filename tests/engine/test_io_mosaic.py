@@ -40,7 +40,9 @@ def test_a_piece_costs_no_more_than_a_piece(kind: str, benchmark: ModuleType, fo
     assert found["megabytes"] - found["import_megabytes"] < 30
     truth = np.concatenate([benchmark.strip(first, 500, SIDE) for first in (1000, 1500)])
     # quantized noise is off by a sixteenth of itself, divided by √12, in each of 90000 px
-    assert found["sum"] == pytest.approx(truth[350:650, 1350:1650].sum(), abs=5 * 0.02 * 300 if kind != "plain" else 0.1)
+    assert found["sum"] == pytest.approx(
+        truth[350:650, 1350:1650].sum(), abs=5 * 0.02 * 300 if kind != "plain" else 0.1
+    )
 
 
 def test_an_overview_is_the_image_made_small(tmp_path: Path) -> None:

@@ -68,7 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the only part that is read: "RA DEC SIZE" (degrees or sexagesimal; size in arcsec, with a unit, or px), '
         "or X0:X1,Y0:Y1 in 0-based pixels of the first image, ends not included",
     )
-    add("--peaks", metavar="CSV", help="0-based x, y of the first image as it is read, or ra, dec; without it sources are detected")
+    add(
+        "--peaks",
+        metavar="CSV",
+        help="0-based x, y of the first image as it is read, or ra, dec; without it sources are detected",
+    )
     add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
     add(

@@ -1,7 +1,7 @@
 """Files: observations from FITS, positions from tables, results to a folder."""
 
-from deblend.io.cutout import PixelCutout, SkyCutout, cutout_from_text
-from deblend.io.group import read_observations
+from deblend.io.cutout import Cutout, PixelCutout, Scissors, SkyCutout, as_cutout, boxes_in, cut_out, cutout_from_text
+from deblend.io.group import find_images, read_observations
 from deblend.io.overview import Overview, is_large, overviews
 from deblend.io.peaks import read_peaks
 from deblend.io.results import (
@@ -13,10 +13,16 @@ from deblend.io.results import (
 )
 
 __all__ = [
+    "Cutout",
     "Overview",
     "PixelCutout",
+    "Scissors",
     "SkyCutout",
+    "as_cutout",
+    "boxes_in",
+    "cut_out",
     "cutout_from_text",
+    "find_images",
     "is_large",
     "overviews",
     "read_observations",

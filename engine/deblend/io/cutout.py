@@ -8,7 +8,7 @@ there would need sources of its own; a person who wants the neighbours of an edg
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from astropy.io.fits import Header
 from astropy.wcs import WCS
 from jaxtyping import Float
 
+from deblend.observe import Observation
 from deblend.sky import PixelBox, celestial_wcs, sky_to_plane
 
 FORMS = '"RA DEC SIZE" (150.1 2.2 30, or 10:00:24 +02:12:00 30arcsec, or 150.1 2.2 300px) or X0:X1,Y0:Y1 in pixels'
@@ -126,9 +127,10 @@ class Scissors:
         Raises ValueError, naming the image as `where`, where the cut-out misses it or cannot be placed in it.
         """
         wcs = _wcs_of(header, where)
+        wanted: PixelBox | None
         if self._first is None:
-            wanted = self._wanted(wcs, where)
-            self._first = _Cut(wanted, shape, where, _outline_on_sky(wanted, wcs))
+            first = self._wanted(wcs, where)
+            wanted, self._first = first, _Cut(first, shape, where, _outline_on_sky(first, wcs))
         else:
             wanted = self._first.in_image(wcs, shape, where)
         box = wanted.within(shape) if wanted is not None else None
@@ -151,6 +153,29 @@ class Scissors:
         return PixelBox.around(
             float(x[0]), float(y[0]), cutout.side if cutout.in_pixels else cutout.side / _scale(wcs, x, y)
         )
+
+
+def cut_out(observations: Sequence[Observation], cutout: str | Cutout) -> tuple[Observation, ...]:
+    """Return the same box of sky of every observation, by its own WCS, as files are cut.
+
+    Raises ValueError, naming the observation, where the cut-out misses one, or leaves a band of it no usable pixel.
+    """
+    boxes = boxes_in(observations, cutout)
+    pieces = tuple(observation.piece(box) for observation, box in zip(observations, boxes, strict=True))
+    for piece in pieces:
+        for channel, weights in zip(piece.channels, piece.weights, strict=True):
+            if not weights.any():
+                raise ValueError(
+                    f"{piece.name}: band {channel.band} has no usable pixel in the cut-out; cut elsewhere."
+                )
+    return pieces
+
+
+def boxes_in(observations: Sequence[Observation], cutout: str | Cutout) -> tuple[PixelBox, ...]:
+    """Return the box that is cut from every observation; raises ValueError, naming it, where one is missed."""
+    scissors = Scissors(as_cutout(cutout))
+    headers = [Header() if o.wcs is None else o.wcs.to_header() for o in observations]
+    return tuple(scissors(header, o.shape, o.name) for header, o in zip(headers, observations, strict=True))
 
 
 @dataclass(frozen=True)

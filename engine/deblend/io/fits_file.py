@@ -265,8 +265,8 @@ def packed_remark(path: Path) -> str | None:
     if path.suffix.lower() not in _UNPACK or size < LARGE_FILE:
         return None
     return (
-        f"is packed whole ({size / 1e6:.0f} MB), so that all of it was unpacked for a piece; unpack it once, or keep it "
-        "as .fits.fz, to open it at once."
+        f"is packed whole ({size / 1e6:.0f} MB), so that all of it was unpacked for a piece; unpack it once, or keep "
+        "it as .fits.fz, to open it at once."
     )
 
 

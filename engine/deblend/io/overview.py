@@ -1,7 +1,7 @@
 """Overviews: a small picture of a large image, read a few rows at a time and finer as it goes.
 
 One row in so many is read; where a compressed file holds its pixels in tiles, all rows of a tile come at once, since a
-tile costs the same for one row as for all. The strips are taken far apart first, so that there is soon something to see.
+tile costs the same for one row as for all. Strips that lie far apart come first: there is soon something to see.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from deblend.observe.noise import measured_weights
 from deblend.observe.psf import mend_psf, native_psf
 from deblend.observe.psf_field import PsfField
-from deblend.sky import Channel, PixelGrid, TangentWcs
+from deblend.sky import Channel, PixelBox, PixelGrid, TangentWcs
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +146,19 @@ class Observation:
             names = ", ".join(o.name for o in observations)
             raise ValueError(f"The files hold {len(observations)} observations ({names}); use read_observations.")
         return observations[0]
+
+    def piece(self, box: PixelBox) -> Observation:
+        """Return what of the observation lies in a box of its pixels, which must be within it."""
+        if box.within(self.shape) != box:
+            raise ValueError(f"{self.name}: a piece ({box}) must be within its {self.shape[1]} × {self.shape[0]} px.")
+        rows, columns = box.slices
+        return replace(
+            self,
+            images=_frozen(self.images[:, rows, columns].copy()),
+            weights=_frozen(self.weights[:, rows, columns].copy()),
+            wcs=None if self.wcs is None else self.wcs.shifted(box.x[0], box.y[0]),
+            notes=(*self.notes, f"{self.name}: cut out at {box} of its {self.shape[1]} × {self.shape[0]} px."),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
