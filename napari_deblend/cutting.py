@@ -127,12 +127,14 @@ class Cutting:
         self.request, self.picture = request, layer
         self._tell("Reading an overview…")
 
-        def read() -> None:
+        def read() -> tuple[Request, Overview | None]:
+            view = None
             for view in overviews(request.first):
                 # asked for another, or the window is closed
                 if self.request is not request:
-                    return
+                    break
                 self.reader.mailbox.post(OVERVIEW, (request, view))
+            return request, view
 
         self.reader.submit(OVERVIEW, read)
         self.changed.emit()
@@ -140,8 +142,9 @@ class Cutting:
     def take(self) -> str | None:
         """Show the newest overview; return a sentence where it could not be read."""
         news = self.reader.mailbox.take()
-        if OVERVIEW in news and news[OVERVIEW] is not None and news[OVERVIEW][0] is self.request:
-            self._show_overview(news[OVERVIEW][1])
+        request, view = news.get(OVERVIEW, (None, None))
+        if view is not None and request is self.request:
+            self._show_overview(view)
         return str(news[ERROR][1]) if ERROR in news else None
 
     def look_at_overview(self, is_seen: bool) -> None:

@@ -2,6 +2,7 @@
 
 from deblend.io.cutout import Cutout, PixelCutout, Scissors, SkyCutout, as_cutout, boxes_in, cut_out, cutout_from_text
 from deblend.io.group import find_images, read_observations
+from deblend.io.interpretation import Check, Interpretation, checks, signature
 from deblend.io.overview import Overview, is_large, overviews
 from deblend.io.peaks import read_peaks
 from deblend.io.results import (
@@ -13,6 +14,10 @@ from deblend.io.results import (
 )
 
 __all__ = [
+    "Check",
+    "Interpretation",
+    "checks",
+    "signature",
     "Cutout",
     "Overview",
     "PixelCutout",
