@@ -82,7 +82,7 @@ class Cutting:
     @property
     def is_of_file(self) -> bool:
         """Whether the box is of a large file: while its overview is looked at."""
-        return self.picture is not None and bool(self.picture.visible)
+        return self.picture is not None and self.picture in self._viewer.layers
 
     @property
     def grid(self) -> PixelGrid | None:
@@ -149,14 +149,23 @@ class Cutting:
 
     def look_at_overview(self, is_seen: bool) -> None:
         """Show the overview, to cut another piece, or hide it."""
-        if self.picture is not None and self.picture.visible != is_seen:
-            self.picture.visible = is_seen
-            self._drop_box()
-            if is_seen:
-                self._viewer.layers.move(self._viewer.layers.index(self.picture), len(self._viewer.layers))
-                self._show_whole()
-                self.offer_middle()
-            self.changed.emit()
+        if self.picture is None or self.is_of_file == is_seen:
+            return
+        self._drop_box()
+        if is_seen:
+            self._viewer.add_layer(self.picture)
+            self._show_whole()
+            self.offer_middle()
+        else:
+            self._put_away()
+        self.changed.emit()
+
+    def _put_away(self) -> None:
+        """Take the overview off the window, whose view is fitted to all that is there; it is kept."""
+        picture, self.picture = self.picture, None
+        if picture is not None and picture in self._viewer.layers:
+            self._viewer.layers.remove(picture)
+        self.picture = picture
 
     def _show_overview(self, view: Overview) -> None:
         is_first = self.overview is None
@@ -314,9 +323,8 @@ class Cutting:
 
     def _on_observations(self) -> None:
         """What is opened is looked at; the overview stays for another piece."""
-        if self.picture is not None:
-            self.picture.visible = False
         self._drop_box()
+        self._put_away()
         self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:

@@ -11,15 +11,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from deblend import FitSettings, Observation, Scene, Source, find_peaks, start_source
-from deblend.detect import Stack, carried, stacks
-from deblend.io import boxes_in, cut_out
+from deblend.detect import Stack, carried, empty_scene, stacks
+from deblend.io import Interpretation, boxes_in, cut_out, signature
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
@@ -32,6 +34,7 @@ from napari_deblend.gestures import Gestures
 from napari_deblend.layers import ImageLayers
 from napari_deblend.machine import Frame, Machine, Picture, PictureKind
 from napari_deblend.markers import Markers
+from napari_deblend.remembered import recall, remember
 from napari_deblend.request import Request
 from napari_deblend.runner import ERROR, FRAME, Phase, Runner
 from napari_deblend.views import METADATA_KEY
@@ -186,6 +189,25 @@ class Workbench:
         document.exchange(pieces, scene, f"Cut out {boxes[0]}")
         self.tell(_about_piece(outside))
 
+    def correct(self, index: int, wanted: Interpretation) -> None:
+        """Understand one observation otherwise, as one step; remembered for the next files of its kind.
+
+        What makes no sense is said, and nothing changes.
+        """
+        document = self.document
+        old = document.observations[index]
+        try:
+            new = wanted.applied(old)
+            observations = tuple(new if k == index else o for k, o in enumerate(document.observations))
+            scene = renamed_channels(document.scene, observations)
+        except ValueError as error:
+            self.tell(str(error))
+            return
+        if new is not old:
+            remember(signature(old), wanted)
+            document.exchange(observations, scene, f"Correct {old.name}")
+            self.tell(f"{new.notes[-1]} Remembered for files of this kind; Undo takes it back here.")
+
     def _on_observations(self) -> None:
         """Make everything anew for other observations; a run on the present ones ends, with its thread."""
         self._retire()
@@ -303,7 +325,8 @@ class Workbench:
             self._look_soon()
 
     def _on_view(self) -> None:
-        self.viewer.canvas.overlays.text.text = self.layers.caption
+        if not self.cutting.is_of_file:
+            self.viewer.canvas.overlays.text.text = self.layers.caption
 
     def _on_component(self, source_id: str) -> None:
         if not self.document.selection or self.document.selection[-1] != source_id:
@@ -393,7 +416,7 @@ class Workbench:
         if observations is None:
             self.choose_piece(request)
             return
-        self.open(observations)
+        self.open([_as_remembered(observation) for observation in observations])
         self.request = request
         if request.cutout is not None:
             height, width = observations[0].shape
@@ -494,6 +517,35 @@ class Workbench:
         self.runner.submit("components", job)
         done.wait(timeout=60)
         return cubes
+
+
+def _as_remembered(observation: Observation) -> Observation:
+    """Return the observation as a person has corrected the last one of its kind."""
+    wanted = recall(signature(observation))
+    if wanted is None:
+        return observation
+    corrected = wanted.applied(observation)
+    note = f"{observation.name}: corrected as the last files of this kind were."
+    return replace(corrected, notes=(*corrected.notes, note))
+
+
+def renamed_channels(scene: Scene, observations: Sequence[Observation]) -> Scene:
+    """Return the scene with the channels of these observations, its fluxes still to be solved for."""
+    channels = tuple(channel for o in observations for channel in o.channels)
+    if len(set(channels)) != len(channels):
+        raise ValueError("Two observations would have a channel of one name; name survey or bands apart.")
+    unsolved = np.full(len(channels), np.nan)
+
+    def updated(source: Source) -> Source:
+        parts = tuple(replace(c, spectrum=c.spectrum.at(unsolved)) for c in source.components)
+        return replace(source, components=parts)
+
+    start = empty_scene(observations)
+    if start.grid != scene.grid and scene.sources:
+        raise ValueError(
+            "With this PSF sources live on other pixels than they do now; delete the sources, correct, and detect anew."
+        )
+    return replace(start, sources=tuple(updated(source) for source in scene.sources))
 
 
 def _about_piece(outside: Sequence[Source]) -> str:

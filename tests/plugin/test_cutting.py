@@ -46,7 +46,7 @@ def mosaic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def overview(bench: Any, mosaic: Path, wait: Callable[..., None]) -> Any:
     """The workbench with the overview of the mosaic."""
     bench.load([str(mosaic)])
-    wait(lambda: bench.cutting.overview is not None and bench.cutting.overview.is_whole, 20.0)
+    wait(lambda: bench.cutting.overview is not None and bench.cutting.overview.is_whole)
     return bench
 
 
@@ -119,7 +119,7 @@ def test_words_and_enter_open_the_piece(
     (observation,) = overview.document.observations
     assert observation.shape == (100, 100)
     np.testing.assert_allclose(observation.images, Observation.read(mosaic, cutout="400:500,300:400").images)
-    assert not overview.cutting.picture.visible and overview.cutting.box_layer is None
+    assert overview.cutting.picture not in overview.viewer.layers and overview.cutting.box_layer is None
     # the piece lies where it is on the overview: pixel (0, 0) of one is (400, 300) of the other
     data = overview.layers.layer(Role.DATA)
     there = overview.cutting.picture.data_to_world(((300 - 0.5) / 2, (400 - 0.5) / 2))
@@ -152,7 +152,7 @@ def test_naparis_own_reader_shows_the_overview_and_the_workbench_takes_it(
     ((pixels, options, kind),) = read(str(mosaic))
     assert kind == "image" and pixels.shape == (350, 450) and METADATA_KEY in options["metadata"]
     bench.viewer.open(mosaic, plugin="napari-deblend")
-    wait(lambda: bench.cutting.overview is not None and bench.cutting.overview.is_whole, 20.0)
+    wait(lambda: bench.cutting.overview is not None and bench.cutting.overview.is_whole)
     assert len([layer for layer in bench.viewer.layers if "overview" in layer.name]) == 1
     perform(bench, "cut_out")
     wait(lambda: bench.document.is_open)

@@ -119,7 +119,9 @@ class Interpretation:
         except ValueError as error:
             raise ValueError(f"psf: {str(error).removeprefix('--psf ')}") from error
         if len(stamps) not in (1, n_bands):
-            raise ValueError(f"psf: {said} has {len(stamps)} stamps, and {n_bands} bands need one each, or one for all.")
+            raise ValueError(
+                f"psf: {said} has {len(stamps)} stamps, and {n_bands} bands need one each, or one for all."
+            )
         made = Observation.from_arrays(
             np.ones((n_bands, 1, 1)), stamps, np.ones((n_bands, 1, 1)), channels=observation.channels
         )
@@ -139,9 +141,8 @@ class Check:
 def checks(observation: Observation) -> list[Check]:
     """Return how an observation is understood, with warnings beside: unit, noise, mask, PSF and WCS."""
     bands = [channel.band for channel in observation.channels]
-    return [_unit(observation, bands), _noise(observation, bands), _mask(observation), *_psf(observation, bands)] + (
-        [_wcs(observation)]
-    )
+    light = (_unit(observation), _noise(observation, bands), _mask(observation))
+    return [*light, *_psf(observation, bands), _wcs(observation)]
 
 
 def signature(observation: Observation) -> str:
@@ -156,7 +157,7 @@ def signature(observation: Observation) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _unit(observation: Observation, bands: Sequence[str]) -> Check:
+def _unit(observation: Observation) -> Check:
     points = Interpretation.of(observation).zero_point
     sizes = sorted({f"{size:.5g}" for size in observation.njy_per_unit})
     unknown = observation.unit != "nJy" and np.all(observation.njy_per_unit == 1.0)
