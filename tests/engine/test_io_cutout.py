@@ -265,9 +265,10 @@ def test_a_large_file_packed_whole_is_said_to_be_slow(
 
 
 def test_a_psfex_model_is_taken_at_the_place_in_the_whole_image(tmp_path: Path) -> None:
-    """Its image is (1 + place) wide in steps that tell x from y: the light beyond the middle is x + 10 y."""
+    """A spike gives light to its right in proportion to x, to its top in proportion to y."""
     mask = np.zeros((3, 9, 9))
     mask[0, 4, 4], mask[1, 4, 5], mask[2, 5, 4] = 1000.0, 1.0, 1.0
+    mask[1:, 4, 4] = -1.0
     columns = [fits.Column("PSF_MASK", f"{mask.size}E", dim="(9,9,3)", array=mask[None].astype("f4"))]
     table = fits.BinTableHDU.from_columns(columns, name="PSF_DATA")
     table.header.update({"POLNAXIS": 2, "POLNAME1": "X_IMAGE", "POLNAME2": "Y_IMAGE", "POLDEG1": 1, "PSF_SAMP": 1.0})
@@ -276,13 +277,17 @@ def test_a_psfex_model_is_taken_at_the_place_in_the_whole_image(tmp_path: Path) 
     model = tmp_path / "model.psf"
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(model)
     path = save(tmp_path / "a.fits", pixels())
-    from deblend.io.psfex import read_psfex
-
-    piece = Observation.read(path, psf=model, cutout="30:80,50:90")
-    centered = Observation.from_arrays(pixels((9, 9)), read_psfex(model, 30 + 24.5, 50 + 19.5))
-    np.testing.assert_allclose(piece.psf, centered.psf, atol=1e-12)
-    elsewhere = Observation.from_arrays(pixels((9, 9)), read_psfex(model, 24.5, 19.5))
-    assert np.abs(piece.psf - elsewhere.psf).max() > 1e-3
+    piece, whole = (Observation.read(path, psf=model, cutout=c) for c in ("30:80,50:90", None))
+    assert piece.psf_field is not None and whole.psf_field is not None
+    for x, y in ((24.5, 19.5), (3.0, 30.0)):
+        np.testing.assert_allclose(piece.psf_field.at(x, y), whole.psf_field.at(30 + x, 50 + y), atol=1e-6)
+    np.testing.assert_allclose(piece.psf, whole.psf_field.native_at(30 + 24.5, 50 + 19.5), atol=1e-6)
+    assert np.abs(piece.psf - whole.psf_field.native_at(24.5, 19.5)).max() > 1e-3
+    # an open observation that is cut takes its varying PSF along
+    (cut,) = cut_out([whole], "30:80,50:90")
+    np.testing.assert_allclose(cut.psf, piece.psf, atol=1e-6)
+    assert cut.psf_field is not None
+    np.testing.assert_allclose(cut.psf_field.at(3.0, 30.0), whole.psf_field.at(33.0, 80.0), atol=1e-12)
 
 
 def test_open_observations_are_cut_as_files_are(tmp_path: Path, psf: Path) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from deblend.io.picture import NOISE_TOLERANCE, PROJECTION_TOLERANCE
-from deblend.io.psf import PROFILES, profile_psf, read_stamps
+from deblend.io.given_psf import together
+from deblend.io.picture import NOISE_TOLERANCE, PROJECTION_TOLERANCE, Picture
+from deblend.io.psf import PROFILES, psfs_for
 from deblend.observe import Observation, full_width_half_maximum, measured_sigma
 from deblend.observe.psf import centroid
 from deblend.sky import AB_ZERO_POINT_NJY, Channel, njy_per_count
@@ -110,22 +111,37 @@ class Interpretation:
         return tuple(c._replace(survey=survey, band=n) for c, n in zip(observation.channels, names, strict=True))
 
     def _with_psf(self, observation: Observation) -> Observation:
-        said, n_bands = self.psf.strip(), len(observation.channels)
+        """Return the observation with the PSF that is said, in words or by a file of stamps."""
+        picture = Picture(
+            path=Path(observation.name),
+            images=observation.images,
+            weights=observation.weights,
+            bands=tuple(channel.band for channel in observation.channels),
+            survey=None,
+            unit=observation.unit,
+            njy_per_unit=1.0,
+            wcs=observation.wcs,
+        )
         try:
-            if self.names_no_file:
-                stamps = [profile_psf(said, None if observation.wcs is None else observation.wcs.pixel_scale)]
-            else:
-                stamps = read_stamps(Path(said))
+            (given,) = psfs_for([picture], [Path(self.psf.strip())])
         except ValueError as error:
             raise ValueError(f"psf: {str(error).removeprefix('--psf ')}") from error
-        if len(stamps) not in (1, n_bands):
+        if given.positions is not None:
             raise ValueError(
-                f"psf: {said} has {len(stamps)} stamps, and {n_bands} bands need one each, or one for all."
+                f"psf: {self.psf} varies over the image of its file, which a piece no longer knows; open the images "
+                "again with it."
             )
-        made = Observation.from_arrays(
-            np.ones((n_bands, 1, 1)), stamps, np.ones((n_bands, 1, 1)), channels=observation.channels
+        psf, said = together([given], [str(channel) for channel in observation.channels])
+        shape = (len(observation.channels), 1, 1)
+        made = Observation.from_arrays(np.ones(shape), psf, np.ones(shape), channels=observation.channels)
+        return replace(
+            observation,
+            psf=made.psf,
+            fine_psf=made.fine_psf,
+            psf_oversampling=made.psf_oversampling,
+            psf_field=None,
+            notes=(*observation.notes, *said, *made.notes),
         )
-        return replace(observation, psf=made.psf, notes=(*observation.notes, *made.notes))
 
 
 @dataclass(frozen=True)

@@ -152,12 +152,23 @@ class Observation:
         if box.within(self.shape) != box:
             raise ValueError(f"{self.name}: a piece ({box}) must be within its {self.shape[1]} × {self.shape[0]} px.")
         rows, columns = box.slices
-        return replace(
+        piece = replace(
             self,
             images=_frozen(self.images[:, rows, columns].copy()),
             weights=_frozen(self.weights[:, rows, columns].copy()),
             wcs=None if self.wcs is None else self.wcs.shifted(box.x[0], box.y[0]),
             notes=(*self.notes, f"{self.name}: cut out at {box} of its {self.shape[1]} × {self.shape[0]} px."),
+        )
+        if self.psf_field is None:
+            return piece
+        # the cells stay where they are on the sky, and another place is the middle
+        field = replace(self.psf_field, positions=self.psf_field.positions - np.array([box.x[0], box.y[0]]))
+        fine = field.at((piece.shape[1] - 1) / 2.0, (piece.shape[0] - 1) / 2.0)
+        return replace(
+            piece,
+            psf=_frozen(native_psf(fine, self.psf_oversampling)),
+            fine_psf=None if self.psf_oversampling == 1 else _frozen(fine),
+            psf_field=field,
         )
 
     @property
