@@ -11,30 +11,28 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from deblend import FitSettings, Observation, Scene, Source, find_peaks, start_source
-from deblend.detect import Stack, carried, empty_scene, stacks
-from deblend.io import Interpretation, boxes_in, cut_out, signature
+from deblend import FitSettings, Observation, Scene, find_peaks, start_source
+from deblend.detect import Stack, stacks
+from deblend.io import Interpretation
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
 from napari_deblend.curtain import Curtain
 from napari_deblend.cutting import Cutting
-from napari_deblend.document import Change, Document, named
+from napari_deblend.document import Change, Document
+from napari_deblend.exchanging import as_remembered, exchange_for_corrected, exchange_for_piece
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
 from napari_deblend.layers import ImageLayers
 from napari_deblend.machine import Frame, Machine, Picture, PictureKind
 from napari_deblend.markers import Markers
-from napari_deblend.remembered import recall, remember
 from napari_deblend.request import Request
 from napari_deblend.runner import ERROR, FRAME, Phase, Runner
 from napari_deblend.views import METADATA_KEY
@@ -177,36 +175,15 @@ class Workbench:
         self.document.open(observations)
 
     def cut_out(self, said: str) -> None:
-        """Go on with a piece of what is open and the sources on it; it can be taken back.
-
-        Raises ValueError with a sentence where `said` is no cut-out, or misses an observation.
-        """
-        document = self.document
-        before = document.scene
-        boxes, pieces = boxes_in(document.observations, said), cut_out(document.observations, said)
-        corner = None if before.grid.wcs is not None else (boxes[0].x[0], boxes[0].y[0])
-        scene, outside = carried(before, pieces, corner)
-        document.exchange(pieces, scene, f"Cut out {boxes[0]}")
-        self.tell(_about_piece(outside))
+        """Go on with a piece of what is open; raises ValueError with a sentence where `said` is none."""
+        self.tell(exchange_for_piece(self.document, said))
 
     def correct(self, index: int, wanted: Interpretation) -> None:
-        """Understand one observation otherwise, as one step; remembered for the next files of its kind.
-
-        What makes no sense is said, and nothing changes.
-        """
-        document = self.document
-        old = document.observations[index]
+        """Understand one observation otherwise; what makes no sense is said, and nothing changes."""
         try:
-            new = wanted.applied(old)
-            observations = tuple(new if k == index else o for k, o in enumerate(document.observations))
-            scene = renamed_channels(document.scene, observations)
+            self.tell(exchange_for_corrected(self.document, index, wanted))
         except ValueError as error:
             self.tell(str(error))
-            return
-        if new is not old:
-            remember(signature(old), wanted)
-            document.exchange(observations, scene, f"Correct {old.name}")
-            self.tell(f"{new.notes[-1]} Remembered for files of this kind; Undo takes it back here.")
 
     def _on_observations(self) -> None:
         """Make everything anew for other observations; a run on the present ones ends, with its thread."""
@@ -416,7 +393,7 @@ class Workbench:
         if observations is None:
             self.choose_piece(request)
             return
-        self.open([_as_remembered(observation) for observation in observations])
+        self.open([as_remembered(observation) for observation in observations])
         self.request = request
         if request.cutout is not None:
             height, width = observations[0].shape
@@ -517,43 +494,6 @@ class Workbench:
         self.runner.submit("components", job)
         done.wait(timeout=60)
         return cubes
-
-
-def _as_remembered(observation: Observation) -> Observation:
-    """Return the observation as a person has corrected the last one of its kind."""
-    wanted = recall(signature(observation))
-    if wanted is None:
-        return observation
-    corrected = wanted.applied(observation)
-    note = f"{observation.name}: corrected as the last files of this kind were."
-    return replace(corrected, notes=(*corrected.notes, note))
-
-
-def renamed_channels(scene: Scene, observations: Sequence[Observation]) -> Scene:
-    """Return the scene with the channels of these observations, its fluxes still to be solved for."""
-    channels = tuple(channel for o in observations for channel in o.channels)
-    if len(set(channels)) != len(channels):
-        raise ValueError("Two observations would have a channel of one name; name survey or bands apart.")
-    unsolved = np.full(len(channels), np.nan)
-
-    def updated(source: Source) -> Source:
-        parts = tuple(replace(c, spectrum=c.spectrum.at(unsolved)) for c in source.components)
-        return replace(source, components=parts)
-
-    start = empty_scene(observations)
-    if start.grid != scene.grid and scene.sources:
-        raise ValueError(
-            "With this PSF sources live on other pixels than they do now; delete the sources, correct, and detect anew."
-        )
-    return replace(start, sources=tuple(updated(source) for source in scene.sources))
-
-
-def _about_piece(outside: Sequence[Source]) -> str:
-    """Return what to say of sources that a cut-out has left behind."""
-    if not outside:
-        return "Cut out; Undo brings the whole back."
-    verbs = "lies outside of it and comes" if len(outside) == 1 else "lie outside of it and come"
-    return f"Cut out; {named(outside)} {verbs} back with Undo."
 
 
 def _closer(bench: weakref.ref[Workbench]) -> Callable[..., None]:

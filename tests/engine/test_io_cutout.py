@@ -280,12 +280,13 @@ def test_a_psfex_model_is_taken_at_the_place_in_the_whole_image(tmp_path: Path) 
     piece, whole = (Observation.read(path, psf=model, cutout=c) for c in ("30:80,50:90", None))
     assert piece.psf_field is not None and whole.psf_field is not None
     for x, y in ((24.5, 19.5), (3.0, 30.0)):
-        np.testing.assert_allclose(piece.psf_field.at(x, y), whole.psf_field.at(30 + x, 50 + y), atol=1e-6)
-    np.testing.assert_allclose(piece.psf, whole.psf_field.native_at(30 + 24.5, 50 + 19.5), atol=1e-6)
-    assert np.abs(piece.psf - whole.psf_field.native_at(24.5, 19.5)).max() > 1e-3
+        # cells lie elsewhere, and each is centered by itself; at the place in the piece it is ten times as far off
+        np.testing.assert_allclose(piece.psf_field.at(x, y), whole.psf_field.at(30 + x, 50 + y), atol=3e-3)
+        assert np.abs(piece.psf_field.at(x, y) - whole.psf_field.at(x, y)).max() > 2e-2
+    np.testing.assert_allclose(piece.psf, whole.psf_field.native_at(30 + 24.5, 50 + 19.5), atol=3e-3)
     # an open observation that is cut takes its varying PSF along
     (cut,) = cut_out([whole], "30:80,50:90")
-    np.testing.assert_allclose(cut.psf, piece.psf, atol=1e-6)
+    np.testing.assert_allclose(cut.psf, piece.psf, atol=3e-3)
     assert cut.psf_field is not None
     np.testing.assert_allclose(cut.psf_field.at(3.0, 30.0), whole.psf_field.at(33.0, 80.0), atol=1e-12)
 

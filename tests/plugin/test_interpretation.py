@@ -13,8 +13,8 @@ from qtpy.QtCore import Qt
 
 from deblend.io import signature
 from napari_deblend import remembered
+from napari_deblend.exchanging import as_remembered
 from napari_deblend.widgets.interpretation import InterpretationForm
-from napari_deblend.workbench import _as_remembered
 
 pytestmark = pytest.mark.gui
 
@@ -44,7 +44,7 @@ def test_a_correction_is_a_step_and_is_remembered(
     settle(opened)
     np.testing.assert_allclose(opened.document.scene.fluxes, 10 * fluxes, rtol=1e-3)
     # the next file of this kind is understood so, and says it
-    again = _as_remembered(before)
+    again = as_remembered(before)
     np.testing.assert_allclose(again.images, after.images)
     assert "corrected as the last files of this kind" in again.notes[-1]
     kept = json.loads((settings / "interpretations.json").read_text())
