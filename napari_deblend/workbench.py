@@ -17,7 +17,7 @@ from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from deblend import FitSettings, Observation, Scene, find_peaks, start_source
+from deblend import FitSettings, Observation, Scene, Source, find_peaks, start_source
 from deblend.detect import Stack, stacks
 from deblend.io import Interpretation
 from napari_deblend.activity import Activity

@@ -1,7 +1,7 @@
 """Finding sources and starting them."""
 
-from deblend.detect.missed import find_missed, with_missed
 from deblend.detect.carried import carried
+from deblend.detect.missed import find_missed, with_missed
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
 from deblend.detect.start import detect, empty_scene, positions_within, scene_from_positions, start_source
