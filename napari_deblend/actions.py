@@ -174,6 +174,16 @@ def _select_next(step: int) -> Callable[[Workbench], None]:
     return select
 
 
+def draw_box(bench: Workbench) -> None:
+    """Have the mouse draw the box of a cut-out."""
+    bench.cutting.draw()
+
+
+def cut_out(bench: Workbench) -> None:
+    """Go on with the piece in the box: of a large file that is not open yet, or of what is open."""
+    bench.cutting.cut()
+
+
 # looking ---------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +238,8 @@ ACTIONS: dict[str, Action] = {
         Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),
         Action("nudge_up", "Move the selected sources up by 0.1 px", _nudge(0, 1), "Shift-Up"),
         Action("nudge_down", "Move the selected sources down by 0.1 px", _nudge(0, -1), "Shift-Down"),
+        Action("draw_box", "Draw a box to cut out", draw_box, "Shift-B"),
+        Action("cut_out", "Cut out the box", cut_out, "Shift-X"),
         Action("next_source", "Select the next source", _select_next(1), "."),
         Action("previous_source", "Select the previous source", _select_next(-1), ","),
         Action("blink", "Blink data and model", blink, "Q"),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
-from napari.layers import Image, Layer, Points
+from napari.layers import Image, Layer, Points, Shapes
 from napari.layers.points._points_constants import Mode
 from napari.layers.points._points_mouse_bindings import select
 from napari.utils import progress
@@ -91,6 +91,11 @@ def rewrite_points(
         layer.selected_data = chosen
     with layer.events.blocker():
         layer.refresh(thumbnail=False)
+
+
+def is_mid_gesture(layer: Shapes) -> bool:
+    """Tell whether the mouse is drawing or moving a shape just now; napari says nothing when it has done so."""
+    return bool(layer._is_creating or layer._is_moving)
 
 
 def show_progress(viewer: Any, bar: progress, value: int, description: str) -> None:

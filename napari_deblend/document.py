@@ -38,6 +38,7 @@ class Step:
     label: str
     scene: Scene
     selection: tuple[str, ...]
+    observations: tuple[Observation, ...]
 
 
 class Document:
@@ -87,21 +88,25 @@ class Document:
 
     def open(self, observations: Sequence[Observation], scene: Scene | None = None) -> None:
         """Begin work on other data, without sources or with those of `scene`; the history starts anew."""
-        self._observations = tuple(observations)
-        self._scene = empty_scene(self._observations) if scene is None else scene
+        scene = empty_scene(observations) if scene is None else scene
         self._undo, self._redo, self._gesture = [], [], None
+        self._switch(tuple(observations), scene)
+        self.history_changed.emit()
+
+    def exchange(self, observations: Sequence[Observation], scene: Scene, label: str) -> None:
+        """Go on with other observations and the scene on them, as one step that can be taken back."""
+        self.commit()
+        before = self._step(label)
+        self._switch(tuple(observations), scene)
+        self._record(before)
+
+    def _switch(self, observations: tuple[Observation, ...], scene: Scene) -> None:
+        self._observations, self._scene = observations, scene
         self._selection = ()
         self._revision += 1
         self.observations_changed.emit()
         self.scene_changed.emit(Change.OPENED)
         self.selection_changed.emit()
-        self.history_changed.emit()
-
-    def see(self, observations: Sequence[Observation]) -> None:
-        """Work on the same images with another account of their noise; scene and history stay."""
-        self._observations = tuple(observations)
-        self._revision += 1
-        self.observations_changed.emit()
 
     # selection ---------------------------------------------------------------------------------------------------
 
@@ -197,7 +202,7 @@ class Document:
         """Start a gesture: edits until `commit` are live, and one step."""
         if self._gesture is not None:
             self.commit()
-        self._gesture, self._gesture_edited = Step(label, self.scene, self._selection), False
+        self._gesture, self._gesture_edited = self._step(label), False
 
     def commit(self) -> None:
         """Finish the gesture; nothing is recorded where it changed nothing."""
@@ -236,7 +241,7 @@ class Document:
 
     def mark(self, label: str) -> None:
         """Record the scene as it is now: what comes (a fit) can be taken back as one step."""
-        self._record(Step(label, self.scene, self._selection))
+        self._record(self._step(label))
 
     # history -----------------------------------------------------------------------------------------------------
 
@@ -261,11 +266,18 @@ class Document:
 
     def _travel(self, source: list[Step], target: list[Step]) -> None:
         step = source.pop()
-        target.append(Step(step.label, self.scene, self._selection))
-        self._scene = step.scene
-        self._announce(Change.EDIT)
+        target.append(self._step(step.label))
+        if step.observations is not self._observations:
+            self._switch(step.observations, step.scene)
+        else:
+            self._scene = step.scene
+            self._announce(Change.EDIT)
         self.select(step.selection)
         self.history_changed.emit()
+
+    def _step(self, label: str) -> Step:
+        """What undo would return to from here."""
+        return Step(label, self.scene, self._selection, self._observations)
 
     def _record(self, step: Step) -> None:
         self._undo.append(step)
@@ -277,7 +289,7 @@ class Document:
             self._edit(label, self.scene.replace(*(change(source) for source in sources)))
 
     def _edit(self, label: str, scene: Scene, select: Iterable[str] | None = None) -> None:
-        before = Step(label, self.scene, self._selection)
+        before = self._step(label)
         self._scene = scene
         if self._gesture is None:
             self._record(before)

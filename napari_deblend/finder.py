@@ -51,8 +51,8 @@ class Finder:
 
     @property
     def is_busy(self) -> bool:
-        """Whether there is a thread: something is being done, or was a moment ago."""
-        return self._thread is not None
+        """Whether something is being done, was a moment ago, or waits to be taken: a slow window may come late."""
+        return self._thread is not None or not self.mailbox.is_empty
 
     def _work(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
+from napari.layers import Shapes
 
 from napari_deblend.compat import unwrap
 from napari_deblend.document import Document, named
@@ -62,10 +63,16 @@ class Gestures:
         nearest = int(np.argmin(distance))
         return sources[nearest].id if distance[nearest] <= REACH else None
 
+    @property
+    def _is_drawing(self) -> bool:
+        """Whether the mouse draws or changes a box: a marker beneath it stays where it is."""
+        active = self._viewer.layers.selection.active
+        return isinstance(active, Shapes) and str(active.mode) not in ("pan_zoom", "transform")
+
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         if event.button != 1 or not self._document.is_open or self._viewer.dims.ndisplay != 2:
             return
-        if self._markers.layer is None:
+        if self._markers.layer is None or self._is_drawing:
             return
         if "Shift" in event.modifiers or self._markers.is_adding:
             yield from self._click(event, self._add)

@@ -15,7 +15,9 @@ import napari
 import numpy as np
 
 from deblend import Observation
-from deblend.io import read_observations
+from deblend.io import overviews
+from napari_deblend.overview import overview_options
+from napari_deblend.request import Request
 from napari_deblend.views import METADATA_KEY, data_layer_options, planes
 from napari_deblend.world import World
 
@@ -31,8 +33,19 @@ def get_reader(path: AnyPath | Sequence[AnyPath]) -> Callable[[Any], list[LayerD
 
 
 def read(path: AnyPath | Sequence[AnyPath]) -> list[LayerData]:
-    """Return a layer per observation; raises ValueError with a sentence where a file cannot be read."""
-    return layers_of(read_observations(_listed(path)))
+    """Return a layer per observation, or the overview of a file that is too large to be read whole.
+
+    Raises ValueError with a sentence where a file cannot be read.
+    """
+    request = Request.of([fspath(p) for p in _listed(path)])
+    return [overview_of(request)] if request.needs_cutout else layers_of(request.read())
+
+
+def overview_of(request: Request) -> LayerData:
+    """Return the first, coarse overview of a large file; the workbench refines it, and asks for a piece."""
+    view = next(overviews(request.first))
+    world = World.around(view.grid, _present_center())
+    return view.pixels.astype(np.float32), overview_options(view, world, request), "image"
 
 
 def layers_of(observations: Sequence[Observation]) -> list[LayerData]:

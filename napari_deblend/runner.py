@@ -50,6 +50,11 @@ class Mailbox:
             news, self._news = self._news, {}
         return news
 
+    @property
+    def is_empty(self) -> bool:
+        with self._lock:
+            return not self._news
+
 
 @dataclass
 class _Wishes:

@@ -19,19 +19,22 @@ from qtpy.QtCore import QTimer
 
 from deblend import FitSettings, Observation, Scene, Source, find_peaks, start_source
 from deblend.detect import Stack, stacks
-from deblend.io import read_observations
-from deblend.observe import with_measured_noise
+from deblend.io import Interpretation
+from deblend.observe import with_measured_noise, with_white_noise
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
 from napari_deblend.curtain import Curtain
+from napari_deblend.cutting import Cutting
 from napari_deblend.document import Change, Document
+from napari_deblend.exchanging import as_remembered, exchange_for_corrected, exchange_for_piece
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
 from napari_deblend.layers import ImageLayers
 from napari_deblend.machine import Frame, Machine, Picture, PictureKind
 from napari_deblend.markers import Markers
+from napari_deblend.request import Request
 from napari_deblend.runner import ERROR, FRAME, Phase, Runner
 from napari_deblend.views import METADATA_KEY
 from napari_deblend.world import World
@@ -102,8 +105,6 @@ class Workbench:
         self.runner: Runner | None = None
         self.finder = Finder()
         self._retired: list[Runner] = []
-        self._as_opened: tuple[Observation, ...] = ()
-        """The observations as they were read, their noise taken for white."""
         self._stacks: tuple[Stack, ...] | None = None
         """All images together, from which a new source takes its size and profile; None until it is known."""
         self._shown_revision = 0
@@ -114,6 +115,13 @@ class Workbench:
         self.detected_threshold: float | None = None
         self.curtain = Curtain(self.viewer, self.refreshed.emit)
         self.gestures = Gestures(self.viewer, self.document, self.markers, self.add_at, self.tell)
+        self.request: Request | None = None
+        """What was asked for to open what is open; None where others have read it."""
+        self._adopted: dict[int, Image] = {}
+        self.cutting = Cutting(
+            self.viewer, self.document, lambda: self.layers.world, self._read, self.cut_out, self.tell
+        )
+        self.document.observations_changed.connect(self._on_observations)
         self.document.scene_changed.connect(self._on_scene)
         self.document.selection_changed.connect(self._on_selection)
         self.layers.wanted_changed.connect(self._on_wanted)
@@ -145,10 +153,12 @@ class Workbench:
             return
         self.closed.emit()
         self._retire()
+        self.cutting.request = None
         self.finder.close()
+        self.cutting.reader.close()
         for runner in self._retired:
             runner.close(wait=True)
-        for part in (self.layers, self.markers, self.candidates, self.gestures, self.curtain):
+        for part in (self.layers, self.markers, self.candidates, self.gestures, self.curtain, self.cutting):
             part.disconnect()
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_inserted)
@@ -161,19 +171,35 @@ class Workbench:
 
     def open(self, observations: Sequence[Observation], adopted: Mapping[int, Image] | None = None) -> None:
         """Work on other data; a run on the present ones ends, with its thread."""
+        self.request = None
+        self._adopted = dict(adopted or {})
+        self.document.open(observations)
+
+    def cut_out(self, said: str) -> None:
+        """Go on with a piece of what is open; raises ValueError with a sentence where `said` is none."""
+        self.tell(exchange_for_piece(self.document, said))
+
+    def correct(self, index: int, wanted: Interpretation) -> None:
+        """Understand one observation otherwise; what makes no sense is said, and nothing changes."""
+        try:
+            self.tell(exchange_for_corrected(self.document, index, wanted))
+        except ValueError as error:
+            self.tell(str(error))
+
+    def _on_observations(self) -> None:
+        """Make everything anew for other observations; a run on the present ones ends, with its thread."""
         self._retire()
-        adopted = dict(adopted or {})
-        center = next((layer.metadata[METADATA_KEY]["world_center"] for layer in adopted.values()), None)
+        adopted, self._adopted = self._adopted, {}
+        observations = self.document.observations
+        center = next((layer.metadata[METADATA_KEY]["world_center"] for layer in adopted.values()), self.cutting.center)
         world = World.of(observations, center)
         self.candidates.clear()
         self.detected_threshold = None
         self.markers.clear()
         self.layers.open(observations, world, adopted)
-        self.document.open(observations)
         self.markers.open(world)
         self._stacks = None
-        self._as_opened = opened = self.document.observations
-        self.find(STACKED, lambda: (opened, stacks(opened)))
+        self.find(STACKED, lambda: (observations, stacks(observations)))
         self._start()
         self._arrange_window()
         self.offered.emit()
@@ -185,18 +211,16 @@ class Workbench:
 
     def take_noise_for(self, correlated: bool) -> None:
         """Have the correlation of the noise measured in blank sky, or take it for white again; the scene stays."""
-        opened = self._as_opened
+        opened = self.document.observations
         if correlated:
             self.tell("Measuring the noise of blank sky…")
             self.find(NOISE, lambda: (opened, with_measured_noise(opened)))
         elif self.is_noise_correlated:
-            self._see(opened)
+            self._take_noise(with_white_noise(opened))
 
-    def _see(self, observations: Sequence[Observation]) -> None:
-        self._retire()
-        self.document.see(observations)
-        self._start()
-        self._look_soon()
+    def _take_noise(self, observations: Sequence[Observation]) -> None:
+        kind = "correlated" if any(o.noise_correlation is not None for o in observations) else "white"
+        self.document.exchange(observations, self.document.scene, f"Take noise for {kind}")
 
     def resume(self) -> None:
         """Have all layers again, and the thread if it has ended; the document never went away."""
@@ -215,7 +239,7 @@ class Workbench:
             layer
             for layer in self.viewer.layers
             if METADATA_KEY in layer.metadata
-            and layer.metadata[METADATA_KEY]["observation"]
+            and layer.metadata[METADATA_KEY].get("observation")
             and id(layer) not in mine
             and layer.metadata[METADATA_KEY].get("offered")
         ]
@@ -236,6 +260,10 @@ class Workbench:
         )
         if self.offers and is_untouched:
             self.adopt()
+        for layer in list(self.viewer.layers):
+            request = layer.metadata.get(METADATA_KEY, {}).get("request")
+            if request is not None and layer is not self.cutting.picture and request is not self.cutting.request:
+                self.choose_piece(request, layer)
         self.offered.emit()
 
     def _start(self) -> None:
@@ -293,7 +321,8 @@ class Workbench:
             self._look_soon()
 
     def _on_view(self) -> None:
-        self.viewer.canvas.overlays.text.text = self.layers.caption
+        if not self.cutting.is_of_file:
+            self.viewer.canvas.overlays.text.text = self.layers.caption
 
     def _on_component(self, source_id: str) -> None:
         if not self.document.selection or self.document.selection[-1] != source_id:
@@ -317,9 +346,20 @@ class Workbench:
         return threshold == self.detected_threshold and bool(self.document.scene.sources)
 
     def load(self, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = ()) -> None:
-        """Read FITS files and work on them; the window stays awake meanwhile."""
+        """Read FITS files and work on them, or on a piece of them where they are large.
+
+        The window stays awake meanwhile.
+        """
+        self._read(Request.of(paths, psf, weights))
+
+    def _read(self, request: Request) -> None:
         self.tell("Reading…")
-        self.find(LOADED, lambda: read_observations(paths, psf=psf or None, weights=weights or None))
+        self.find(LOADED, lambda: (request, None if request.needs_cutout else request.read()))
+
+    def choose_piece(self, request: Request, layer: Image | None = None) -> None:
+        """Have a person choose a piece of a large file, on an overview that there may be already."""
+        self.cutting.begin(request, layer)
+        self._look_soon()
 
     def find(self, name: str, job: Callable[[], Any]) -> None:
         """Have a job done that needs no model."""
@@ -337,11 +377,16 @@ class Workbench:
             is_streaming = runner.phase is Phase.RUNNING and self._shown_revision == self.document.revision
             if not is_streaming or begin - self._last_frame_time >= STREAM_INTERVAL:
                 self._take_news(runner)
-        if runner is not None or self.finder.is_busy:
+        if runner is not None or self.is_reading:
             is_awaited = self._shown_revision != self.document.revision or self.finder.is_busy
             pause = EDIT_INTERVAL if is_awaited else IDLE_INTERVAL
             cost = time.perf_counter() - begin
             self._timer.start(round(1000 * max(pause, cost / WINDOW_SHARE - cost)))
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether files are being read, or were a moment ago."""
+        return self.finder.is_busy or self.cutting.reader.is_busy
 
     def _take_findings(self) -> None:
         for name, finding in self.finder.mailbox.take().items():
@@ -349,15 +394,31 @@ class Workbench:
                 self.failed.emit(*finding)
                 self.tell(finding[1])
             elif name == LOADED:
-                self.open(finding)
-            elif name == NOISE and finding[0] is self._as_opened:
-                self._see(finding[1])
-            elif name == STACKED and finding[0] is self._as_opened:
+                self._take_loaded(*finding)
+            elif name == NOISE and finding[0] is self.document.observations:
+                self._take_noise(finding[1])
+            elif name == STACKED and finding[0] is self.document.observations:
                 self._stacks = finding[1]
             elif name == PEAKS and finding[0] is self.document.observations:
                 if not self._are_sources(finding[2]):
                     self.candidates.show(finding[1], self.document.observations[0], self.layers.world)
                 self.result.emit(PEAKS, finding[1])
+
+        if self.cutting.reader.is_busy or self.cutting.overview is None:
+            sentence = self.cutting.take()
+            if sentence is not None:
+                self.failed.emit(LOADED, sentence)
+                self.tell(sentence)
+
+    def _take_loaded(self, request: Request, observations: tuple[Observation, ...] | None) -> None:
+        if observations is None:
+            self.choose_piece(request)
+            return
+        self.open([as_remembered(observation) for observation in observations])
+        self.request = request
+        if request.cutout is not None:
+            height, width = observations[0].shape
+            self.tell(f"Opened a piece of {width} × {height} px; “Overview” shows the whole again.")
 
     def _take_news(self, runner: Runner) -> None:
         news = runner.mailbox.take()

@@ -26,10 +26,16 @@ class World:
         """Return the world of these observations, around a `center` [deg] that other layers already use."""
         if not observations or any(o.wcs is None for o in observations):
             return cls(None)
+        return cls.around(observations[0].grid, center)
+
+    @classmethod
+    def around(cls, grid: PixelGrid, center: tuple[float, float] | None = None) -> World:
+        """Return the world around the middle of a grid, or around a `center` [deg] that other layers already use."""
+        wcs, (height, width) = grid.wcs, grid.shape
+        if wcs is None:
+            return cls(None)
         if center is not None:
             return cls(center)
-        wcs, (height, width) = observations[0].wcs, observations[0].shape
-        assert wcs is not None
         ra, dec = wcs.pixel_to_sky((width - 1) / 2.0, (height - 1) / 2.0)
         return cls((float(ra), float(dec)))
 

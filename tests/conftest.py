@@ -17,6 +17,7 @@ os.environ.setdefault("PYTEST_QT_API", _binding)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["NAPARI_ASYNC"] = "0"
 _settings = tempfile.TemporaryDirectory(prefix="napari-deblend-tests-")
+os.environ["DEBLEND_CONFIG"] = _settings.name
 os.environ["NAPARI_CONFIG"] = str(Path(_settings.name) / "settings.yaml")
 
 import jax

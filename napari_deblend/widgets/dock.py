@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout
 from napari_deblend.document import Document
 from napari_deblend.keys import add_shortcuts, bind
 from napari_deblend.runner import Phase
+from napari_deblend.widgets.cutting import CuttingSection
 from napari_deblend.widgets.detection import DetectionSection
 from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
@@ -34,6 +35,7 @@ class DeblendWidget(QWidget):
         bind(bench)
         self.bench = bench
         self.observations = ObservationsSection(bench)
+        self.cutting = CuttingSection(bench)
         self.looking = LookingRow(bench)
         self.detection = DetectionSection(bench)
         self.sources = SourcesSection(bench)
@@ -55,6 +57,8 @@ class DeblendWidget(QWidget):
         for section in sections:
             column.addWidget(fold(section.title, section))
             if section is self.observations:
+                self._cutting_fold = fold(self.cutting.title, self.cutting, open_=bench.cutting.request is not None)
+                column.addWidget(self._cutting_fold)
                 column.addWidget(self.looking)
         column.addStretch(1)
         scroll = QScrollArea()
@@ -79,6 +83,7 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.told, self._say)
         self._links.connect(bench.phase_changed, self._on_phase)
         self._links.connect(bench.refreshed, self._on_history)
+        self._links.connect(bench.cutting.changed, self._on_cutting)
         self._on_history()
         self._on_phase(bench.phase)
 
@@ -91,6 +96,12 @@ class DeblendWidget(QWidget):
 
     def _on_phase(self, phase: Phase) -> None:
         self.phase.setText("" if phase is Phase.CLOSED else f"<b>{phase.value}</b>")
+
+    def _on_cutting(self) -> None:
+        """Show where to say it when a piece has to be chosen, or is being chosen."""
+        cutting = self.bench.cutting
+        if (cutting.is_of_file or cutting.box is not None) and not self._cutting_fold.isExpanded():
+            self._cutting_fold.expand(animate=False)
 
     def _on_history(self) -> None:
         document: Document = self.bench.document

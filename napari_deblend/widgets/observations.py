@@ -5,8 +5,10 @@ from __future__ import annotations
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from deblend import Observation
+from deblend.io import checks
 from deblend.observe import full_width_half_maximum
 from napari_deblend.runner import Phase
+from napari_deblend.widgets.interpretation import InterpretationForm
 from napari_deblend.widgets.opening import ask_and_open
 from napari_deblend.widgets.parts import HEADING, Section, action_button, fold, prose, row
 from napari_deblend.workbench import NOISE, Workbench
@@ -56,10 +58,11 @@ class ObservationsSection(Section):
         observations = self.bench.document.observations
         if not observations:
             self._lines_layout.addWidget(prose("Open FITS images, or the sample under File ▸ Open Sample ▸ Deblend."))
-        for observation in observations:
+        for index, observation in enumerate(observations):
             name = QLabel(f"<b>{observation.name}</b>  {describe(observation)}")
             name.setWordWrap(True)
             self._lines_layout.addWidget(name)
+            self._lines_layout.addWidget(self._understood(index, observation))
             if observation.notes:
                 count = "1 thing was" if len(observation.notes) == 1 else f"{len(observation.notes)} things were"
                 notes = prose("\n".join(f"– {note}" for note in observation.notes))
@@ -82,6 +85,14 @@ class ObservationsSection(Section):
 
     def _on_phase(self, phase: Phase) -> None:
         self.correlated.setEnabled(phase not in (Phase.RUNNING, Phase.PAUSED))
+
+    def _understood(self, index: int, observation: Observation) -> QWidget:
+        """Return how the files were understood, folded away unless something is doubtful; made when it is opened."""
+        doubts = sum(bool(check.warning) for check in checks(observation))
+        said = "Understood as…" if not doubts else f"Understood as… ({doubts} to check)"
+        part = fold(said, InterpretationForm(self.bench, index), open_=False)
+        part.toggleButton().setStyleSheet(HEADING + (NOTE_HEADING if doubts else ""))
+        return part
 
     def _show_offer(self) -> None:
         self.adopt_button.setVisible(bool(self.bench.offers))

@@ -228,6 +228,31 @@ def test_sky_positions_give_the_same_as_pixels(blend: Blend, fitted: Path, tmp_p
         np.testing.assert_allclose(found[1].data, expected[1].data, atol=0.1 * SIGMA)
 
 
+def test_a_cutout_is_fitted_alone_with_corrections(
+    blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a catalog of the whole, positions outside are left aside; a zero point 2.5 mag lower is ten times the flux."""
+    ra, dec = COARSE.pixel_to_sky(X, Y)
+    peaks = tmp_path / "sky.csv"
+    peaks.write_text("ra,dec\n" + "".join(f"{a!r},{b!r}\n" for a, b in zip(ra.tolist(), dec.tolist(), strict=True)))
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(peaks), "--no-errors"]
+    fluxes = []
+    for extra in ([], ["--zero-point", str(ZERO_POINT - 2.5)]):
+        out = tmp_path / f"out{len(extra)}"
+        assert main(["fit", *arguments, "--cutout", "1:27,2:28", *extra, "--out", str(out)]) in (0, 1)
+        table = QTable.read(out / "catalog.ecsv")
+        np.testing.assert_allclose((table["x"].value, table["y"].value), (X[:2] - 1, Y[:2] - 2), atol=0.5)
+        column = next(name for name in table.colnames if name.startswith("flux_") and "err" not in name)
+        fluxes.append(table[column].value)
+        assert summary(out)["observations"][0]["shape"] == [26, 26]
+    np.testing.assert_allclose(fluxes[1], 10 * fluxes[0], rtol=0.05)
+    said = capsys.readouterr().err
+    assert "1 of its positions lie outside of the cut-out" in said
+    assert "only a piece is read" in said and "corrected by hand: zero point" in said
+    assert main(["fit", *blend.coarse, *with_companions(blend, "g", "r"), "--cutout", "5 5 5"]) == 2
+    assert "misses this image" in capsys.readouterr().err
+
+
 def test_two_telescopes_are_fitted_together_each_on_its_own_pixels(blend: Blend, tmp_path: Path) -> None:
     arguments = [*blend.coarse, blend.fine, *with_companions(blend, "g", "r", "F814W"), "-q"]
     peaks, out = str(blend.folder / "peaks.csv"), tmp_path / "out"

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--psf-integrated", choices=("yes", "no"), help="whether stamps hold the light of whole pixels")
     add("--weights", action="append", metavar="FILE", help="inverse variances [1/(image unit)²]; once per image")
     add("--bands", metavar="g,r,i", help="name of every plane, in the order of the images")
-    add("--peaks", metavar="CSV", help="0-based x, y of the first image, or ra, dec; without it sources are detected")
+    add("--zero-point", type=float, metavar="MAG", help="AB magnitude of one count, for all images, whatever they say")
+    add("--noise-scale", type=_positive, metavar="F", help="factor on the noise that the weights say, for all images")
+    add(
+        "--cutout",
+        metavar="BOX",
+        help='the only part that is read: "RA DEC SIZE" (degrees or sexagesimal; size in arcsec, with a unit, or px), '
+        "or X0:X1,Y0:Y1 in 0-based pixels of the first image, ends not included",
+    )
+    add(
+        "--peaks",
+        metavar="CSV",
+        help="0-based x, y of the first image as it is read, or ra, dec; without it sources are detected",
+    )
     add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
     add(
@@ -122,10 +134,16 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             bands=arguments.bands,
             psf_oversampling=arguments.psf_oversampling,
             psf_is_integrated=None if arguments.psf_integrated is None else arguments.psf_integrated == "yes",
+            cutout=arguments.cutout,
         )
+        observations = _corrected(observations, arguments)
         if arguments.correlated_noise:
             observations = deblend.observe.with_measured_noise(observations)
         peaks = io.read_peaks(arguments.peaks, observations[0]) if arguments.peaks else None
+        if peaks is not None and arguments.cutout is not None:
+            peaks, aside = deblend.positions_within(observations, *peaks)
+            if aside:
+                note(f"{arguments.peaks}: {aside} of its positions lie outside of the cut-out and are left aside.")
     for sentence in (sentence for observation in observations for sentence in observation.notes):
         note(sentence)
     with blaming_the_input(), clock.phase("detect"):
@@ -200,6 +218,15 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     if interrupted:
         return INTERRUPTED
     return CONVERGED if last.outcome.is_success else NOT_CONVERGED
+
+
+def _corrected(observations: Sequence[Observation], arguments: argparse.Namespace) -> tuple[Observation, ...]:
+    """Return the observations as a person understands them; raises ValueError where that makes no sense."""
+    from deblend.io import Interpretation
+
+    given = {"zero_point": arguments.zero_point, "noise_scale": arguments.noise_scale}
+    said = {name: f"{value:g}" for name, value in given.items() if value is not None}
+    return tuple(replace(Interpretation.of(o), **said).applied(o) for o in observations)
 
 
 def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:

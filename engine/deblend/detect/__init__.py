@@ -1,19 +1,22 @@
 """Finding sources and starting them."""
 
+from deblend.detect.carried import carried
 from deblend.detect.missed import find_missed, with_missed
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
-from deblend.detect.start import detect, empty_scene, scene_from_positions, start_source
+from deblend.detect.start import detect, empty_scene, positions_within, scene_from_positions, start_source
 from deblend.detect.unlisted import unlisted
 
 __all__ = [
     "Peaks",
     "Stack",
     "box_radius",
+    "carried",
     "detect",
     "empty_scene",
     "find_missed",
     "find_peaks",
+    "positions_within",
     "scene_from_positions",
     "signal_to_noise",
     "stacked",

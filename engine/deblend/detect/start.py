@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.profile import with_amplitudes, with_profiles
@@ -77,16 +78,36 @@ def scene_from_positions(
     """
     scene = empty_scene(observations)
     first = observations[0].grid
-    height, width = scene.grid.shape
-    row_y, row_x = first.affine_to(scene.grid)(np.asarray(y, float), np.asarray(x, float))
-    for row, (px, py) in enumerate(zip(row_x, row_y, strict=True)):
-        if not (-0.5 <= px <= width - 0.5 and -0.5 <= py <= height - 0.5):
+    row_x, row_y, is_inside = _on_scene(scene, first, x, y)
+    for row in range(len(row_x)):
+        if not is_inside[row]:
             raise ValueError(
                 f"Position {row} (x {x[row]:.1f}, y {y[row]:.1f}) is not on the image of "
                 f"{first.shape[1]}×{first.shape[0]} px (x by y); positions are 0-based pixels of the first image."
             )
     scene = scene.add(*_started(stacks(observations), scene, row_x, row_y, kind, box_scale))
     return Program(observations, scene).scene if solve and len(scene) else scene
+
+
+def positions_within(
+    observations: Sequence[Observation],
+    x: Sequence[float] | Float[np.ndarray, " source"],
+    y: Sequence[float] | Float[np.ndarray, " source"],
+) -> tuple[tuple[Float[np.ndarray, " source"], Float[np.ndarray, " source"]], int]:
+    """Return those positions (0-based pixels of the first observation) that are on an image, and how many are not."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    _, _, is_inside = _on_scene(empty_scene(observations), observations[0].grid, x, y)
+    return (x[is_inside], y[is_inside]), int(np.count_nonzero(~is_inside))
+
+
+def _on_scene(
+    scene: Scene, first: PixelGrid, x: Any, y: Any
+) -> tuple[Float[np.ndarray, " source"], Float[np.ndarray, " source"], Bool[np.ndarray, " source"]]:
+    """Return positions (x, y) of the first grid in pixels of the scene, and which of them are on it."""
+    height, width = scene.grid.shape
+    row_y, row_x = first.affine_to(scene.grid)(np.asarray(y, float), np.asarray(x, float))
+    inside = (row_x >= -0.5) & (row_x <= width - 0.5) & (row_y >= -0.5) & (row_y <= height - 0.5)
+    return row_x, row_y, inside
 
 
 def empty_scene(

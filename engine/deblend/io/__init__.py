@@ -1,6 +1,9 @@
 """Files: observations from FITS, positions from tables, results to a folder."""
 
-from deblend.io.group import read_observations
+from deblend.io.cutout import Cutout, PixelCutout, Scissors, SkyCutout, as_cutout, boxes_in, cut_out, cutout_from_text
+from deblend.io.group import find_images, read_observations
+from deblend.io.interpretation import Check, Interpretation, checks, signature
+from deblend.io.overview import Overview, is_large, overviews
 from deblend.io.peaks import read_peaks
 from deblend.io.results import (
     write_catalog,
@@ -11,8 +14,24 @@ from deblend.io.results import (
 )
 
 __all__ = [
+    "Check",
+    "Cutout",
+    "Interpretation",
+    "Overview",
+    "PixelCutout",
+    "Scissors",
+    "SkyCutout",
+    "as_cutout",
+    "boxes_in",
+    "checks",
+    "cut_out",
+    "cutout_from_text",
+    "find_images",
+    "is_large",
+    "overviews",
     "read_observations",
     "read_peaks",
+    "signature",
     "write_catalog",
     "write_components",
     "write_models",

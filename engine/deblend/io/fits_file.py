@@ -1,4 +1,4 @@
-"""FITS files, opened, read whole and closed again; whatever is wrong with one is said in a sentence.
+"""FITS files, opened, read whole or in one piece, and closed again; what is wrong with one is said in a sentence.
 
 A path may name one HDU of its file in brackets, by number or name: "stack.fits[2]", "drz.fits[SCI]".
 """
@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,18 @@ import numpy as np
 from astropy.io import fits
 from jaxtyping import Float
 
+from deblend.sky import PixelBox, moved_header
+
 FITS_BLOCK = 2880
 """FITS files come in blocks of this size [bytes]."""
+MOST_PIXELS = 120_000_000
+"""More of one image are not read at once, since a fit could not hold them; a piece can be cut out of it."""
+LARGE_FILE = 50_000_000
+"""A file packed whole that is larger than this is said to be slow [bytes]."""
 DAMAGE = (OSError, ValueError, TypeError, EOFError, IndexError, KeyError, zlib.error)
 """What astropy raises, in one place or another, on a file that is cut short or is no FITS at all."""
+
+_UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress}
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,32 @@ class Cards:
         return None
 
 
+Cut = Callable[[fits.Header, tuple[int, int], str], PixelBox]
+"""From header and shape (height, width) of an image, and how it is called, to the box that is wanted of it."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A box that was cut out of an image."""
+
+    box: PixelBox
+    whole: tuple[int, int]
+    """Shape (height, width) of the image [pix]."""
+
+    def again(self, header: fits.Header, shape: tuple[int, int], where: str) -> PixelBox:
+        """Return the same box for a companion of the image; raises ValueError where it has not the image's shape."""
+        if shape != self.whole:
+            raise ValueError(
+                f"{where}: its {shape[1]} × {shape[0]} px are not those of the image it goes with, {self.whole[1]} × "
+                f"{self.whole[0]} px, so nothing can be cut from it; give a file of the same shape."
+            )
+        return self.box
+
+    def __str__(self) -> str:
+        (x0, x1), (y0, y1) = self.box.x, self.box.y
+        return f"x {x0} to {x1 - 1}, y {y0} to {y1 - 1} of its {self.whole[1]} × {self.whole[0]} px"
+
+
 @dataclass(frozen=True)
 class FitsImage:
     """The data of one image HDU, with what is needed to speak of it."""
@@ -68,6 +102,13 @@ class FitsImage:
     cards: Cards
     left_aside: tuple[str, ...] = ()
     """Other images of the file, which nobody asked for."""
+    piece: Piece | None = None
+    """What part of the HDU's image this is; None for the whole. The cards are those of the part."""
+
+    @property
+    def cut(self) -> Cut | None:
+        """What takes the same piece out of a companion of this image; None where all of it was read."""
+        return None if self.piece is None else self.piece.again
 
     @property
     def where(self) -> str:
@@ -96,6 +137,7 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
+            # not mapped: of a piece, only its own rows or tiles are read either way, and pages of a map count as memory
             hdus = fits.open(_unpacked(path), memmap=False, lazy_load_hdus=False)
         except DAMAGE as error:
             raise ValueError(f"{path}: cannot be read as FITS ({_first_line(error)}); give a FITS file.") from error
@@ -106,12 +148,15 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
             yield hdus
 
 
-def data_of(hdus: fits.HDUList, number: int, path: Path) -> np.ndarray:
-    """Return the data of an HDU in native byte order; raises ValueError where they are cut short."""
+def data_of(hdus: fits.HDUList, number: int, path: Path, box: PixelBox | None = None) -> np.ndarray:
+    """Return the data of an HDU, or a box of its last two axes, in native byte order.
+
+    Raises ValueError where they are cut short.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            data = np.asarray(hdus[number].data)
+            data = np.asarray(hdus[number].data if box is None else hdus[number].section[..., *box.slices])
         except DAMAGE as error:
             raise ValueError(
                 f"{path}, {label(hdus, number)}: its data are cut short or damaged ({_first_line(error)}); "
@@ -136,39 +181,69 @@ def named(hdus: fits.HDUList, name: str) -> int | None:
     return next((n for n in image_numbers(hdus) if hdus[n].name.upper() == name.upper()), None)
 
 
-def image_of(hdus: fits.HDUList, number: int, path: Path, left_aside: Sequence[str] = ()) -> FitsImage:
-    """Return one image of an open file."""
-    data = data_of(hdus, number, path)
+def image_of(
+    hdus: fits.HDUList, number: int, path: Path, left_aside: Sequence[str] = (), cut: Cut | None = None
+) -> FitsImage:
+    """Return one image of an open file, or the piece of it that is cut out.
+
+    Raises ValueError where its data are damaged, where the cut misses it, and where it is too large to be read whole.
+    """
+    header, name = hdus[number].header.copy(), label(hdus, number)
+    shape = tuple(int(n) for n in hdus[number].shape)
+    piece = None
+    if cut is not None and len(shape) >= 2:
+        whole = (shape[-2], shape[-1])
+        piece = Piece(cut(header, whole, f"{path}, {name}"), whole)
+        header = moved_header(header, piece.box.x[0], piece.box.y[0])
+    elif len(shape) >= 2 and shape[-2] * shape[-1] > MOST_PIXELS:
+        raise ValueError(
+            f"{path}, {name}: its {shape[-1]} × {shape[-2]} px are too many to be read at once; cut a piece out of it "
+            '(--cutout "RA DEC SIZE" or X0:X1,Y0:Y1).'
+        )
+    data = data_of(hdus, number, path, None if piece is None else piece.box)
     while data.ndim > 2 and data.shape[0] == 1:
         data = data[0]
-    cards = Cards(hdus[number].header.copy(), hdus[0].header.copy())
-    return FitsImage(path, label(hdus, number), data, cards, tuple(left_aside))
+    return FitsImage(path, name, data, Cards(header, hdus[0].header.copy()), tuple(left_aside), piece)
 
 
-def read_image(path: Path, prefer: Sequence[str] = ()) -> FitsImage:
+def read_image(path: Path, prefer: Sequence[str] = (), cut: Cut | None = None) -> FitsImage:
     """Read the image of a FITS file: the HDU in brackets, else one of the preferred EXTNAMEs, else the first.
 
-    Raises ValueError where the file is missing or broken, or holds no image or cube.
+    With `cut` only the piece is read that it asks for. Raises ValueError where the file is missing or broken, or
+    holds no image or cube.
     """
     path, hdu = split_hdu(path)
     with opened(path) as hdus:
-        if hdu is not None:
-            return image_of(hdus, _asked_for(hdus, hdu, path), path)
-        numbers = image_numbers(hdus)
-        if not numbers:
-            raise ValueError(
-                f"{path}: none of its {len(hdus)} HDUs holds an image; give a file with an image (y, x) "
-                "or a cube (band, y, x)."
-            )
-        flat = [n for n in numbers if int(hdus[n].header["NAXIS"]) >= 2]
-        if not flat:
-            raise ValueError(
-                f"{path}, {label(hdus, numbers[0])}: holds 1-D data of shape {hdus[numbers[0]].shape}; "
-                "an image (y, x) or a cube (band, y, x) is needed."
-            )
-        wanted = [n for name in prefer for n in flat if hdus[n].name.upper() == name]
-        chosen = wanted[0] if wanted else flat[0]
-        return image_of(hdus, chosen, path, [label(hdus, n) for n in flat if n != chosen])
+        chosen = image_number(hdus, path, hdu, prefer)
+        aside = [] if hdu is not None else [label(hdus, n) for n in _flat(hdus) if n != chosen]
+        return image_of(hdus, chosen, path, aside, cut)
+
+
+def image_number(hdus: fits.HDUList, path: Path, hdu: str | None, prefer: Sequence[str]) -> int:
+    """Return the number of the HDU that is asked for, else of one of the preferred EXTNAMEs, else of the first image.
+
+    Raises ValueError where the file holds no image or cube.
+    """
+    if hdu is not None:
+        return _asked_for(hdus, hdu, path)
+    numbers, flat = image_numbers(hdus), _flat(hdus)
+    if not numbers:
+        raise ValueError(
+            f"{path}: none of its {len(hdus)} HDUs holds an image; give a file with an image (y, x) "
+            "or a cube (band, y, x)."
+        )
+    if not flat:
+        raise ValueError(
+            f"{path}, {label(hdus, numbers[0])}: holds 1-D data of shape {hdus[numbers[0]].shape}; "
+            "an image (y, x) or a cube (band, y, x) is needed."
+        )
+    wanted = [n for name in prefer for n in flat if hdus[n].name.upper() == name]
+    return wanted[0] if wanted else flat[0]
+
+
+def _flat(hdus: fits.HDUList) -> list[int]:
+    """Return the numbers of the HDUs that hold images or cubes, and no mere rows of numbers."""
+    return [n for n in image_numbers(hdus) if int(hdus[n].header["NAXIS"]) >= 2]
 
 
 def split_hdu(path: Path) -> tuple[Path, str | None]:
@@ -182,6 +257,17 @@ def split_hdu(path: Path) -> tuple[Path, str | None]:
 def stem(path: Path) -> str:
     """Return the name of a file without folder, brackets and FITS suffixes."""
     return re.sub(r"\.(fits?|fts)(\.(gz|fz|bz2))?$", "", split_hdu(path)[0].name, flags=re.IGNORECASE)
+
+
+def packed_remark(path: Path) -> str | None:
+    """Return what to say of a large file that is packed whole, of which no piece can be read; else None."""
+    size = split_hdu(path)[0].stat().st_size
+    if path.suffix.lower() not in _UNPACK or size < LARGE_FILE:
+        return None
+    return (
+        f"is packed whole ({size / 1e6:.0f} MB), so that all of it was unpacked for a piece; unpack it once, or keep "
+        "it as .fits.fz, to open it at once."
+    )
 
 
 def _asked_for(hdus: fits.HDUList, hdu: str, path: Path) -> int:
@@ -202,7 +288,7 @@ def _asked_for(hdus: fits.HDUList, hdu: str, path: Path) -> int:
 
 def _unpacked(path: Path) -> Path | io.BytesIO:
     """Return the file, or its content where it is packed whole: a packed file that is cut short must not pass."""
-    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}.get(path.suffix.lower())
+    unpack = _UNPACK.get(path.suffix.lower())
     return path if unpack is None else io.BytesIO(unpack(path.read_bytes()))
 
 

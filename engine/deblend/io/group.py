@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deblend.io.fits_file import split_hdu, stem
+from deblend.io.cutout import Cutout, Scissors, as_cutout
+from deblend.io.fits_file import packed_remark, split_hdu, stem
 from deblend.io.given_psf import GivenPsf, together
 from deblend.io.lsst import is_lsst, read_lsst
 from deblend.io.picture import Picture
@@ -34,6 +35,7 @@ def read_observations(
     survey: str | None = None,
     psf_oversampling: int | None = None,
     psf_is_integrated: bool | None = None,
+    cutout: str | Cutout | None = None,
 ) -> tuple[Observation, ...]:
     """Read FITS images; those of one shape and WCS form one observation, named by its survey or its first file.
 
@@ -54,6 +56,9 @@ def read_observations(
         Samples of images of PSFs per pixel, where their headers do not say it.
     psf_is_integrated
         Whether images of PSFs hold the light of whole pixels, and not points of what falls on them.
+    cutout
+        The only part of the images that is read: "RA DEC SIZE" or "X0:X1,Y0:Y1", as of `cutout_from_text`, or a
+        `SkyCutout` or `PixelCutout`.
 
     Returns
     -------
@@ -71,8 +76,9 @@ def read_observations(
             f"{len(files)} images need as many weight files in the same order, got {len(weight_files)}; "
             "repeat --weights FILE."
         )
+    scissors = None if cutout is None else Scissors(as_cutout(cutout))
     pictures = [
-        (read_lsst if is_lsst(file) else read_plain)(file, weight)
+        (read_lsst if is_lsst(file) else read_plain)(file, weight, scissors)
         for file, weight in zip(files, weight_files or [None for _ in files], strict=True)
     ]
     if bands is not None:
@@ -175,13 +181,20 @@ def _gathered(pictures: Sequence[Picture]) -> list[str]:
     """Return the remarks as sentences; a remark that several files share is said once."""
     said: dict[str, list[str]] = {}
     for picture in pictures:
-        for remark in (*picture.remarks, *((picture.unnamed,) if picture.unnamed else ())):
+        for remark in (*_about_piece(picture), *picture.remarks, *((picture.unnamed,) if picture.unnamed else ())):
             said.setdefault(remark, []).append(picture.path.name)
     everywhere = f"all {len(pictures)} images from {pictures[0].path.name} on" if len(pictures) > 1 else ""
     return [
         f"{everywhere if 1 < len(files) == len(pictures) else ', '.join(files)}: {remark}"
         for remark, files in said.items()
     ]
+
+
+def _about_piece(picture: Picture) -> list[str]:
+    if picture.piece is None:
+        return []
+    packed = packed_remark(picture.path)
+    return [f"only a piece is read: {picture.piece}.", *([packed] if packed else [])]
 
 
 def _renamed(pictures: list[Picture], bands: Sequence[str]) -> list[Picture]:

@@ -9,7 +9,7 @@ from astropy.io import fits
 from jaxtyping import Bool
 
 from deblend.io.calibration import calibrate
-from deblend.io.fits_file import FitsImage, image_of, named, opened, split_hdu, stem
+from deblend.io.fits_file import Cut, FitsImage, image_of, named, opened, split_hdu, stem
 from deblend.io.names import bands_of, survey_of
 from deblend.io.picture import (
     Picture,
@@ -46,14 +46,15 @@ def is_lsst(path: Path) -> bool:
         return named(hdus, "IMAGE") is not None and any(named(hdus, name) is not None for name in ("MASK", "VARIANCE"))
 
 
-def read_lsst(path: Path, weights: Path | None) -> Picture:
-    """Read a file of this layout; `weights`, where given, stand in for 1/VARIANCE.
+def read_lsst(path: Path, weights: Path | None, cut: Cut | None = None) -> Picture:
+    """Read a file of this layout, or a piece of it; `weights`, where given, stand in for 1/VARIANCE.
 
     Raises ValueError, naming file and HDU, where something does not fit.
     """
     with opened(path) as hdus:
-        image, mask, variance = (_part(hdus, name, path) for name in ("IMAGE", "MASK", "VARIANCE"))
-    assert image is not None, "is_lsst has looked"
+        image = _part(hdus, "IMAGE", path, cut)
+        assert image is not None, "is_lsst has looked"
+        mask, variance = (_part(hdus, name, path, image.cut) for name in ("MASK", "VARIANCE"))
     planes = image.cube()
     unit, size, remark = calibrate(image.cards)
     wcs, remarks = wcs_of(image)
@@ -68,7 +69,7 @@ def read_lsst(path: Path, weights: Path | None) -> Picture:
         remarks += said
     usable = np.isfinite(planes) & ~masked
     if weights is not None:
-        inverse_variance, more = read_weights(weights, planes.shape, image.where)
+        inverse_variance, more = read_weights(weights, planes.shape, image.where, image.cut)
         more.append(f"weights from {weights.name} stand in for VARIANCE.")
     elif variance is not None:
         _check_shape(variance, image)
@@ -91,6 +92,7 @@ def read_lsst(path: Path, weights: Path | None) -> Picture:
         wcs=wcs,
         remarks=(*remarks, *more),
         unnamed=unnamed,
+        piece=image.piece,
     )
 
 
@@ -113,9 +115,9 @@ def masked_pixels(mask: FitsImage) -> tuple[Bool[np.ndarray, "band y x"], list[s
     return masked, remarks
 
 
-def _part(hdus: fits.HDUList, name: str, path: Path) -> FitsImage | None:
+def _part(hdus: fits.HDUList, name: str, path: Path, cut: Cut | None) -> FitsImage | None:
     number = named(hdus, name)
-    return None if number is None else image_of(hdus, number, path)
+    return None if number is None else image_of(hdus, number, path, cut=cut)
 
 
 def _check_shape(part: FitsImage, image: FitsImage) -> None:

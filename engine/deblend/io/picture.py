@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from deblend.io.fits_file import FitsImage
+from deblend.io.fits_file import FitsImage, Piece
 from deblend.observe import measured_sigma, measured_weights
 from deblend.sky import PixelGrid, TangentWcs
 
@@ -37,6 +37,13 @@ class Picture:
     """What was assumed: ends of sentences that begin with the file."""
     unnamed: str | None = None
     """The remark that no band is named; it falls away where a person names them."""
+    piece: Piece | None = None
+    """What part of the file's image this is; None for the whole."""
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Pixel (x, y) of the file's image that is the first one here, for whatever is said in its pixels."""
+        return (0, 0) if self.piece is None else (self.piece.box.x[0], self.piece.box.y[0])
 
     @property
     def grid(self) -> PixelGrid:

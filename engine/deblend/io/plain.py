@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.io.calibration import calibrate
-from deblend.io.fits_file import FitsImage, image_of, label, named, opened, read_image, split_hdu, stem
+from deblend.io.fits_file import Cut, FitsImage, image_of, label, named, opened, read_image, split_hdu, stem
 from deblend.io.names import bands_of, survey_of
 from deblend.io.picture import (
     Picture,
@@ -28,12 +28,14 @@ EXPOSURE_NAMES = ("WHT",)
 WEIGHT_NAMES = ("WHT", "WEIGHT", "WEIGHTS", "IVAR", "INVVAR")
 
 
-def read_plain(path: Path, weights: Path | None) -> Picture:
+def read_plain(path: Path, weights: Path | None, cut: Cut | None = None) -> Picture:
     """Read an image (y, x) or a cube (band, y, x), with inverse variances from another file where there is one.
+
+    With `cut`, only a piece of both.
 
     Raises ValueError, naming file and HDU, where something does not fit.
     """
-    image = read_image(path, IMAGE_NAMES)
+    image = read_image(path, IMAGE_NAMES, cut)
     planes = image.cube()
     unit, size, remark = calibrate(image.cards)
     wcs, remarks = wcs_of(image)
@@ -53,7 +55,7 @@ def read_plain(path: Path, weights: Path | None) -> Picture:
             inverse_variance, more = weights_beside(beside, planes, bands, unit, image.where)
             check_usable(planes, inverse_variance, bands, image.where)
     else:
-        inverse_variance, more = read_weights(weights, planes.shape, image.where)
+        inverse_variance, more = read_weights(weights, planes.shape, image.where, image.cut)
         check_usable(planes, inverse_variance, bands, image.where)
         more += noise_remarks(planes, inverse_variance, bands)
     return Picture(
@@ -67,6 +69,7 @@ def read_plain(path: Path, weights: Path | None) -> Picture:
         wcs=wcs,
         remarks=(*remarks, *more),
         unnamed=unnamed,
+        piece=image.piece,
     )
 
 
@@ -79,7 +82,7 @@ def noise_beside(image: FitsImage, shape: tuple[int, ...]) -> FitsImage | None:
         for name in (*ERROR_NAMES, *EXPOSURE_NAMES):
             number = named(hdus, name)
             if number is not None and label(hdus, number) in image.left_aside:
-                found = image_of(hdus, number, path)
+                found = image_of(hdus, number, path, cut=image.cut)
                 if found.cube().shape == shape:
                     return found
     return None
@@ -108,9 +111,11 @@ def weights_beside(
     return relative * flat, [said] + ([f"{masked} pixels without exposure are masked."] if masked else [])
 
 
-def read_weights(path: Path, shape: tuple[int, ...], image: str) -> tuple[Float[np.ndarray, "band y x"], list[str]]:
+def read_weights(
+    path: Path, shape: tuple[int, ...], image: str, cut: Cut | None = None
+) -> tuple[Float[np.ndarray, "band y x"], list[str]]:
     """Read inverse variances [1/(unit/pix)²] for an image (band, y, x) of `shape`, and remarks on bad ones."""
-    found = read_image(path, WEIGHT_NAMES)
+    found = read_image(path, WEIGHT_NAMES, cut)
     values = found.cube()
     if values.shape != shape:
         raise ValueError(

@@ -114,7 +114,7 @@ def _made(path: Path, picture: Picture) -> GivenPsf:
         scale = None if picture.wcs is None else picture.wcs.pixel_scale
         return GivenPsf.of([profile_psf(str(path), scale)])
     # places on the detector or mosaic are pixels of the picture
-    corner = (0.0, 0.0)
+    corner = (float(picture.corner[0]), float(picture.corner[1]))
     if not is_psfex(path):
         return read_grid(path, corner, (height, width), picture.wcs)
     model = read_psfex(path)

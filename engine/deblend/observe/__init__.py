@@ -2,7 +2,7 @@
 
 from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.noise import measured_sigma, measured_weights
-from deblend.observe.observation import Observation, with_measured_noise
+from deblend.observe.observation import Observation, with_measured_noise, with_white_noise
 from deblend.observe.psf import centroid, full_width_half_maximum, mend_psf
 from deblend.observe.psf_field import PsfField
 from deblend.observe.psf_profiles import double_gaussian_psf, gaussian_psf, moffat_psf
@@ -20,4 +20,5 @@ __all__ = [
     "mend_psf",
     "moffat_psf",
     "with_measured_noise",
+    "with_white_noise",
 ]

@@ -16,7 +16,9 @@ from deblend.observe.noise import measured_weights
 from deblend.observe.psf import mend_psf, native_psf
 from deblend.observe.psf_field import PsfField
 from deblend.observe.whitening import whiten
-from deblend.sky import Channel, PixelGrid, TangentWcs
+from deblend.sky import Channel, PixelBox, PixelGrid, TangentWcs
+
+CORRELATION_SAID = "correlation of neighbours"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +154,30 @@ class Observation:
             raise ValueError(f"The files hold {len(observations)} observations ({names}); use read_observations.")
         return observations[0]
 
+    def piece(self, box: PixelBox) -> Observation:
+        """Return what of the observation lies in a box of its pixels, which must be within it."""
+        if box.within(self.shape) != box:
+            raise ValueError(f"{self.name}: a piece ({box}) must be within its {self.shape[1]} × {self.shape[0]} px.")
+        rows, columns = box.slices
+        piece = replace(
+            self,
+            images=_frozen(self.images[:, rows, columns].copy()),
+            weights=_frozen(self.weights[:, rows, columns].copy()),
+            wcs=None if self.wcs is None else self.wcs.shifted(box.x[0], box.y[0]),
+            notes=(*self.notes, f"{self.name}: cut out at {box} of its {self.shape[1]} × {self.shape[0]} px."),
+        )
+        if self.psf_field is None:
+            return piece
+        # the cells stay where they are on the sky, and another place is the middle
+        field = replace(self.psf_field, positions=self.psf_field.positions - np.array([box.x[0], box.y[0]]))
+        fine = field.at((piece.shape[1] - 1) / 2.0, (piece.shape[0] - 1) / 2.0)
+        return replace(
+            piece,
+            psf=_frozen(native_psf(fine, self.psf_oversampling)),
+            fine_psf=None if self.psf_oversampling == 1 else _frozen(fine),
+            psf_field=field,
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width) [pix]."""
@@ -222,7 +248,7 @@ class Observation:
             for band, beside, below, size, star in numbers
         ]
         note = (
-            f"{self.name}: noise was measured in blank sky; correlation of neighbours, and factors to white noise of "
+            f"{self.name}: noise was measured in blank sky; {CORRELATION_SAID}, and factors to white noise of "
             f"the weights: {'; '.join(said)}."
         )
         return replace(self, noise_correlation=correlation, notes=(*self.notes, note))
@@ -244,6 +270,14 @@ def with_measured_noise(observations: Sequence[Observation]) -> tuple[Observatio
     if len(refused) == len(result):
         raise ValueError(refused[0])
     return tuple(result)
+
+
+def with_white_noise(observations: Sequence[Observation]) -> tuple[Observation, ...]:
+    """Return observations whose pixels have noise of their own, and no note on how it goes together."""
+    return tuple(
+        replace(o, noise_correlation=None, notes=tuple(note for note in o.notes if CORRELATION_SAID not in note))
+        for o in observations
+    )
 
 
 def _stamps(psf: Any, n_bands: int, name: str) -> list[np.ndarray]:

@@ -1,20 +1,24 @@
 """Where light lands: pixel grids, world coordinates, flux units."""
 
 from deblend.sky.affine import PixelAffine
+from deblend.sky.box import PixelBox
 from deblend.sky.channels import Channel, same_passbands
 from deblend.sky.grid import Cover, PixelGrid, common_grid
 from deblend.sky.units import AB_ZERO_POINT_NJY, ab_magnitude, njy_per_count, zero_point_from_fluxmag0
-from deblend.sky.wcs import TangentWcs, plane_to_sky, sky_to_plane
+from deblend.sky.wcs import TangentWcs, celestial_wcs, moved_header, plane_to_sky, sky_to_plane
 
 __all__ = [
     "AB_ZERO_POINT_NJY",
     "Channel",
     "Cover",
     "PixelAffine",
+    "PixelBox",
     "PixelGrid",
     "TangentWcs",
     "ab_magnitude",
+    "celestial_wcs",
     "common_grid",
+    "moved_header",
     "njy_per_count",
     "plane_to_sky",
     "same_passbands",

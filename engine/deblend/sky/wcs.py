@@ -8,6 +8,7 @@ and the largest residual is kept, to be shown.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,16 +126,13 @@ class TangentWcs:
 
         Raises ValueError where the header has celestial axes that cannot be used.
         """
-        with warnings.catch_warnings():
-            # astropy mends dates and units that do not concern where light lands
-            warnings.simplefilter("ignore", FITSFixedWarning)
-            try:
-                wcs = WCS(Header(header) if not isinstance(header, Header) else header, naxis=2)
-                if not wcs.has_celestial:
-                    return None
-                return cls._from_astropy(wcs.celestial, shape)
-            except (ValueError, np.linalg.LinAlgError) as error:
-                raise ValueError(f"The WCS of the header cannot be used: {error}") from error
+        wcs = celestial_wcs(header)
+        if wcs is None:
+            return None
+        try:
+            return cls._from_astropy(wcs, shape)
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise ValueError(f"The WCS of the header cannot be used: {error}") from error
 
     @classmethod
     def _from_astropy(cls, wcs: WCS, shape: tuple[int, int]) -> TangentWcs:
@@ -159,6 +157,35 @@ class TangentWcs:
         local_x, local_y = local.sky_to_pixel(ra, dec)
         residual = float(np.max(np.hypot(local_x - x.ravel(), local_y - y.ravel())))
         return cls(local.center, local.reference, local.matrix, residual)
+
+
+def celestial_wcs(header: Header | Mapping[str, Any]) -> WCS | None:
+    """Return the celestial WCS of a header with all its distortions, as astropy has it; None where there is none.
+
+    Raises ValueError where the header has celestial axes that cannot be used.
+    """
+    with warnings.catch_warnings():
+        # astropy mends dates and units that do not concern where light lands
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        try:
+            wcs = WCS(header if isinstance(header, Header) else Header(header), naxis=2)
+            return wcs.celestial if wcs.has_celestial else None
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise ValueError(f"The WCS of the header cannot be used: {error}") from error
+
+
+def moved_header(header: Header, x: int, y: int) -> Header:
+    """Return the header of the piece of an image that begins at pixel (x, y), 0-based: its CRPIX are moved.
+
+    Distortions (SIP, TPV) are written around CRPIX and stay as they are; so do alternate WCS, which move too.
+    """
+    moved = header.copy()
+    for axis, corner in ((1, x), (2, y)):
+        if f"CTYPE{axis}" in moved:
+            moved.setdefault(f"CRPIX{axis}", 0.0)
+        for key in [k for k in moved if re.fullmatch(rf"CRPIX{axis}[A-Z]?", k)]:
+            moved[key] = float(moved[key]) - corner
+    return moved
 
 
 def _as_tuple(matrix: np.ndarray) -> Matrix:

@@ -1,0 +1,62 @@
+"""Corrections that a person has made, kept for the next files of the same kind: a small JSON in the settings folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import platformdirs
+
+from deblend.io import Interpretation
+
+FOLDER_VARIABLE = "DEBLEND_CONFIG"
+"""Names another folder for the file."""
+
+
+def file() -> Path:
+    """Return where the corrections are kept."""
+    folder = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_config_dir("napari-deblend", appauthor=False)
+    return Path(folder) / "interpretations.json"
+
+
+def recall(signature: str) -> Interpretation | None:
+    """Return the correction for files of this signature; None without any, or where the file is not ours to read."""
+    found = _all().get(signature)
+    try:
+        return None if found is None else Interpretation.from_dict(found)
+    except (ValueError, TypeError):
+        # written by another version, or by hand
+        return None
+
+
+def remember(signature: str, interpretation: Interpretation) -> None:
+    """Keep a correction; one whose PSF is a file is kept without it, since that file is of one image."""
+    kept = dict(interpretation.to_dict())
+    if not interpretation.names_no_file:
+        kept["psf"] = ""
+    _write({**_all(), signature: kept})
+
+
+def forget(signature: str) -> None:
+    """Keep no correction for files of this signature."""
+    everything = _all()
+    if everything.pop(signature, None) is not None:
+        _write(everything)
+
+
+def _all() -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(everything: dict[str, dict[str, str]]) -> None:
+    path = file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # whoever reads meanwhile sees the old file or the new one
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(everything, indent=1, sort_keys=True), encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,39 @@
+"""What a person wants opened: files, each in its role, and what piece of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deblend import Observation
+from deblend.io import find_images, is_large, read_observations
+
+
+@dataclass(frozen=True)
+class Request:
+    """Files to be read into observations."""
+
+    paths: tuple[str, ...]
+    psf: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    cutout: str | None = None
+    """As of `deblend.io.cutout_from_text`; None for everything."""
+
+    @classmethod
+    def of(cls, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = ()) -> Request:
+        return cls(tuple(map(str, paths)), tuple(map(str, psf)), tuple(map(str, weights)))
+
+    @property
+    def first(self) -> Path:
+        """The first image, whose pixels and WCS say what a cut-out means."""
+        return find_images(self.paths)[0][0]
+
+    @property
+    def needs_cutout(self) -> bool:
+        """Whether one of the images is so large that a person has to say which piece is wanted; reads headers."""
+        return self.cutout is None and any(is_large(path) for path in find_images(self.paths)[0])
+
+    def read(self) -> tuple[Observation, ...]:
+        """Read the observations; raises ValueError with a sentence where that cannot be done."""
+        return read_observations(self.paths, psf=self.psf or None, weights=self.weights or None, cutout=self.cutout)

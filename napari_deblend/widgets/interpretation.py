@@ -1,0 +1,64 @@
+"""A form for one observation: how its files were understood, with warnings, and what a person corrects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QPushButton
+
+from deblend import Observation
+from deblend.io import Check, Interpretation, checks
+from napari_deblend.widgets.parts import Section, row
+from napari_deblend.widgets.settings import form
+from napari_deblend.workbench import Workbench
+
+WARNING = "#e0b060"
+
+
+class InterpretationForm(Section):
+    """What was read from the files and what it means; "Correct" makes the observation anew, as one step."""
+
+    def __init__(self, bench: Workbench, index: int) -> None:
+        super().__init__(bench)
+        self._index = index
+        self.present = Interpretation.of(self.observation)
+        self.wanted = self.present
+        self.facts = QLabel(as_table(checks(self.observation)))
+        self.facts.setWordWrap(True)
+        self.facts.setTextFormat(Qt.TextFormat.RichText)
+        self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.fields = form(self.present, self._on_change)
+        self.correct = QPushButton("Correct")
+        self.correct.setToolTip("Understand the files so from now on; Undo takes it back")
+        self.correct.setEnabled(False)
+        self.correct.clicked.connect(lambda: bench.correct(self._index, self.wanted))
+        self.reset = QPushButton("Reset")
+        self.reset.setToolTip("Write what holds now into the fields again")
+        self.reset.clicked.connect(self._reset)
+        self.column.addWidget(self.facts)
+        self.column.addWidget(self.fields.native)
+        self.column.addLayout(row(None, self.reset, self.correct))
+
+    @property
+    def observation(self) -> Observation:
+        return self.bench.document.observations[self._index]
+
+    def _on_change(self, interpretation: Interpretation) -> None:
+        self.wanted = interpretation
+        self.correct.setEnabled(interpretation != self.present)
+
+    def _reset(self) -> None:
+        for name, value in self.present.to_dict().items():
+            self.fields[name].value = value
+        self._on_change(replace(self.present))
+
+
+def as_table(found: list[Check]) -> str:
+    """Return facts as rich text, warnings below the facts that they are about."""
+    lines = []
+    for check in found:
+        lines.append(f"<tr><td><b>{check.what}</b>&nbsp;&nbsp;</td><td>{check.value}</td></tr>")
+        if check.warning:
+            lines.append(f"<tr><td></td><td style='color:{WARNING}'>⚠ {check.warning}</td></tr>")
+    return f"<table cellspacing='2'>{''.join(lines)}</table>"
