@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy
 
 from deblend import Observation
 from deblend.io import Check, Interpretation, checks
@@ -29,6 +29,10 @@ class InterpretationForm(Section):
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.fields = form(self.present, self._on_change)
+        # as wide as the dock is, and no wider
+        for part in (self.facts, self.fields.native):
+            part.setMinimumWidth(0)
+            part.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.correct = QPushButton("Correct")
         self.correct.setToolTip("Understand the files so from now on; Undo takes it back")
         self.correct.setEnabled(False)

@@ -225,7 +225,8 @@ def _wcs(observation: Observation) -> Check:
     (xx, xy), (yx, yy) = wcs.matrix
     turn = float(np.degrees(np.arctan2(xy, yy)))
     flipped = "" if xx * yy - xy * yx < 0 else ", east to the right"
-    said = f"{wcs.pixel_scale:.4g}″ pixels, north {abs(turn):.1f}° {'left' if turn > 0 else 'right'} of up{flipped}"
+    north = "up" if abs(turn) < 0.05 else f"{abs(turn):.1f}° {'left' if turn > 0 else 'right'} of up"
+    said = f"{wcs.pixel_scale:.4g}″ pixels, north {north}{flipped}"
     warning = "distorted: cut out a smaller piece" if wcs.residual > PROJECTION_TOLERANCE else ""
     return Check("WCS", f"{said}; local map off by up to {wcs.residual:.3f} px", warning)
 
