@@ -5,16 +5,22 @@ from deblend.observe.observation import Observation
 from deblend.observe.psf import centroid, full_width_half_maximum, mend_psf
 from deblend.observe.psf_field import PsfField
 from deblend.observe.psf_profiles import double_gaussian_psf, gaussian_psf, moffat_psf
+from deblend.observe.star_psf import StarPsf, psf_from_stars
+from deblend.observe.stars import Stars, find_stars
 
 __all__ = [
     "Observation",
     "PsfField",
+    "StarPsf",
+    "Stars",
     "centroid",
     "double_gaussian_psf",
+    "find_stars",
     "full_width_half_maximum",
     "gaussian_psf",
     "measured_sigma",
     "measured_weights",
     "mend_psf",
     "moffat_psf",
+    "psf_from_stars",
 ]
