@@ -49,7 +49,7 @@ UNSEEN = 0.03
 """Markers of a running fit are not moved for less than this [pix]: it costs milliseconds and is not seen."""
 SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
-LOADED, STACKED, PEAKS, DETECTED, MISSED = "loaded", "stacked", "peaks", "detected", "missed"
+LOADED, STACKED, PEAKS, DETECTED, MISSED, STARS = "loaded", "stacked", "peaks", "detected", "missed", "stars"
 """Names of jobs whose results the workbench takes itself."""
 MACHINE = "machine"
 """Name under which all failures of the machine's thread are announced."""
@@ -174,6 +174,15 @@ class Workbench:
         self._start()
         self._arrange_window()
         self.offered.emit()
+
+    def observe_as(self, observations: Sequence[Observation]) -> None:
+        """Go on with the same images seen otherwise, as with another PSF; a run on them ends, with its thread."""
+        self._retire()
+        self.document.observe_as(observations)
+        self._stacks = None
+        seen = self.document.observations
+        self.find(STACKED, lambda: (seen, stacks(seen)))
+        self._start()
 
     def resume(self) -> None:
         """Have all layers again, and the thread if it has ended; the document never went away."""
@@ -333,6 +342,8 @@ class Workbench:
                 if not self._are_sources(finding[2]):
                     self.candidates.show(finding[1], self.document.observations[0], self.layers.world)
                 self.result.emit(PEAKS, finding[1])
+            elif name == STARS and finding[0] is self.document.observations:
+                self.result.emit(STARS, finding[1:])
 
     def _take_news(self, runner: Runner) -> None:
         news = runner.mailbox.take()

@@ -3,7 +3,13 @@
 from deblend.detect.missed import find_missed, with_missed
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
-from deblend.detect.start import detect, empty_scene, scene_from_positions, start_source
+from deblend.detect.start import (
+    detect,
+    empty_scene,
+    model_psf_sigma,
+    scene_from_positions,
+    start_source,
+)
 from deblend.detect.unlisted import unlisted
 
 __all__ = [
@@ -14,6 +20,7 @@ __all__ = [
     "empty_scene",
     "find_missed",
     "find_peaks",
+    "model_psf_sigma",
     "scene_from_positions",
     "signal_to_noise",
     "stacked",

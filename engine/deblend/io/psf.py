@@ -40,8 +40,9 @@ def psfs_for(
     """Return the PSF of every picture, with a stamp for each of its planes.
 
     A "file" may be a profile in words, as of `profile_psf`, "stars" of each image or "stars:FILE" with their places, a
-    PSFEx model or a grid of stamps, which vary over each image. Else one file a picture, in their order, each with a stamp for all planes or one per plane; or one file for
-    all, with one stamp, one per plane of each, or one per plane of all in their order.
+    PSFEx model or a grid of stamps, which vary over each image. Else one file a picture, in their order, each with a
+    stamp for all planes or one per plane; or one file for all, with one stamp, one per plane of each, or one per plane
+    of all in their order.
 
     Parameters
     ----------
@@ -62,7 +63,8 @@ def psfs_for(
         if first.n_planes == sum(counts):
             starts = np.cumsum([0, *counts])
             return [replace(first, stamps=tuple(cell[a:b] for cell in first.stamps)) for a, b in pairwise(starts)]
-        paths = [paths[0]] * len(pictures)
+        each = [first, *(given(paths[0], picture) for picture in pictures[1:])]
+        return [_matched(one, n, paths[0], p.path) for one, n, p in zip(each, counts, pictures, strict=True)]
     if len(paths) != len(pictures):
         raise ValueError(
             f"{len(pictures)} images need one PSF file each in the same order, or one for all, got {len(paths)}; "

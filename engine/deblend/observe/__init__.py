@@ -5,15 +5,18 @@ from deblend.observe.observation import Observation
 from deblend.observe.psf import centroid, full_width_half_maximum, mend_psf
 from deblend.observe.psf_field import PsfField
 from deblend.observe.psf_profiles import double_gaussian_psf, gaussian_psf, moffat_psf
+from deblend.observe.psf_report import PsfReport, describe_psf
 from deblend.observe.star_psf import StarPsf, psf_from_stars
 from deblend.observe.stars import Stars, find_stars
 
 __all__ = [
     "Observation",
     "PsfField",
+    "PsfReport",
     "StarPsf",
     "Stars",
     "centroid",
+    "describe_psf",
     "double_gaussian_psf",
     "find_stars",
     "full_width_half_maximum",
