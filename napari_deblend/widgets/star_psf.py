@@ -15,7 +15,7 @@ from napari_deblend.workbench import Workbench
 
 SIDE = 56
 """Of a thumbnail [screen pix]."""
-MOST_STARS = 6
+MOST_STARS = 5
 MOST_BANDS = 5
 FAINT = 0.01
 """Where the stretch of stars turns from linear to logarithmic [peak]."""
@@ -51,7 +51,8 @@ class StarPsfPanel(QFrame):
         column.setContentsMargins(0, 2, 0, 2)
         column.addWidget(self.picture)
         column.addWidget(self.words)
-        column.addLayout(row(QLabel("Samples per pixel"), self.samples, None, self.leave_button, self.take_button))
+        column.addLayout(row(QLabel("Samples per pixel"), self.samples, None))
+        column.addLayout(row(self.take_button, self.leave_button, None))
         self.hide()
 
     def offer(self, index: int, found: StarPsf) -> None:

@@ -56,6 +56,8 @@ def test_the_selected_sources_make_the_psf_and_it_is_taken(
     assert panel.found.used.shape == (2, 4) and "PSF from 4 stars given" in panel.words.text()
     assert bench.document.observations[0] is before, "it is only shown"
     assert panel.picture.pixmap().width() > 100
+    assert panel.minimumSizeHint().width() <= widget.observations.minimumSizeHint().width(), "nothing is cut off"
+    assert panel.take_button.mapTo(widget, panel.take_button.rect().bottomRight()).x() < widget.width() - 10
     bench.viewer.window._qt_window.grab().save(str(tmp_path / "window.png"))
     panel.take_button.click()
     after = bench.document.observations[0]
