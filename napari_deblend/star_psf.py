@@ -6,7 +6,6 @@ import numpy as np
 
 from deblend import Observation, StarPsf
 from deblend.observe import full_width_half_maximum, psf_from_stars
-from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.workbench import STARS, Workbench
 
 NARROW = 2.5
@@ -45,6 +44,4 @@ def take_star_psf(bench: Workbench, index: int, found: StarPsf) -> None:
     observations = list(bench.document.observations)
     observations[index] = observations[index].with_psf(found.psf, found.oversampling, found.notes)
     bench.observe_as(observations)
-    scene = bench.document.scene
-    notes = kernel_notes(observations, scene.grid, scene.model_psf_sigma)
-    bench.tell(" ".join(notes) or f"{observations[index].name} has the PSF of its stars now.")
+    bench.tell(f"{observations[index].name} has the PSF of its stars now.")

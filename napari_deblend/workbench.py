@@ -20,6 +20,7 @@ from qtpy.QtCore import QTimer
 from deblend import FitSettings, Observation, Scene, Source, find_peaks, start_source
 from deblend.detect import Stack, stacks
 from deblend.io import read_observations
+from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
@@ -49,7 +50,7 @@ UNSEEN = 0.03
 """Markers of a running fit are not moved for less than this [pix]: it costs milliseconds and is not seen."""
 SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
-LOADED, STACKED, PEAKS, DETECTED, MISSED, STARS = "loaded", "stacked", "peaks", "detected", "missed", "stars"
+LOADED, STACKED, PEAKS, DETECTED, MISSED, STARS, KERNELS = "loaded", "stacked", "peaks", "detected", "missed", "stars", "kernels"
 """Names of jobs whose results the workbench takes itself."""
 MACHINE = "machine"
 """Name under which all failures of the machine's thread are announced."""
@@ -169,8 +170,7 @@ class Workbench:
         self.document.open(observations)
         self.markers.open(world)
         self._stacks = None
-        opened = self.document.observations
-        self.find(STACKED, lambda: (opened, stacks(opened)))
+        self._look_at_observations()
         self._start()
         self._arrange_window()
         self.offered.emit()
@@ -179,10 +179,15 @@ class Workbench:
         """Go on with the same images seen otherwise, as with another PSF; a run on them ends, with its thread."""
         self._retire()
         self.document.observe_as(observations)
-        self._stacks = None
-        seen = self.document.observations
-        self.find(STACKED, lambda: (seen, stacks(seen)))
+        self._look_at_observations()
         self._start()
+
+    def _look_at_observations(self) -> None:
+        """Have the images stacked, and what is to be said of their PSFs found out."""
+        self._stacks = None
+        seen, scene = self.document.observations, self.document.scene
+        self.find(STACKED, lambda: (seen, stacks(seen)))
+        self.find(KERNELS, lambda: (seen, kernel_notes(seen, scene.grid, scene.model_psf_sigma)))
 
     def resume(self) -> None:
         """Have all layers again, and the thread if it has ended; the document never went away."""
@@ -342,8 +347,8 @@ class Workbench:
                 if not self._are_sources(finding[2]):
                     self.candidates.show(finding[1], self.document.observations[0], self.layers.world)
                 self.result.emit(PEAKS, finding[1])
-            elif name == STARS and finding[0] is self.document.observations:
-                self.result.emit(STARS, finding[1:])
+            elif name in (STARS, KERNELS) and finding[0] is self.document.observations:
+                self.result.emit(name, finding[1:])
 
     def _take_news(self, runner: Runner) -> None:
         news = runner.mailbox.take()

@@ -11,7 +11,7 @@ from deblend.observe import describe_psf, full_width_half_maximum
 from napari_deblend.widgets.opening import ask_and_open
 from napari_deblend.widgets.parts import HEADING, Section, action_button, fold, prose, row
 from napari_deblend.widgets.star_psf import StarPsfPanel
-from napari_deblend.workbench import STARS, Workbench
+from napari_deblend.workbench import KERNELS, STARS, Workbench
 
 NOTE = "color: #e0b060; font-size: 11px;"
 NOTE_HEADING = "QPushButton { color: #e0b060; font-weight: normal; }"
@@ -42,6 +42,10 @@ class ObservationsSection(Section):
         self._lines_layout.setContentsMargins(0, 0, 0, 0)
         self._lines_layout.setSpacing(4)
         self.column.addWidget(self._lines)
+        self.kernel_notes = prose()
+        self.kernel_notes.setStyleSheet(NOTE)
+        self.kernel_notes.hide()
+        self.column.addWidget(self.kernel_notes)
         self.listen(bench.document.observations_changed, self.show_observations)
         self.listen(bench.offered, self._show_offer)
         self.listen(bench.result, self._on_result)
@@ -74,6 +78,9 @@ class ObservationsSection(Section):
     def _on_result(self, name: str, outcome: Any) -> None:
         if name == STARS:
             self.star_psf.offer(*outcome)
+        elif name == KERNELS:
+            self.kernel_notes.setText("\n".join(f"– {note}" for note in outcome[0]))
+            self.kernel_notes.setVisible(bool(outcome[0]))
 
     def _show_offer(self) -> None:
         self.adopt_button.setVisible(bool(self.bench.offers))

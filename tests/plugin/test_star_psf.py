@@ -81,6 +81,17 @@ def test_without_a_selection_stars_are_found_and_may_be_left(widget: Any, wait: 
     assert not panel.isVisible() and bench.document.observations[0] is before
 
 
+def test_a_psf_too_narrow_for_its_pixels_is_told_with_the_remedy(widget: Any, wait: Callable[..., None]) -> None:
+    notes = widget.observations.kernel_notes
+    assert not notes.isVisible()
+    sky = starry()
+    widget.bench.open([sky.with_psf(gaussian_psf(1.3))])
+    wait(lambda: notes.isVisible())
+    assert "give an oversampled PSF" in notes.text()
+    widget.bench.open([sky])
+    wait(lambda: not notes.isVisible())
+
+
 def test_an_image_without_stars_says_so(
     viewer: Any, bench: Any, make_observation: Callable[..., Observation], wait: Callable[..., None]
 ) -> None:
