@@ -64,11 +64,8 @@ class StarPsfPanel(QFrame):
         self.picture.setPixmap(pixmap(sheet(found)))
         bands = [channel.band for channel in self.bench.document.observations[index].channels]
         shapes = [describe_psf(stamp, found.oversampling) for stamp in found.psf]
-        lines = [
-            f"{band}: FWHM {s.fwhm:.2f} px, ellipticity {s.ellipticity:.3f}"
-            for band, s in zip(bands, shapes, strict=True)
-        ]
-        self.words.setText("\n".join([*lines, *found.notes]))
+        lines = [f"{band}: {shape}." for band, shape in zip(bands, shapes, strict=True)]
+        self.words.setText("\n".join([*found.notes, *lines]))
         self.show()
         self.bench.tell("Look at the PSF and at what it leaves of the stars; then take it or leave it.")
 
