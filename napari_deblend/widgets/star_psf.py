@@ -104,9 +104,7 @@ def grey(light: Float[np.ndarray, "side side"]) -> UInt8[np.ndarray, "y x 3"]:
 def red_and_blue(left: Float[np.ndarray, "side side"]) -> UInt8[np.ndarray, "y x 3"]:
     """Return a thumbnail of a residual: orange where the star is brighter, blue where it is fainter."""
     level = np.clip(np.nan_to_num(left) / LEFT, -1.0, 1.0)[..., None]
-    colors = 235.0 + np.where(
-        level > 0, level * np.array([5.0, -110.0, -215.0]), -level * np.array([-215.0, -120.0, 5.0])
-    )
+    colors = 235.0 + np.abs(level) * np.where(level > 0, BRIGHTER, FAINTER)
     colors[~np.isfinite(left)] = (90, 20, 20)
     return thumbnail(np.clip(colors, 0, 255).astype(np.uint8))
 
