@@ -50,7 +50,8 @@ UNSEEN = 0.03
 """Markers of a running fit are not moved for less than this [pix]: it costs milliseconds and is not seen."""
 SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
-LOADED, STACKED, PEAKS, DETECTED, MISSED, STARS, KERNELS = "loaded", "stacked", "peaks", "detected", "missed", "stars", "kernels"
+LOADED, STACKED, PEAKS, DETECTED, MISSED = "loaded", "stacked", "peaks", "detected", "missed"
+STARS, KERNELS = "stars", "kernels"
 """Names of jobs whose results the workbench takes itself."""
 MACHINE = "machine"
 """Name under which all failures of the machine's thread are announced."""
