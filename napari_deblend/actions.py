@@ -12,6 +12,7 @@ import numpy as np
 
 from deblend import Status, detect, with_missed
 from napari_deblend.machine import Machine
+from napari_deblend.star_psf import make_star_psf
 from napari_deblend.views import View
 from napari_deblend.workbench import DETECTED, MISSED, Workbench
 
@@ -115,6 +116,11 @@ def find_missed(bench: Workbench) -> None:
 
     bench.tell("Looking at the residual…")
     bench.runner.submit(MISSED, job)
+
+
+def psf_from_stars(bench: Workbench) -> None:
+    """Make the PSF of the image in view from the selected sources, or from stars that are found; it is only shown."""
+    make_star_psf(bench)
 
 
 def delete_selected(bench: Workbench) -> None:
@@ -228,6 +234,7 @@ ACTIONS: dict[str, Action] = {
         Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
         Action("find_sources", "Detect sources", find_sources, "Shift-F"),
         Action("find_missed", "Add sources that stand out of the residual", find_missed, "Control-Shift-F"),
+        Action("psf_from_stars", "Make the PSF from the selected stars, or from those in the image", psf_from_stars),
         Action("undo", "Undo", undo, "Control-Z"),
         Action("redo", "Redo", redo, "Control-Shift-Z"),
         Action("toggle_adding", "Add sources by clicking: on or off", toggle_adding, "N"),

@@ -15,7 +15,7 @@ from enum import Enum
 from psygnal import Signal
 
 from deblend import Observation, PixelAffine, Scene, Source, Status
-from deblend.detect import empty_scene
+from deblend.detect import empty_scene, model_psf_sigma
 
 
 class Change(Enum):
@@ -107,6 +107,17 @@ class Document:
         self.observations_changed.emit()
         self.scene_changed.emit(Change.OPENED)
         self.selection_changed.emit()
+
+    def observe_as(self, observations: Sequence[Observation], label: str) -> None:
+        """Go on with the same images seen otherwise (another PSF, another account of their noise), as one step.
+
+        Raises ValueError where they are of other grids or channels.
+        """
+        same = [o.channels for o in observations] == [o.channels for o in self._observations]
+        if not same or any(a.grid != b.grid for a, b in zip(observations, self._observations, strict=True)):
+            raise ValueError("Other images need a scene of their own; open them.")
+        sigma = model_psf_sigma(observations, self.scene.grid)
+        self.exchange(observations, replace(self.scene, model_psf_sigma=sigma), label)
 
     # selection ---------------------------------------------------------------------------------------------------
 

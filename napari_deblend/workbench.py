@@ -21,6 +21,7 @@ from deblend import FitSettings, Observation, Scene, Source, find_peaks, start_s
 from deblend.detect import Stack, stacks
 from deblend.io import Interpretation
 from deblend.observe import with_measured_noise, with_white_noise
+from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.activity import Activity
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
@@ -54,6 +55,7 @@ UNSEEN = 0.03
 SETTLE_TIME = 400
 """How long nothing must change before the slow things are done: thumbnails, signal-to-noise [ms]."""
 LOADED, STACKED, PEAKS, DETECTED, MISSED, NOISE = "loaded", "stacked", "peaks", "detected", "missed", "noise"
+STARS, KERNELS = "stars", "kernels"
 """Names of jobs whose results the workbench takes itself."""
 MACHINE = "machine"
 """Name under which all failures of the machine's thread are announced."""
@@ -199,7 +201,7 @@ class Workbench:
         self.layers.open(observations, world, adopted)
         self.markers.open(world)
         self._stacks = None
-        self.find(STACKED, lambda: (observations, stacks(observations)))
+        self._look_at_observations()
         self._start()
         self._arrange_window()
         self.offered.emit()
@@ -220,7 +222,17 @@ class Workbench:
 
     def _take_noise(self, observations: Sequence[Observation]) -> None:
         kind = "correlated" if any(o.noise_correlation is not None for o in observations) else "white"
-        self.document.exchange(observations, self.document.scene, f"Take noise for {kind}")
+        self.observe_as(observations, f"Take noise for {kind}")
+
+    def observe_as(self, observations: Sequence[Observation], label: str) -> None:
+        """Go on with the same images seen otherwise, as with another PSF; a run on them ends, with its thread."""
+        self.document.observe_as(observations, label)
+
+    def _look_at_observations(self) -> None:
+        """Have the images stacked, and what is to be said of their PSFs found out."""
+        seen, scene = self.document.observations, self.document.scene
+        self.find(STACKED, lambda: (seen, stacks(seen)))
+        self.find(KERNELS, lambda: (seen, kernel_notes(seen, scene.grid, scene.model_psf_sigma)))
 
     def resume(self) -> None:
         """Have all layers again, and the thread if it has ended; the document never went away."""
@@ -403,6 +415,8 @@ class Workbench:
                 if not self._are_sources(finding[2]):
                     self.candidates.show(finding[1], self.document.observations[0], self.layers.world)
                 self.result.emit(PEAKS, finding[1])
+            elif name in (STARS, KERNELS) and finding[0] is self.document.observations:
+                self.result.emit(name, finding[1:])
 
         if self.cutting.reader.is_busy or self.cutting.overview is None:
             sentence = self.cutting.take()

@@ -23,7 +23,7 @@ from deblend.detect import (
 from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
 from deblend.io import read_observations
 from deblend.measure import Catalog, measure
-from deblend.observe import Observation
+from deblend.observe import Observation, PsfField, StarPsf, find_stars, psf_from_stars
 from deblend.program import Program, compilations, give_way
 from deblend.scene import (
     Calibration,
@@ -67,10 +67,12 @@ __all__ = [
     "PixelGrid",
     "Point",
     "Program",
+    "PsfField",
     "Scene",
     "Sersic",
     "Solver",
     "Source",
+    "StarPsf",
     "Status",
     "TangentWcs",
     "compilations",
@@ -78,12 +80,14 @@ __all__ = [
     "empty_scene",
     "find_missed",
     "find_peaks",
+    "find_stars",
     "fit",
     "give_way",
     "make_source",
     "measure",
     "moving_sources",
     "positions_within",
+    "psf_from_stars",
     "read_observations",
     "scene_from_positions",
     "start_source",

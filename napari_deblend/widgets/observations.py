@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from deblend import Observation
 from deblend.io import checks
-from deblend.observe import full_width_half_maximum
+from deblend.observe import describe_psf, full_width_half_maximum
 from napari_deblend.runner import Phase
 from napari_deblend.widgets.interpretation import InterpretationForm
 from napari_deblend.widgets.opening import ask_and_open
 from napari_deblend.widgets.parts import HEADING, Section, action_button, fold, prose, row
-from napari_deblend.workbench import NOISE, Workbench
+from napari_deblend.widgets.star_psf import StarPsfPanel
+from napari_deblend.workbench import KERNELS, NOISE, STARS, Workbench
 
 NOTE = "color: #e0b060; font-size: 11px;"
 NOTE_HEADING = "QPushButton { color: #e0b060; font-weight: normal; }"
@@ -30,8 +33,13 @@ class ObservationsSection(Section):
         self.adopt_button = QPushButton("Work on the new images")
         self.adopt_button.setToolTip("Other images were opened in this window; work on them instead")
         self.adopt_button.clicked.connect(bench.adopt)
-        self.column.addLayout(row(self.open_button, action_button(bench, "show_layers", "Show layers"), None))
+        self.stars_button = action_button(bench, "psf_from_stars", "PSF from stars")
+        self.star_psf = StarPsfPanel(bench)
+        self.column.addLayout(
+            row(self.open_button, action_button(bench, "show_layers", "Show layers"), self.stars_button, None)
+        )
         self.column.addWidget(self.adopt_button)
+        self.column.addWidget(self.star_psf)
         self._lines = QWidget()
         self._lines_layout = QVBoxLayout(self._lines)
         self._lines_layout.setContentsMargins(0, 0, 0, 0)
@@ -43,10 +51,15 @@ class ObservationsSection(Section):
         )
         self.correlated.toggled.connect(bench.take_noise_for)
         self.column.addWidget(self.correlated)
+        self.kernel_notes = prose()
+        self.kernel_notes.setStyleSheet(NOTE)
+        self.kernel_notes.hide()
+        self.column.addWidget(self.kernel_notes)
         self.listen(bench.document.observations_changed, self.show_observations)
         self.listen(bench.failed, self._on_failed)
         self.listen(bench.phase_changed, self._on_phase)
         self.listen(bench.offered, self._show_offer)
+        self.listen(bench.result, self._on_result)
         self.show_observations()
         self._show_offer()
 
@@ -56,11 +69,14 @@ class ObservationsSection(Section):
             if item.widget() is not None:
                 item.widget().deleteLater()
         observations = self.bench.document.observations
+        self.stars_button.setEnabled(bool(observations))
+        self.star_psf.hide()
         if not observations:
             self._lines_layout.addWidget(prose("Open FITS images, or the sample under File ▸ Open Sample ▸ Deblend."))
         for index, observation in enumerate(observations):
             name = QLabel(f"<b>{observation.name}</b>  {describe(observation)}")
             name.setWordWrap(True)
+            name.setToolTip(shapes(observation))
             self._lines_layout.addWidget(name)
             self._lines_layout.addWidget(self._understood(index, observation))
             if observation.notes:
@@ -94,6 +110,13 @@ class ObservationsSection(Section):
         part.toggleButton().setStyleSheet(HEADING + (NOTE_HEADING if doubts else ""))
         return part
 
+    def _on_result(self, name: str, outcome: Any) -> None:
+        if name == STARS:
+            self.star_psf.offer(*outcome)
+        elif name == KERNELS:
+            self.kernel_notes.setText("\n".join(f"– {note}" for note in outcome[0]))
+            self.kernel_notes.setVisible(bool(outcome[0]))
+
     def _show_offer(self) -> None:
         self.adopt_button.setVisible(bool(self.bench.offers))
 
@@ -103,10 +126,22 @@ def describe(observation: Observation) -> str:
     height, width = observation.shape
     bands = [channel.band for channel in observation.channels]
     names = "".join(bands) if all(len(b) == 1 for b in bands) else ", ".join(bands)
-    seeing = [full_width_half_maximum(stamp) for stamp in observation.psf]
+    seeing = [full_width_half_maximum(stamp) / observation.psf_oversampling for stamp in observation.psf_samples]
     scale = 1.0 if observation.wcs is None else observation.wcs.pixel_scale
     unit = "px" if observation.wcs is None else "″"
     low, high = min(seeing) * scale, max(seeing) * scale
     psf = f"{low:.2f}{unit}" if high - low < 0.005 else f"{low:.2f}–{high:.2f}{unit}"
     size = f"{width}×{height} px" + ("" if observation.wcs is None else f" of {scale:.3g}″")
     return f"{names} · {size} · PSF {psf} FWHM · from {observation.unit}"
+
+
+def shapes(observation: Observation) -> str:
+    """Return width, ellipticity and centroid of the PSF, a line per band."""
+    finely = observation.psf_samples, observation.psf_oversampling
+    lines = [
+        f"PSF of {channel.band}: {describe_psf(stamp, finely[1])}"
+        for channel, stamp in zip(observation.channels, finely[0], strict=True)
+    ]
+    if observation.psf_field is not None:
+        lines.append(f"It varies: this is the middle of {observation.psf_field.n_cells} places.")
+    return "\n".join(lines)

@@ -230,3 +230,38 @@ def test_damaged_grids_are_named(
     fits.PrimaryHDU(np.repeat(samples(2.0, 2, 21, over_pixels=True)[None], 2, axis=0), header).writeto(path)
     with pytest.raises(ValueError, match=rf"grid\.fits.*{said}"):
         opened(image(), path)
+
+
+@pytest.fixture
+def starry(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, np.ndarray]:
+    """An image of stars, two bands of one seeing each, and their places (x, y)."""
+    places = np.array([(40 + 60 * i + 0.3 * j, 45 + 55 * j + 0.2 * i) for i in range(4) for j in range(3)])
+    planes = []
+    for width in (2.6, 3.4):
+        sky = galsim.ImageD(260, 200, scale=1.0)
+        for x, y in places:
+            box = galsim.BoundsI(int(x) - 29, int(x) + 31, int(y) - 29, int(y) + 31)
+            place = galsim.PositionD(x + 1, y + 1)
+            sky[box] += (optics(width) * 3000).drawImage(image=galsim.ImageD(box), scale=1.0, center=place)
+        planes.append(sky.array + rng.normal(size=(200, 260)))
+    path = tmp_path / "stars.fits"
+    fits.PrimaryHDU(np.stack(planes), fits.Header({"BUNIT": "nJy"})).writeto(path)
+    return path, places
+
+
+def test_stars_of_the_image_make_its_psf(tmp_path: Path, starry: tuple[Path, np.ndarray]) -> None:
+    path, places = starry
+    (found,) = read_observations(path, psf="stars", bands="g,r")
+    table = tmp_path / "places.csv"
+    Table({"x": places[:6, 0], "y": places[:6, 1]}).write(table)
+    (given,) = read_observations(path, psf=f"stars:{table}", psf_oversampling=2, bands="g,r")
+    assert given.psf_oversampling == 2 and found.psf_oversampling == 1
+    for seen, said in ((found, "PSF from 12 stars found in the image"), (given, "PSF from 6 stars given")):
+        close_to(seen.psf[0], native(2.6), 0.02)
+        close_to(seen.psf[1], native(3.4), 0.02)
+        assert any(said in note for note in seen.notes), seen.notes
+
+
+def test_a_table_of_stars_that_is_not_there_is_named(starry: tuple[Path, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match=r"nowhere\.csv: there is no such table; check --psf stars:FILE"):
+        read_observations(starry[0], psf="stars:nowhere.csv")

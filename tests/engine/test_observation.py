@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import galsim
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from deblend.observe import Observation, centroid, full_width_half_maximum, gaussian_psf, measured_sigma, mend_psf
+from deblend.observe import (
+    Observation,
+    centroid,
+    describe_psf,
+    full_width_half_maximum,
+    gaussian_psf,
+    measured_sigma,
+    mend_psf,
+)
 from deblend.sky import Channel, ab_magnitude, njy_per_count, zero_point_from_fluxmag0
 
 SHAPE = (3, 20, 31)
@@ -169,3 +178,45 @@ def test_flux_units() -> None:
     assert np.isnan(ab_magnitude(-1.0))
     with pytest.raises(ValueError, match="FLUXMAG0"):
         zero_point_from_fluxmag0(0.0)
+
+
+@pytest.mark.parametrize(("g1", "g2"), [(0.0, 0.0), (0.08, 0.0), (-0.03, 0.05)])
+@pytest.mark.parametrize("oversampling", [1, 3])
+def test_a_psf_is_described_as_galsim_does(g1: float, g2: float, oversampling: int) -> None:
+    profile = galsim.Convolve(galsim.Moffat(beta=3.0, fwhm=3.4).shear(g1=g1, g2=g2), galsim.Pixel(1.0))
+    side = 41 * oversampling
+    side += 1 - side % 2
+    offset = (0.2 * oversampling, -0.1 * oversampling)
+    image = profile.drawImage(
+        galsim.ImageD(side, side), scale=1 / oversampling, method="no_pixel", offset=offset, dtype=float
+    )
+    report = describe_psf(image.array, oversampling)
+    moments = galsim.hsm.FindAdaptiveMom(image)
+    shape = moments.observed_shape
+    assert report.ellipticity == pytest.approx(shape.g, abs=1e-3)
+    if shape.g > 0.01:
+        apart = (report.angle - np.degrees(shape.beta.rad) + 90.0) % 180.0 - 90.0
+        assert abs(apart) < 0.5
+    np.testing.assert_allclose(report.centroid, (0.2, -0.1), atol=2e-3)
+    assert "ellipticity" in str(report)
+
+
+def test_calls_of_the_lsst_stack_are_told_by_the_centroid() -> None:
+    """computeImage has the star between pixels, computeKernelImage in the middle of one."""
+    y, x = np.mgrid[-20:21, -20:21]
+    image = np.exp(-0.5 * ((y + 0.22) ** 2 + (x - 0.31) ** 2) / 1.8**2)
+    for stamp, said in ((image, True), (np.exp(-0.5 * (y**2 + x**2) / 1.8**2), False), (np.roll(image, 1, 0), False)):
+        _, notes = mend_psf([stamp], ["g"])
+        assert any("computeImage(...)" in note and "computeKernelImage" in note for note in notes) == said
+
+
+def test_even_stamps_and_noisy_wings_are_said(rng: np.random.Generator) -> None:
+    even = np.exp(-0.5 * ((np.arange(32) - 15.5) / 1.7) ** 2)
+    cube, notes = mend_psf([np.outer(even, even)], ["g"])
+    assert cube.shape[1] == 33 and any("32×32 px (x by y) has no middle pixel" in note for note in notes)
+    clean = galsim.Moffat(beta=4.0, fwhm=3.0).drawImage(galsim.ImageD(81, 81), scale=1.0).array
+    cube, notes = mend_psf([clean + rng.normal(0.0, 2e-5, clean.shape)], ["g"])
+    assert cube.shape[1] < 50 and any("its wings are noise beyond" in note for note in notes)
+    half = cube.shape[1] // 2
+    np.testing.assert_allclose(cube[0], clean[40 - half : 41 + half, 40 - half : 41 + half], atol=2e-3 * clean.max())
+    assert not any("wings" in note for note in mend_psf([clean], ["g"])[1])

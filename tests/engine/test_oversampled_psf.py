@@ -59,12 +59,35 @@ def star_error(seen: Observation, width: float) -> float:
 @pytest.mark.parametrize("width", [1.0, 1.3, 1.6, 2.0])
 def test_stars_between_pixels_are_exact_with_a_finer_psf(width: float) -> None:
     """Without, they err by 9, 4.5, 2.3 and 0.9 %."""
-    assert star_error(telescope(width, 4), width) < 6e-4
+    assert star_error(telescope(width, 4), width) < 4e-4
 
 
 def test_any_finer_psf_serves() -> None:
     errors = [star_error(telescope(1.6, oversampling), 1.6) for oversampling in (1, 2, 3)]
     assert errors[0] > 0.02 and errors[1] < 3e-3 and errors[2] < 6e-4
+
+
+@pytest.mark.parametrize("angle", [20.0, 137.0])
+def test_a_turned_telescope_with_a_narrow_psf_errs_by_the_waves_that_are_lost(angle: float) -> None:
+    """On the pixels of a sharper one, which lie askew to its own and carry all but 2e-3 of its waves."""
+    turn = np.radians(angle)
+    matrix = 0.1 * np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    narrow = telescope(1.5, 4, TangentWcs((150.0, 2.0), (25.0, 25.0), tuple(map(tuple, matrix))))
+    images = np.zeros((1, 121, 121))
+    wcs = TangentWcs((150.0, 2.0), (60.0, 60.0), ((-0.06, 0.0), (0.0, 0.06)))
+    sharp = Observation.from_arrays(
+        images, gaussian_psf(3.0), np.ones_like(images), channels=["j"], name="fine", wcs=wcs
+    )
+    scene = empty_scene([sharp, narrow])
+    y, x = narrow.grid.affine_to(scene.grid)(24.8, 25.3)
+    scene = scene.add(make_source("point", float(x), float(y), n_channels=2, flux=[1.0, 1.0], radius=31))
+    expected = optics(1.5).drawImage(galsim.ImageD(SIDE, SIDE), scale=1.0, offset=(0.3, -0.2)).array
+    found = Program([sharp, narrow], scene).model(1)[0]
+    inner = slice(8, -8)
+    beyond = waves_beyond(narrow.psf_samples[0], narrow.grid.affine_to(scene.grid), 4)
+    assert beyond < 2e-3
+    # what is lost, and as much that comes back as other waves where the model's own are not all carried
+    assert np.abs(found - expected)[inner, inner].max() < 2.3 * beyond * expected.max()
 
 
 @pytest.mark.parametrize("oversampling", [2, 3, 4, 5])
@@ -109,12 +132,13 @@ def test_an_off_center_finer_psf_is_said_in_pixels_of_the_detector() -> None:
 
 @pytest.mark.parametrize("width", [1.0, 1.6, 2.5])
 def test_waves_that_pixels_cannot_carry_tell_how_much_stars_err(width: float) -> None:
-    """Within a factor of 2, for a star on the image's own pixels."""
-    seen = telescope(width, 4, wcs=None)
-    beyond = waves_beyond(seen.psf_samples[0], PixelAffine(), 4)
-    assert 0.5 < star_error(seen, width) / beyond < 2.0
-    assert waves_beyond(seen.psf[0], PixelAffine()) == 0.0
-    assert 0.5 < waves_at_the_end(seen.psf[0]) / beyond < 3.0
+    """On the image's own pixels: to a factor of 2 where they come back as others, and no more where they are cut."""
+    fine, native = telescope(width, 4, wcs=None), telescope(width, 1, wcs=None)
+    beyond = waves_beyond(fine.psf_samples[0], PixelAffine(), 4)
+    assert 0.5 < star_error(native, width) / beyond < 2.0
+    assert star_error(fine, width) < 0.7 * beyond
+    assert waves_beyond(native.psf[0], PixelAffine()) == 0.0
+    assert 0.5 < waves_at_the_end(native.psf[0]) / beyond < 3.0
 
 
 def test_a_narrow_psf_asks_for_pixels_as_fine_as_its_waves() -> None:

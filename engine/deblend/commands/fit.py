@@ -51,13 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--psf",
         action="append",
         metavar="FILE",
-        help="PSF stamps, or a grid of them, PSFEx model, gaussian:FWHM, moffat:FWHM,BETA [arcsec]; once, or per image",
+        help="PSF stamps, or a grid of them, or a PSFEx model; gaussian:FWHM, moffat:FWHM,BETA [arcsec]; stars or "
+        "stars:TABLE, made of stars of the image; once, or per image",
     )
     add(
         "--psf-oversampling",
         type=_count,
         metavar="N",
-        help="samples of the PSF stamps per pixel (default: as they say)",
+        help="samples of the PSF per pixel (default: as files say)",
     )
     add("--psf-integrated", choices=("yes", "no"), help="whether stamps hold the light of whole pixels")
     add("--weights", action="append", metavar="FILE", help="inverse variances [1/(image unit)²]; once per image")

@@ -4,7 +4,14 @@ from deblend.detect.carried import carried
 from deblend.detect.missed import find_missed, with_missed
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
-from deblend.detect.start import detect, empty_scene, positions_within, scene_from_positions, start_source
+from deblend.detect.start import (
+    detect,
+    empty_scene,
+    model_psf_sigma,
+    positions_within,
+    scene_from_positions,
+    start_source,
+)
 from deblend.detect.unlisted import unlisted
 
 __all__ = [
@@ -16,6 +23,7 @@ __all__ = [
     "empty_scene",
     "find_missed",
     "find_peaks",
+    "model_psf_sigma",
     "positions_within",
     "scene_from_positions",
     "signal_to_noise",

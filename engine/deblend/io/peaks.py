@@ -12,6 +12,7 @@ from astropy.table import Column, Table
 from jaxtyping import Float
 
 from deblend.observe import Observation
+from deblend.sky import TangentWcs
 
 _FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits", ".vot": "votable"}
 
@@ -25,24 +26,31 @@ def read_peaks(
     have a unit] that the WCS of the observation turns into pixels; x and y come first where it has both, and
     other columns are left aside. Raises ValueError, naming the file, where that cannot be done.
     """
+    return read_positions(path, observation.wcs, observation.name, "--peaks")
+
+
+def read_positions(
+    path: str | PathLike[str], wcs: TangentWcs | None, image: str, option: str
+) -> tuple[Float[np.ndarray, " source"], Float[np.ndarray, " source"]]:
+    """Read positions as `read_peaks` does, for an image of that WCS and name; `option` is how a person asked for it."""
     path = Path(path)
-    table = _read(path)
+    table = _read(path, option)
     columns = {name.strip().lower(): name for name in table.colnames}
     if len(table) == 0:
-        raise ValueError(f"{path}: has no rows; leave --peaks out to have the sources detected.")
+        raise ValueError(f"{path}: has no rows; leave {option} out to have the sources detected.")
     if "x" in columns and "y" in columns:
         return _numbers(table[columns["x"]], path), _numbers(table[columns["y"]], path)
     if "ra" not in columns or "dec" not in columns:
         raise ValueError(f"{path}: needs columns x and y, or ra and dec; it has {', '.join(table.colnames)}.")
-    if observation.wcs is None:
-        raise ValueError(f"{path}: gives ra and dec, and {observation.name} has no WCS; give x and y instead.")
+    if wcs is None:
+        raise ValueError(f"{path}: gives ra and dec, and {image} has no WCS; give x and y instead.")
     ra, dec = (_numbers(table[columns[name]], path, degrees=True) for name in ("ra", "dec"))
-    return observation.wcs.sky_to_pixel(ra, dec)
+    return wcs.sky_to_pixel(ra, dec)
 
 
-def _read(path: Path) -> Table:
+def _read(path: Path, option: str) -> Table:
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such table; check --peaks.")
+        raise ValueError(f"{path}: there is no such table; check {option}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

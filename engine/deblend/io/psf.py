@@ -12,11 +12,13 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.io.given_psf import GivenPsf
+from deblend.io.peaks import read_positions
 from deblend.io.picture import Picture
 from deblend.io.psf_grid import is_grid, read_grid
 from deblend.io.psf_image import read_psf_image
 from deblend.io.psfex import is_psfex, read_psfex
 from deblend.observe import double_gaussian_psf, gaussian_psf, moffat_psf
+from deblend.observe.star_psf import fit_stars
 
 PROFILES: dict[str, tuple[Callable[..., np.ndarray], tuple[bool, ...], int]] = {
     "gaussian": (gaussian_psf, (True,), 1),
@@ -25,6 +27,7 @@ PROFILES: dict[str, tuple[Callable[..., np.ndarray], tuple[bool, ...], int]] = {
 }
 """How a PSF is made of numbers, which of them are widths, and how many there are at least."""
 _SAID = re.compile(rf"^({'|'.join(PROFILES)}):(.+)$", re.IGNORECASE)
+_STARS = re.compile(r"^stars(:.+)?$", re.IGNORECASE)
 
 
 def psfs_for(
@@ -36,14 +39,15 @@ def psfs_for(
 ) -> list[GivenPsf]:
     """Return the PSF of every picture, with a stamp for each of its planes.
 
-    A "file" may be a profile in words, as of `profile_psf`, a PSFEx model or a grid of stamps, which vary over each
-    image. Else one file a picture, in their order, each with a stamp for all planes or one per plane; or one file for
-    all, with one stamp, one per plane of each, or one per plane of all in their order.
+    A "file" may be a profile in words, as of `profile_psf`, "stars" of each image or "stars:FILE" with their places, a
+    PSFEx model or a grid of stamps, which vary over each image. Else one file a picture, in their order, each with a
+    stamp for all planes or one per plane; or one file for all, with one stamp, one per plane of each, or one per plane
+    of all in their order.
 
     Parameters
     ----------
     oversampling
-        Samples of images of PSFs per pixel; without it their headers say it.
+        Samples of images of PSFs per pixel, and of those made of stars; without it their headers say it, or it is 1.
     is_integrated
         Whether these hold the light of whole pixels; without it the kind of the file says it.
     """
@@ -51,7 +55,7 @@ def psfs_for(
     def given(path: Path, picture: Picture) -> GivenPsf:
         if not _is_made(path):
             return read_psf_image(path, picture.wcs, oversampling=oversampling, is_integrated=is_integrated)
-        return _made(path, picture)
+        return _made(path, picture, oversampling)
 
     counts = [len(p.bands) for p in pictures]
     if len(paths) == 1 and len(pictures) > 1:
@@ -59,7 +63,8 @@ def psfs_for(
         if first.n_planes == sum(counts):
             starts = np.cumsum([0, *counts])
             return [replace(first, stamps=tuple(cell[a:b] for cell in first.stamps)) for a, b in pairwise(starts)]
-        paths = [paths[0]] * len(pictures)
+        each = [first, *(given(paths[0], picture) for picture in pictures[1:])]
+        return [_matched(one, n, paths[0], p.path) for one, n, p in zip(each, counts, pictures, strict=True)]
     if len(paths) != len(pictures):
         raise ValueError(
             f"{len(pictures)} images need one PSF file each in the same order, or one for all, got {len(paths)}; "
@@ -102,14 +107,26 @@ def profile_psf(said: str, pixel_scale: float | None) -> Float[np.ndarray, "side
         raise ValueError(f"--psf {said}: {error}") from None
 
 
+def _of_stars(words: str, picture: Picture, oversampling: int) -> GivenPsf:
+    """Return the PSF that stars of a picture make: found in it, or at the places of a table, as in "stars:FILE"."""
+    _, _, table = words.partition(":")
+    stars = None if not table else read_positions(table, picture.wcs, str(picture.path), "--psf stars:FILE")
+    found = fit_stars(
+        picture.images, picture.weights, stars, picture.bands, picture.path.name, oversampling=oversampling
+    )
+    return GivenPsf((list(found.psf),), step=1.0 / oversampling, remarks=found.notes)
+
+
 def _is_made(path: Path) -> bool:
     """Tell whether a PSF is evaluated for each image by itself: one in words, or one that varies over the image."""
-    in_words = _SAID.match(str(path)) is not None and not path.exists()
-    return in_words or (path.is_file() and (is_psfex(path) or is_grid(path)))
+    in_words = _SAID.match(str(path)) or _STARS.match(str(path))
+    return (in_words is not None and not path.exists()) or (path.is_file() and (is_psfex(path) or is_grid(path)))
 
 
-def _made(path: Path, picture: Picture) -> GivenPsf:
+def _made(path: Path, picture: Picture, oversampling: int | None) -> GivenPsf:
     height, width = picture.images.shape[1:]
+    if _STARS.match(str(path)) and not path.is_file():
+        return _of_stars(str(path), picture, oversampling or 1)
     if not path.is_file():
         scale = None if picture.wcs is None else picture.wcs.pixel_scale
         return GivenPsf.of([profile_psf(str(path), scale)])

@@ -6,19 +6,28 @@ from deblend.observe.observation import Observation, with_measured_noise, with_w
 from deblend.observe.psf import centroid, full_width_half_maximum, mend_psf
 from deblend.observe.psf_field import PsfField
 from deblend.observe.psf_profiles import double_gaussian_psf, gaussian_psf, moffat_psf
+from deblend.observe.psf_report import PsfReport, describe_psf
+from deblend.observe.star_psf import StarPsf, psf_from_stars
+from deblend.observe.stars import Stars, find_stars
 
 __all__ = [
     "NoiseCorrelation",
     "Observation",
     "PsfField",
+    "PsfReport",
+    "StarPsf",
+    "Stars",
     "centroid",
+    "describe_psf",
     "double_gaussian_psf",
+    "find_stars",
     "full_width_half_maximum",
     "gaussian_psf",
     "measured_sigma",
     "measured_weights",
     "mend_psf",
     "moffat_psf",
+    "psf_from_stars",
     "with_measured_noise",
     "with_white_noise",
 ]

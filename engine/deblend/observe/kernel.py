@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 
-from deblend.observe.resampling import plan, resample, spectrum, tables
+from deblend.observe.resampling import ResamplingLayout, plan, resample, spectrum, tables
 from deblend.sky import PixelAffine
 
 DAMPING = 5e-3
@@ -57,8 +57,18 @@ def on_model_pixels(psf: Float[np.ndarray, "side side"], affine: PixelAffine) ->
     corner = side // 2 - back.array @ np.array([half, half])
     back = PixelAffine.of(back.array, corner)
     layout = plan(back, (wide, wide), psf.shape, guard=side)
-    waves = spectrum(layout, psf[None].astype(float), np)
+    waves = spectrum(layout, psf[None].astype(float), np) * _carried(layout, affine)
     result: Float[np.ndarray, "wide wide"] = resample(layout, tables(layout, back, np.float64), waves, None, np)[0]
+    return result
+
+
+def _carried(layout: ResamplingLayout, affine: PixelAffine) -> Bool[np.ndarray, "ky kx"]:
+    """Tell which waves of a PSF the model's pixels carry; the others would come back as longer ones."""
+    along_y = np.arange(layout.waves[0] + 1)[:, None] / layout.period[0]
+    along_x = np.arange(-layout.waves[1], layout.waves[1] + 1) / layout.period[1]
+    turns = np.linalg.inv(affine.array).T
+    seen = [np.abs(row[0] * along_y + row[1] * along_x) for row in turns]
+    result: Bool[np.ndarray, "ky kx"] = np.maximum(*seen) <= 0.5 + 1e-9
     return result
 
 

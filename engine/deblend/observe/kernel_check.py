@@ -1,8 +1,9 @@
 """Whether difference kernels can be trusted: what the model's pixels, or the PSF's, are too coarse to tell.
 
-A star's peak is the sum of the waves of its PSF. Those beyond the band of the pixels are lost, or come back as others
-(Moffat 1.0-2.5 px wide, in 1 px pixels: a star between pixels errs by 0.7-1.5 times their share of the peak). A PSF
-that is known on coarse pixels alone does not show them; there the waves at the end of its band tell how many follow.
+A star's peak is the sum of the waves of its PSF. Those beyond the band of the pixels are lost where they are known, and
+come back as others where they are not (Moffat 1.0-2.5 px wide, in pixels of 1 px: a star between pixels errs by 0.1-0.5
+and by 0.7-1.4 times their share of the peak). A PSF that is known on coarse pixels alone does not show them; there the
+waves at the end of its band tell how many follow.
 """
 
 from __future__ import annotations

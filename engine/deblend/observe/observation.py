@@ -178,6 +178,20 @@ class Observation:
             psf_field=field,
         )
 
+    def with_psf(self, psf: Any, psf_oversampling: int = 1, notes: Sequence[str] = ()) -> Observation:
+        """Return the same with another PSF, given as in `from_arrays`; what was said of the former one is forgotten."""
+        said = tuple(note for note in self.notes if "PSF" not in note)
+        other = Observation.from_arrays(
+            self.images,
+            psf,
+            self.weights,
+            channels=self.channels,
+            name=self.name,
+            psf_oversampling=psf_oversampling,
+        )
+        about_psf = {name: getattr(other, name) for name in ("psf", "fine_psf", "psf_oversampling", "psf_field")}
+        return replace(self, **about_psf, notes=(*said, *notes, *other.notes))
+
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width) [pix]."""
