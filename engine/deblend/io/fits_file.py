@@ -73,6 +73,11 @@ class FitsImage:
     def where(self) -> str:
         return f"{self.path}, {self.hdu}"
 
+    @property
+    def name(self) -> str:
+        """The EXTNAME in capitals, else the IMAGETYP; empty where the HDU has neither."""
+        return part_name(self.cards.own)
+
     def cube(self) -> Float[np.ndarray, "band y x"]:
         """Return the data as a cube of float64; raises ValueError where it is no image or cube."""
         data = self.data
@@ -126,6 +131,11 @@ def label(hdus: fits.HDUList, number: int) -> str:
     return f"HDU {number} ({name})" if name else f"HDU {number}"
 
 
+def part_name(header: fits.Header) -> str:
+    """Return what the header of an HDU calls it, in capitals; empty where it says nothing."""
+    return str(header.get("EXTNAME") or header.get("IMAGETYP") or "").strip().upper()
+
+
 def image_numbers(hdus: fits.HDUList) -> list[int]:
     """Return the numbers of the HDUs that hold an array of any dimension."""
     return [n for n, hdu in enumerate(hdus) if hdu.is_image and int(hdu.header.get("NAXIS", 0)) > 0]
@@ -138,10 +148,11 @@ def named(hdus: fits.HDUList, name: str) -> int | None:
 
 def image_of(hdus: fits.HDUList, number: int, path: Path, left_aside: Sequence[str] = ()) -> FitsImage:
     """Return one image of an open file."""
+    # astropy takes BITPIX, BZERO and BSCALE of integers from the header when it reads them
+    cards = Cards(hdus[number].header.copy(), hdus[0].header.copy())
     data = data_of(hdus, number, path)
     while data.ndim > 2 and data.shape[0] == 1:
         data = data[0]
-    cards = Cards(hdus[number].header.copy(), hdus[0].header.copy())
     return FitsImage(path, label(hdus, number), data, cards, tuple(left_aside))
 
 
@@ -152,23 +163,37 @@ def read_image(path: Path, prefer: Sequence[str] = ()) -> FitsImage:
     """
     path, hdu = split_hdu(path)
     with opened(path) as hdus:
-        if hdu is not None:
-            return image_of(hdus, _asked_for(hdus, hdu, path), path)
-        numbers = image_numbers(hdus)
-        if not numbers:
-            raise ValueError(
-                f"{path}: none of its {len(hdus)} HDUs holds an image; give a file with an image (y, x) "
-                "or a cube (band, y, x)."
-            )
-        flat = [n for n in numbers if int(hdus[n].header["NAXIS"]) >= 2]
-        if not flat:
-            raise ValueError(
-                f"{path}, {label(hdus, numbers[0])}: holds 1-D data of shape {hdus[numbers[0]].shape}; "
-                "an image (y, x) or a cube (band, y, x) is needed."
-            )
-        wanted = [n for name in prefer for n in flat if hdus[n].name.upper() == name]
-        chosen = wanted[0] if wanted else flat[0]
-        return image_of(hdus, chosen, path, [label(hdus, n) for n in flat if n != chosen])
+        chosen = chosen_number(hdus, hdu, path, prefer)
+        left_aside = [] if hdu is not None else [label(hdus, n) for n in flat_numbers(hdus) if n != chosen]
+        return image_of(hdus, chosen, path, left_aside)
+
+
+def chosen_number(hdus: fits.HDUList, hdu: str | None, path: Path, prefer: Sequence[str] = ()) -> int:
+    """Return the number of the HDU that a person asked for, else of the first of the preferred names, else the first.
+
+    Raises ValueError where it holds no image or cube.
+    """
+    if hdu is not None:
+        return _asked_for(hdus, hdu, path)
+    numbers = image_numbers(hdus)
+    if not numbers:
+        raise ValueError(
+            f"{path}: none of its {len(hdus)} HDUs holds an image; give a file with an image (y, x) "
+            "or a cube (band, y, x)."
+        )
+    flat = flat_numbers(hdus)
+    if not flat:
+        raise ValueError(
+            f"{path}, {label(hdus, numbers[0])}: holds 1-D data of shape {hdus[numbers[0]].shape}; "
+            "an image (y, x) or a cube (band, y, x) is needed."
+        )
+    wanted = [n for name in prefer for n in flat if part_name(hdus[n].header) == name]
+    return wanted[0] if wanted else flat[0]
+
+
+def flat_numbers(hdus: fits.HDUList) -> list[int]:
+    """Return the numbers of the HDUs that hold an array of two dimensions or more."""
+    return [n for n in image_numbers(hdus) if int(hdus[n].header["NAXIS"]) >= 2]
 
 
 def split_hdu(path: Path) -> tuple[Path, str | None]:

@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from deblend.io.companions import Companions
+from deblend.io.euclid_psf import is_psf_grid, read_nearest_stamp
 from deblend.io.fits_file import read_image
 from deblend.io.picture import Picture
 from deblend.io.psfex import is_psfex, read_psfex
+from deblend.io.seeing import is_width_map, words_of_header, words_of_map
 from deblend.observe import double_gaussian_psf, gaussian_psf, moffat_psf
 
 PSF_NAMES = ("PSF",)
@@ -38,12 +41,13 @@ def read_stamps(path: Path) -> Stamps:
     return stamps
 
 
-def stamps_for(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Stamps]:
-    """Return a stamp per plane of every picture.
+def stamps_for(pictures: Sequence[Picture], paths: Sequence[Path]) -> tuple[list[Stamps], list[str]]:
+    """Return a stamp per plane of every picture, and sentences on what was assumed.
 
-    A "file" may be a profile in words, as of `profile_psf`, or a PSFEx model, taken at the middle of each image. Else
-    one file a picture, in their order, each with a stamp for all planes or one per plane; or one file for all, with
-    one stamp, one per plane of each, or one per plane of all in their order.
+    A "file" may be a profile in words, as of `profile_psf`, a PSFEx model, taken at the middle of each image, a grid of
+    stamps (Euclid) or a map of widths (Legacy Surveys). Else one file a picture, in their order, each with a stamp for
+    all planes or one per plane; or one file for all, with one stamp, one per plane of each, or one per plane of all in
+    their order.
     """
     counts = [len(p.bands) for p in pictures]
     if len(paths) == 1 and _is_made(paths[0]):
@@ -52,17 +56,19 @@ def stamps_for(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Stamp
         stamps = read_stamps(paths[0])
         if len(stamps) == sum(counts):
             starts = np.cumsum([0, *counts])
-            return [stamps[a:b] for a, b in pairwise(starts)]
-        return [_matched(stamps, count, paths[0], p.path) for count, p in zip(counts, pictures, strict=True)]
+            return [stamps[a:b] for a, b in pairwise(starts)], []
+        return [_matched(stamps, count, paths[0], p.path) for count, p in zip(counts, pictures, strict=True)], []
     if len(paths) != len(pictures):
         raise ValueError(
             f"{len(pictures)} images need one PSF file each in the same order, or one for all, got {len(paths)}; "
             "repeat --psf FILE."
         )
-    return [
-        _matched(_stamps_of(path, p), count, path, p.path)
-        for path, count, p in zip(paths, counts, pictures, strict=True)
+    made = [_stamps_of(path, picture) for path, picture in zip(paths, pictures, strict=True)]
+    matched = [
+        _matched(stamps, count, path, picture.path)
+        for (stamps, _), count, path, picture in zip(made, counts, paths, pictures, strict=True)
     ]
+    return matched, [sentence for _, said in made for sentence in said]
 
 
 def profile_psf(said: str, pixel_scale: float | None) -> Float[np.ndarray, "side side"]:
@@ -96,30 +102,48 @@ def profile_psf(said: str, pixel_scale: float | None) -> Float[np.ndarray, "side
         raise ValueError(f"--psf {said}: {error}") from None
 
 
+def found_psfs(pictures: Sequence[Picture], found: Sequence[Companions]) -> tuple[list[Path], list[str]]:
+    """Return the PSF of every picture that lies beside it or that its header tells, and sentences that say so.
+
+    Raises ValueError where one has none.
+    """
+    paths, files, notes = [], [], []
+    for picture, companions in zip(pictures, found, strict=True):
+        told = words_of_header(picture) if companions.psf is None else None
+        if companions.psf is not None:
+            paths.append(companions.psf)
+            files.append(companions.psf.name)
+        elif told is not None:
+            paths.append(Path(told[0]))
+            notes.append(told[1])
+        else:
+            raise ValueError(f"{picture.path}: its PSF is not known; give --psf FILE, one per image or one for all.")
+    if files:
+        notes.insert(0, f"No PSF given; {', '.join(dict.fromkeys(files))} beside the images are used.")
+    return paths, notes
+
+
 def _is_made(path: Path) -> bool:
-    """Tell whether a PSF is evaluated for each image by itself: one in words, or a PSFEx model."""
-    return (_SAID.match(str(path)) is not None and not path.exists()) or (path.is_file() and is_psfex(path))
+    """Tell whether a PSF is evaluated for each image by itself."""
+    if _SAID.match(str(path)) is not None and not path.exists():
+        return True
+    return path.is_file() and (is_psfex(path) or is_psf_grid(path) or is_width_map(path))
 
 
-def _stamps_of(path: Path, picture: Picture) -> Stamps:
+def _stamps_of(path: Path, picture: Picture) -> tuple[Stamps, list[str]]:
     if not _is_made(path):
-        return read_stamps(path)
+        return read_stamps(path), []
+    scale = None if picture.wcs is None else picture.wcs.pixel_scale
+    if is_width_map(path):
+        words, sentence = words_of_map(path)
+        return [profile_psf(words, scale)], [sentence]
+    if is_psf_grid(path):
+        stamp, sentence = read_nearest_stamp(path, picture)
+        return [stamp], [sentence]
     if path.is_file():
         height, width = picture.images.shape[1:]
-        return [read_psfex(path, (width - 1) / 2.0, (height - 1) / 2.0)]
-    return [profile_psf(str(path), None if picture.wcs is None else picture.wcs.pixel_scale)]
-
-
-def sibling_psfs(paths: Sequence[Path]) -> list[Path]:
-    """Return the psf-*.fits that lie beside calexp-*.fits of the same ending; raises ValueError where one has none."""
-    found = []
-    for path in paths:
-        name = re.sub("^calexp", "psf", path.name, flags=re.IGNORECASE)
-        sibling = path.with_name(name)
-        if name == path.name or not sibling.is_file():
-            raise ValueError(f"{path}: its PSF is not known; give --psf FILE, one per image or one for all.")
-        found.append(sibling)
-    return found
+        return [read_psfex(path, (width - 1) / 2.0, (height - 1) / 2.0)], []
+    return [profile_psf(str(path), scale)], []
 
 
 def _matched(stamps: Stamps, n_planes: int, path: Path, image: Path) -> Stamps:

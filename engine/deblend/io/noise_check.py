@@ -1,0 +1,61 @@
+"""Whether the weights of an image agree with its noise, as measured in blank sky; and weights made to agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from deblend.io.picture import Picture
+from deblend.observe.noise import faint_pixels, sky_sigma
+
+NOISE_TOLERANCE = 0.15
+"""A given noise that differs by more than this fraction from the measured one is said aloud."""
+SPREAD = 3.0
+"""The measured noise of n faint pixels is uncertain by about 1/√n; so many times that is no news."""
+
+
+def noise_ratios(images: Float[np.ndarray, "band y x"], weights: Float[np.ndarray, "band y x"]) -> dict[int, float]:
+    """Return the noise measured in blank sky over that of the weights, by the number of the band.
+
+    Bands in which there is no noise to measure are left out.
+    """
+    ratios = {}
+    for band, (plane, weight) in enumerate(zip(images, weights, strict=True)):
+        usable = (weight > 0) & np.isfinite(plane)
+        try:
+            ratios[band] = sky_sigma(np.where(usable, plane * np.sqrt(np.where(usable, weight, 0.0)), np.nan))
+        except ValueError:  # too few neighbours, or no noise at all
+            continue
+    return ratios
+
+
+def checked(picture: Picture, *, rescale: bool) -> Picture:
+    """Return the picture with a remark for every band whose given noise is not the measured one.
+
+    With `rescale` the weights of all bands are multiplied, so that both agree.
+    """
+    if picture.is_noise_measured:
+        return picture
+    ratios = noise_ratios(picture.images, picture.weights)
+    if rescale:
+        factors = np.array([ratios.get(band, 1.0) ** -2 for band in range(len(picture.bands))])
+        said = ", ".join(f"{name} {factor:.3g}" for name, factor in zip(picture.bands, factors, strict=True))
+        remark = f"its weights were multiplied so that they agree with the noise of blank sky: {said}."
+        weights = picture.weights * factors[:, None, None]
+        return replace(picture, weights=weights, remarks=(*picture.remarks, remark))
+    remarks = [
+        f"the noise measured in blank sky of band {picture.bands[band]} is {ratio:.2f} times that of the weights; "
+        "check them, or have them rescaled (--rescale-weights)."
+        for band, ratio in ratios.items()
+        if abs(ratio - 1.0) > _tolerance(picture, band)
+    ]
+    return replace(picture, remarks=(*picture.remarks, *remarks))
+
+
+def _tolerance(picture: Picture, band: int) -> float:
+    """Return how far both may lie apart: more in a small image, which has less sky to measure in."""
+    is_faint = faint_pixels(np.where(picture.weights[band] > 0, picture.images[band], np.nan))
+    return max(NOISE_TOLERANCE, SPREAD / math.sqrt(max(int(is_faint.sum()), 1)))
