@@ -46,9 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="PSF stamps, a PSFEx model, or gaussian:FWHM, moffat:FWHM,BETA [arcsec]; once, or per image",
     )
-    add("--weights", action="append", metavar="FILE", help="inverse variances [1/(image unit)²]; once per image")
+    add(
+        "--weights",
+        action="append",
+        metavar="[KIND:]FILE",
+        help="inverse variances [1/(image unit)²], or KIND: rms, variance, ivar, weight, exposure; once per image; or "
+        "'measured'",
+    )
+    add("--mask", action="append", metavar="FILE", help="not zero where pixels are bad; once, or per image")
+    add("--rescale-weights", action="store_true", help="multiply weights to agree with the noise of blank sky")
     add("--bands", metavar="g,r,i", help="name of every plane, in the order of the images")
-    add("--peaks", metavar="CSV", help="0-based x, y of the first image, or ra, dec; without it sources are detected")
+    add(
+        "--peaks",
+        metavar="FILE",
+        help="table or DS9 regions with x, y of the first image, or ra, dec; without it sources are detected",
+    )
+    add("--peaks-origin", type=int, choices=(0, 1), help="number of the first pixel in --peaks")
     add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
     add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
@@ -82,11 +95,21 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         check_folder(arguments.out)
     with blaming_the_input(), clock.phase("read"):
         observations = io.read_observations(
-            arguments.images, psf=arguments.psf, weights=arguments.weights, bands=arguments.bands
+            arguments.images,
+            psf=arguments.psf,
+            weights=arguments.weights,
+            mask=arguments.mask,
+            rescale_weights=arguments.rescale_weights,
+            bands=arguments.bands,
         )
-        peaks = io.read_peaks(arguments.peaks, observations[0]) if arguments.peaks else None
+        positions = None
+        if arguments.peaks:
+            positions = io.read_positions(arguments.peaks, observations[0], arguments.peaks_origin)
     for sentence in (sentence for observation in observations for sentence in observation.notes):
         note(sentence)
+    for sentence in positions.notes if positions else ():
+        note(sentence)
+    peaks = None if positions is None else (positions.x, positions.y)
     with blaming_the_input(), clock.phase("detect"):
         options = {"kind": arguments.kind, "box_scale": arguments.box_scale}
         if peaks is None:

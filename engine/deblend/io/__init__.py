@@ -1,7 +1,7 @@
 """Files: observations from FITS, positions from tables, results to a folder."""
 
 from deblend.io.group import read_observations
-from deblend.io.peaks import read_peaks
+from deblend.io.peaks import Positions, read_peaks, read_positions
 from deblend.io.results import (
     write_catalog,
     write_components,
@@ -11,8 +11,10 @@ from deblend.io.results import (
 )
 
 __all__ = [
+    "Positions",
     "read_observations",
     "read_peaks",
+    "read_positions",
     "write_catalog",
     "write_components",
     "write_models",

@@ -48,7 +48,8 @@ def read_picture(path: Path, given: Given, found: Companions) -> Picture:
     """
     parts = roman_parts(path) if is_roman(path) else parts_of(path)
     image, planes = parts.image, parts.image.cube()
-    unit, size, remark = calibrate(image.cards)
+    survey = survey_of(image.cards, image.path)
+    unit, size, remark = calibrate(image.cards, survey)
     wcs, remarks = parts.place[0], [*parts.place[1]]
     bands, unnamed = bands_of(image.cards, len(planes), image.path, image.where)
     remarks += [remark] if remark else []
@@ -66,7 +67,7 @@ def read_picture(path: Path, given: Given, found: Companions) -> Picture:
         images=planes,
         weights=weights,
         bands=bands,
-        survey=survey_of(image.cards, image.path),
+        survey=survey,
         unit=unit,
         njy_per_unit=size,
         wcs=wcs,

@@ -18,7 +18,7 @@ GAIN = {
     5: (1.47, 4.05, 4.725, 4.64, 3.48),
     6: (2.17, 4.035, 4.895, 4.76, 4.69),
 }
-"""Photo-electrons per count of each column of CCDs (CAMCOL), by band, as the survey's data model of `frame` has them."""
+"""Photo-electrons per count of each column of CCDs (CAMCOL) by band (data model of `frame`, SDSS DR13)."""
 DARK_VARIANCE = {
     1: (9.61, 15.6025, 1.8225, 7.84, 0.81),
     2: (12.6025, 1.44, 1.0, 5.76, 1.0),
