@@ -123,7 +123,9 @@ def _bare(path: Path) -> tuple[str, ...]:
 
 
 def _is_exact(path: Path, image: Path) -> bool:
-    return bool(_bare(path)) and _bare(path) == _bare(image) and path != image
+    whole = [word for word in words_of(path) if word not in _ROLE_OF_WORD]
+    is_one_name = bool(whole) and whole == words_of(image)
+    return path != image and (is_one_name or (bool(_bare(path)) and _bare(path) == _bare(image)))
 
 
 def _is_partial(path: Path, image: Path) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.io.picture import Picture
-from deblend.observe.noise import faint_pixels, sky_sigma
+from deblend.observe.noise import faint_pixels, measured_sigma, spread_between
 
 NOISE_TOLERANCE = 0.15
 """A given noise that differs by more than this fraction from the measured one is said aloud."""
@@ -26,10 +26,23 @@ def noise_ratios(images: Float[np.ndarray, "band y x"], weights: Float[np.ndarra
     for band, (plane, weight) in enumerate(zip(images, weights, strict=True)):
         usable = (weight > 0) & np.isfinite(plane)
         try:
-            ratios[band] = sky_sigma(np.where(usable, plane * np.sqrt(np.where(usable, weight, 0.0)), np.nan))
+            ratios[band] = blank_sky_sigma(np.where(usable, plane * np.sqrt(np.where(usable, weight, 0.0)), np.nan))
         except ValueError:  # too few neighbours, or no noise at all
             continue
     return ratios
+
+
+def blank_sky_sigma(image: Float[np.ndarray, "y x"]) -> float:
+    """Return the standard deviation of the noise in the faint half of an image, which is nowhere else looked at.
+
+    From pixels two or three apart, as `sky_sigma` measures it, but bright pixels have no say: a tenth of the image
+    under sources moves that by 5 % (white noise, 160 × 150 px: 1.05, and this 1.01 ± 0.01), which is fit for weights
+    and not for telling whether some are right. Raises ValueError where there is no noise to measure.
+    """
+    is_faint = faint_pixels(image)
+    apart = [spread_between(image, is_faint, lag) for lag in ((0, 2), (2, 0), (0, 3), (3, 0))]
+    sigma = float(np.nanmedian(apart)) if np.isfinite(apart).any() else 0.0
+    return sigma if sigma > 0 else measured_sigma(image, is_faint)
 
 
 def checked(picture: Picture, *, rescale: bool) -> Picture:
