@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
 
 from deblend.io.fits_file import FitsImage
 from deblend.sky import TangentWcs
@@ -26,8 +28,8 @@ def wcs_of(image: FitsImage) -> tuple[TangentWcs | None, list[str]]:
     axis = str(image.cards.own.get("CTYPE1", ""))
     if axis.startswith(("GLON", "GLAT", "ELON", "ELAT")):
         return None, [f"its WCS is not in right ascension and declination ({axis}) and is left aside."]
-    header, remarks = mended(image.cards.own)
     try:
+        header, remarks = mended(image.cards.own)
         wcs = TangentWcs.from_header(header, shape)
     except ValueError as error:
         # the library that reads it says what is wrong in its last line
@@ -73,6 +75,7 @@ def mended(header: fits.Header) -> tuple[fits.Header, list[str]]:
         remarks.append(
             "its distortion in tables (CPDIS, D2IM) is left aside, which moves sources by fractions of a pixel."
         )
+    _as_cd(header)
     sip = [card for card in header if _SIP.fullmatch(card)]
     types = [str(header.get(f"CTYPE{axis}", "")).strip() for axis in (1, 2)]
     if not sip or not all(kind[4:8] == "-TAN" or kind[5:8] == "TAN" for kind in types):
@@ -87,6 +90,26 @@ def mended(header: fits.Header) -> tuple[fits.Header, list[str]]:
             header[f"CTYPE{axis}"] = f"{kind}-SIP"
         remarks.append("has SIP distortion that its CTYPE does not name; it is taken to be there.")
     return header, remarks
+
+
+def _as_cd(header: fits.Header) -> None:
+    """Write a matrix of PC and CDELT as CD where polynomials in PV cards follow it.
+
+    Those are in degrees; wcslib applies them before CDELT and puts sources hundreds of pixels off.
+    """
+    if not any(re.fullmatch(r"PV[12]_\d+", card) for card in header) or "CDELT1" not in header or "CD1_1" in header:
+        return
+    if not all(str(header.get(f"CTYPE{axis}", "")).strip().endswith(("TPV", "TAN")) for axis in (1, 2)):
+        return
+    with warnings.catch_warnings():
+        # it mends dates, which are of no concern here
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        matrix = WCS(header, naxis=2).pixel_scale_matrix
+    for card in [c for c in header if re.fullmatch(r"PC[12]_[12]|CDELT[12]|CROTA[12]", c)]:
+        del header[card]
+    for i in range(2):
+        for j in range(2):
+            header[f"CD{i + 1}_{j + 1}"] = float(matrix[i, j])
 
 
 def visit_remarks(image: FitsImage) -> list[str]:
