@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from deblend.io.calibration import calibrate
 from deblend.io.companions import Companions
 from deblend.io.fits_file import FitsImage, read_image
-from deblend.io.masks import MASK_NAMES, masked_by, saturated
+from deblend.io.masks import MASK_NAMES, masked_by, spoilt_integers
 from deblend.io.names import bands_of, survey_of
 from deblend.io.parts import Parts, parts_of
 from deblend.io.picture import Picture, check_usable
@@ -81,7 +81,7 @@ def read_picture(path: Path, given: Given, found: Companions) -> Picture:
 def _masked(
     parts: Parts, given: Given, found: Companions, planes: Cube, bands: tuple[str, ...]
 ) -> tuple[Bool[np.ndarray, "band y x"], list[str]]:
-    masked, remarks = saturated(parts.image, planes)
+    masked, remarks = spoilt_integers(parts.image, planes)
     if parts.mask is not None:
         more, said = masked_by(parts.mask, parts.mask.hdu, planes.shape, bands, is_lsst=parts.is_lsst)
         masked, remarks = masked | more, remarks + said

@@ -76,24 +76,32 @@ def masked_by(
     return masked, remarks
 
 
-def saturated(
+def spoilt_integers(
     image: FitsImage, planes: Float[np.ndarray, "band y x"]
 ) -> tuple[Bool[np.ndarray, "band y x"], list[str]]:
-    """Return which pixels of an image of integers are at the end of their range, or of SATURATE; and remarks.
+    """Return which pixels of an image of integers are at the end of their range, of SATURATE, or BLANK; and remarks.
 
     Such numbers are readings; an image of floats was calibrated, and its SATURATE may be that of another scale.
     """
-    bits = int(image.cards.own.get("BITPIX", -32))
+    own = image.cards.own
+    bits = int(own.get("BITPIX", -32))
     if bits <= 0:
         return np.zeros(planes.shape, dtype=bool), []
-    zero, step = float(image.cards.own.get("BZERO", 0.0)), float(image.cards.own.get("BSCALE", 1.0))
+    zero, step = float(own.get("BZERO", 0.0)), float(own.get("BSCALE", 1.0))
     largest = zero + step * (2 ** (bits - 1) - 1 if bits > 8 else 255)
     said = image.cards.number("SATURATE")
     level = min(largest, said[1]) if said is not None and step > 0 else largest
     full = planes >= level - 0.25 * step if step > 0 else planes <= level - 0.25 * step
-    number = np.count_nonzero(full)
-    reason = f"SATURATE = {level:g}" if level != largest else f"{level:g}, the end of its {bits}-bit integers"
-    return full, [f"{number} saturated pixels are masked ({reason})."] if number else []
+    remarks = []
+    if full.any():
+        reason = f"SATURATE = {level:g}" if level != largest else f"{level:g}, the end of its {bits}-bit integers"
+        remarks.append(f"{np.count_nonzero(full)} saturated pixels are masked ({reason}).")
+    if "BLANK" in own:
+        # astropy makes them undefined, but not where the integers are unsigned
+        blank = np.isnan(planes) | (np.abs(planes - zero - step * float(own["BLANK"])) < 0.25 * abs(step))
+        remarks += [f"{np.count_nonzero(blank)} BLANK pixels are masked."] if blank.any() else []
+        full = full | blank
+    return full, remarks
 
 
 def _by_planes(
