@@ -293,10 +293,14 @@ class Workbench:
         """Tell whether what is found at a threshold is in the scene already, so that no ring need show it."""
         return threshold == self.detected_threshold and bool(self.document.scene.sources)
 
-    def load(self, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = ()) -> None:
+    def load(
+        self, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = (), mask: Sequence[str] = ()
+    ) -> None:
         """Read FITS files and work on them; the window stays awake meanwhile."""
         self.tell("Reading…")
-        self.find(LOADED, lambda: read_observations(paths, psf=psf or None, weights=weights or None))
+        self.find(
+            LOADED, lambda: read_observations(paths, psf=psf or None, weights=weights or None, mask=mask or None)
+        )
 
     def find(self, name: str, job: Callable[[], Any]) -> None:
         """Have a job done that needs no model."""
