@@ -298,9 +298,7 @@ class Workbench:
     ) -> None:
         """Read FITS files and work on them; the window stays awake meanwhile."""
         self.tell("Reading…")
-        self.find(
-            LOADED, lambda: read_observations(paths, psf=psf or None, weights=weights or None, mask=mask or None)
-        )
+        self.find(LOADED, lambda: read_observations(paths, psf=psf or None, weights=weights or None, mask=mask or None))
 
     def find(self, name: str, job: Callable[[], Any]) -> None:
         """Have a job done that needs no model."""

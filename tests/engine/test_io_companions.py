@@ -64,7 +64,7 @@ def test_companions_go_with_the_image_of_their_words() -> None:
     names = ["a_g_sci", "a_r_sci", "a_g_wht", "a_r_rms", "a_r_wht", "a_mask", "b_r_wht", "psf"]
     images, others = sort_out([Path(f"/gone/{name}.fits") for name in names], [])
     assert [p.stem for p in images] == ["a_g_sci", "a_r_sci"]
-    g, r = (companions_of(p, images, others) for p in images)
+    g, r = (companions_of(p, images, others, lambda folder: ()) for p in images)
     assert (g.weights.stem, r.weights.stem) == ("a_g_wht", "a_r_rms"), "what needs no measuring comes first"
     assert g.mask.stem == r.mask.stem == "a_mask"
     assert g.psf is r.psf is None, "a name without any words of its own belongs to a single image"

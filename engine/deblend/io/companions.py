@@ -7,9 +7,10 @@ have to be those of the image: "goods_f814w_v2.0_wht" goes with "goods_f814w_v2.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 
 from deblend.io.fits_file import stem
@@ -61,7 +62,8 @@ class Companions:
         return tuple(path for path in (self.weights, self.mask, self.psf) if path is not None)
 
 
-def words_of(path: Path) -> list[str]:
+@lru_cache(maxsize=4096)
+def words_of(path: Path) -> tuple[str, ...]:
     """Return the words of a file's name in small letters."""
     euclid = _EUCLID.match(path.name)
     if euclid:
@@ -69,7 +71,7 @@ def words_of(path: Path) -> list[str]:
         said = f"euclid-{euclid['tile']}-{euclid['band']}-{euclid['role'] or ''}-{what}"
     else:
         said = re.sub(r"\.asdf$", "", stem(path), flags=re.IGNORECASE)
-    return [word for word in _SEPARATOR.split(said.lower()) if word]
+    return tuple(word for word in _SEPARATOR.split(said.lower()) if word)
 
 
 def role_of(path: Path) -> Role | None:
@@ -91,14 +93,25 @@ def sort_out(files: Sequence[Path], named: Collection[Path]) -> tuple[list[Path]
     return [path for path in files if path in images], [path for path in files if path not in images]
 
 
-def companions_of(image: Path, images: Sequence[Path], others: Iterable[Path]) -> Companions:
+def files_in(folder: Path) -> tuple[Path, ...]:
+    """Return the files of a folder that may hold an image, by their endings."""
+    return tuple(sorted(p for p in folder.iterdir() if FITS_FILE.search(p.name) and p.is_file()))
+
+
+def companions_of(
+    image: Path,
+    images: Sequence[Path],
+    others: Iterable[Path],
+    listing: Callable[[Path], Sequence[Path]] = files_in,
+) -> Companions:
     """Return what of `others` goes with an image, else what lies beside it under the same words.
 
     A name with fewer words than the image's ("brick-maskbits" of "brick-image-g") is that of all images that have
-    them; for weights it must be of one image only, and so must a name of its role alone ("mask.fits").
+    them; for weights it must be of one image only, and so must a name of its role alone ("mask.fits"). `listing` gives
+    the files of a folder.
     """
     listed = list(others)
-    beside = [p for p in _beside(image) if p not in listed]
+    beside = [p for p in listing(image.parent) if p not in listed]
     chosen: dict[Role, Path] = {}
     for role in (Role.WEIGHTS, Role.MASK, Role.PSF):
         fitting = [path for path in listed if role_of(path) is role]
@@ -112,18 +125,13 @@ def companions_of(image: Path, images: Sequence[Path], others: Iterable[Path]) -
     return Companions(chosen.get(Role.WEIGHTS), chosen.get(Role.MASK), chosen.get(Role.PSF))
 
 
-def _beside(image: Path) -> list[Path]:
-    folder = image.parent
-    return sorted(p for p in folder.iterdir() if FITS_FILE.search(p.name) and p.is_file()) if folder.is_dir() else []
-
-
 def _bare(path: Path) -> tuple[str, ...]:
     """Return the words that say which image a file belongs to."""
     return tuple(word for word in words_of(path) if word not in _ROLE_OF_WORD and word not in _IMAGE_WORDS)
 
 
 def _is_exact(path: Path, image: Path) -> bool:
-    whole = [word for word in words_of(path) if word not in _ROLE_OF_WORD]
+    whole = tuple(word for word in words_of(path) if word not in _ROLE_OF_WORD)
     is_one_name = bool(whole) and whole == words_of(image)
     return path != image and (is_one_name or (bool(_bare(path)) and _bare(path) == _bare(image)))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Sequence
+from functools import cache
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deblend.io.companions import FITS_FILE, Companions, companions_of, role_of, sort_out
+from deblend.io.companions import Companions, companions_of, files_in, role_of, sort_out
 from deblend.io.fits_file import split_hdu, stem
 from deblend.io.image_file import Given, read_picture
 from deblend.io.noise_check import checked
@@ -66,7 +67,9 @@ def read_observations(
     """
     files, others = find_images(_listed(paths))
     notes: list[str] = []
-    found = [companions_of(file, files, others) for file in files]
+    # a folder is looked into once, however many images it has
+    listing = cache(files_in)
+    found = [companions_of(file, files, others, listing) for file in files]
     given = _given(len(files), weights, mask)
     pictures = [read_picture(file, what, beside) for file, what, beside in zip(files, given, found, strict=True)]
     if bands is not None:
@@ -96,7 +99,7 @@ def find_images(paths: Sequence[AnyPath]) -> tuple[list[Path], list[Path]]:
             inside = [path]
             named.append(path)
         elif path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.is_file() and FITS_FILE.search(p.name))
+            inside = [*files_in(path)]
             if all(role_of(p) is not None for p in inside):
                 raise ValueError(f"{path}: the folder holds no FITS image; give the files themselves.")
         elif glob.has_magic(fspath(given)):

@@ -96,7 +96,7 @@ def kind_of(noise: FitsImage, weights: WeightFile) -> Kind:
 
 def as_header_says(noise: FitsImage, kind: Kind) -> Kind:
     """Return inverse variance in place of exposure where the header tells that the image was drizzled with such."""
-    said = str(noise.cards.get("WHT_TYPE", "WHTTYPE", "RESWHT") or "").upper()
+    said = str(noise.cards.get("WHT_TYPE", "WHTTYPE") or "").upper()
     return Kind.INVERSE_VARIANCE if kind is Kind.EXPOSURE and said in ("IVM", "ERR") else kind
 
 
