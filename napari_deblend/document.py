@@ -166,6 +166,12 @@ class Document:
         _refuse_locked(changed, "resize")
         self._exchange(changed, lambda s: s.resized(radius), f"Resize {named(changed)}")
 
+    def calibrate(self, names: Sequence[str]) -> None:
+        """Let the fit find these parameters of every image (see `Scene.calibrating`), and no others."""
+        scene = self.scene.calibrating(*names)
+        if scene.calibrations or self.scene.calibrations:
+            self._edit("Fit how images are off" if names else "Take images as they are", scene)
+
     def replace_scene(self, scene: Scene, label: str) -> None:
         """Put another scene in place of the whole, as detection does."""
         self._edit(label, scene)

@@ -357,6 +357,7 @@ class Workbench:
         if not scene.sources:
             self.tell(f"No source is {self.threshold:.3g} sigma above the noise; lower the threshold.")
             return
+        scene = scene.with_calibrations(self.document.scene.calibrations)
         self.document.replace_scene(scene, f"Detect {len(scene)} sources")
         self.tell(f"{len(scene)} sources detected.")
 

@@ -15,6 +15,7 @@ from deblend.measure import Catalog, measure
 from deblend.observe import Observation
 from deblend.program import Program, compilations, give_way
 from deblend.scene import (
+    Calibration,
     Component,
     Constraint,
     ConstraintKind,
@@ -29,10 +30,12 @@ from deblend.scene import (
     Source,
     Status,
     make_source,
+    moving_sources,
 )
 from deblend.sky import Channel, PixelAffine, PixelGrid, TangentWcs
 
 __all__ = [
+    "Calibration",
     "Catalog",
     "Channel",
     "Component",
@@ -67,6 +70,7 @@ __all__ = [
     "give_way",
     "make_source",
     "measure",
+    "moving_sources",
     "read_observations",
     "scene_from_positions",
     "start_source",

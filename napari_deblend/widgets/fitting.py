@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_deblend.machine import Frame
 from napari_deblend.runner import Phase
+from napari_deblend.widgets.calibrating import Calibrating
 from napari_deblend.widgets.curve import Curve
 from napari_deblend.widgets.parts import Section, action_button, fold, row
 from napari_deblend.widgets.settings import form
@@ -36,6 +37,8 @@ class FitSection(Section):
         self._form_widget = self.form.native
         self.column.addLayout(row(self.go, self.stop, None, self.numbers))
         self.column.addWidget(self.curve)
+        self.calibrating = Calibrating(bench)
+        self.column.addWidget(fold("How images are off", self.calibrating, open_=False))
         self.column.addWidget(fold("Settings", self._form_widget, open_=False))
         self.listen(bench.phase_changed, self._on_phase)
         self.listen(bench.framed, self._on_frame)

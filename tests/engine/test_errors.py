@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deblend import Program, Scene, Status
-from deblend.infer.errors import flux_errors, flux_samples
+from deblend.infer.errors import draw
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def expected_error_of_a_star(systems: Any) -> np.ndarray:
 def test_the_error_of_an_isolated_star_is_known(systems: Any, stars: Scene) -> None:
     """128 samples know an error to 6 %; 25 % is 4 of that."""
     program = systems.program([systems.observe(stars)], stars)
-    errors = flux_errors(program, n_samples=128)
+    errors = draw(program, n_samples=128).flux_errors
     assert errors.shape == (4, 2)
     np.testing.assert_allclose(errors, np.broadcast_to(expected_error_of_a_star(systems), (4, 2)), rtol=0.25)
 
@@ -60,7 +60,7 @@ def test_errors_agree_with_the_scatter_of_fits(systems: Any, trials: Callable[[i
         ("gaussian", 37.4, 35.1, (500.0, 600.0), {"half_light_radius": 1.8}),
     )
     model = systems.model(truth)
-    errors = flux_errors(systems.program([systems.seen(model)], truth))
+    errors = draw(systems.program([systems.seen(model)], truth)).flux_errors
     fluxes = [
         systems.fit(truth, [systems.seen(model, seed=300 + seed)], tolerance=1e-4).run().scene.fluxes
         for seed in range(n)
@@ -77,7 +77,7 @@ def test_a_neighbour_makes_an_error_larger_and_a_locked_one_does_not(systems: An
     pair = alone.add(*systems.scene(("point", 24.2, 24.0, (200.0, 200.0))).sources)
     seen = systems.observe(pair)
     locked = pair.replace(pair.sources[1].with_status(Status.LOCKED))
-    of_alone, of_pair, of_locked = (flux_errors(systems.program([seen], scene)) for scene in (alone, pair, locked))
+    of_alone, of_pair, of_locked = (draw(systems.program([seen], scene)).flux_errors for scene in (alone, pair, locked))
     assert np.all(of_pair[0] > 1.3 * of_alone[0])
     np.testing.assert_allclose(of_locked[0], of_alone[0], rtol=0.3)
     assert np.all(of_locked[1] == 0)
@@ -86,7 +86,7 @@ def test_a_neighbour_makes_an_error_larger_and_a_locked_one_does_not(systems: An
 def test_a_source_without_flux_has_an_error_too(systems: Any) -> None:
     """Fluxes are not held at their bounds, so that an upper limit can be told."""
     scene = systems.scene(("point", 22.0, 24.0, (0.0, 0.0)))
-    errors = flux_errors(systems.program([systems.seen(np.zeros((2, 48, 48)))], scene), n_samples=64)
+    errors = draw(systems.program([systems.seen(np.zeros((2, 48, 48)))], scene), n_samples=64).flux_errors
     np.testing.assert_allclose(errors[0], expected_error_of_a_star(systems), rtol=0.35)
 
 
@@ -94,16 +94,16 @@ def test_samples_are_the_same_for_a_seed_and_counted(systems: Any, stars: Scene)
     program: Program = systems.program([systems.observe(stars)], stars)
     before = program.scene
     told: list[tuple[int, int]] = []
-    first = flux_samples(program, n_samples=3, seed=4, progress=lambda done, of: told.append((done, of)))
+    first = draw(program, n_samples=3, seed=4, progress=lambda done, of: told.append((done, of))).fluxes
     assert first.shape == (3, 4, 2) and told == [(1, 3), (2, 3), (3, 3)]
-    np.testing.assert_array_equal(first, flux_samples(program, n_samples=3, seed=4))
-    assert np.any(first != flux_samples(program, n_samples=3, seed=5))
+    np.testing.assert_array_equal(first, draw(program, n_samples=3, seed=4).fluxes)
+    assert np.any(first != draw(program, n_samples=3, seed=5).fluxes)
     assert program.scene is before
 
 
 def test_errors_of_every_kind_are_positive_and_finite(systems: Any) -> None:
     truth = systems.one_of_each()
-    errors = flux_errors(systems.program([systems.observe(truth)], truth), n_samples=16)
+    errors = draw(systems.program([systems.observe(truth)], truth), n_samples=16).flux_errors
     assert np.all(np.isfinite(errors)) and np.all(errors > 0)
     # an extended source is seen through more noise than a star
     assert np.all(errors[1:].min(axis=1) > 0.8 * errors[0].max())

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from deblend import Constraint, ConstraintKind
+from deblend import Calibration, Constraint, ConstraintKind
 from deblend.infer.gauss_newton import data_loss, dot, linearized, normal_product
-from deblend.program.arrays import GroupParameters
+from deblend.program.arrays import GroupParameters, Parameters
+from deblend.program.calibration import calibrated, calibration_tangents
 from deblend.program.operator import (
     apply_adjoint,
     apply_jacobian,
@@ -21,6 +22,7 @@ from deblend.program.operator import (
     picture_changes,
     pictures_of,
     render,
+    sky_of,
 )
 from deblend.program.penalty import (
     Noise,
@@ -33,6 +35,9 @@ from deblend.program.penalty import (
 )
 from deblend.render import KINDS
 
+CALIBRATION = "calibration"
+"""For what is changed: how the images are off, instead of sources of one kind."""
+
 
 def rendered(layout: Any, data: Any, parameters: Any) -> Any:
     """Return the models of a scene, from nothing but its parameters."""
@@ -41,12 +46,26 @@ def rendered(layout: Any, data: Any, parameters: Any) -> Any:
 
 def jacobian(layout: Any, data: Any, parameters: Any, lines: Any, v: Any) -> Any:
     """Return J v of the data."""
-    return apply_jacobian(layout, data, parameters, lines, v, picture_changes(data, lines, v))
+    seen, tangents = seen_and_tangents(layout, data, parameters, lines)
+    return apply_jacobian(layout, seen, parameters, lines, v, picture_changes(data, lines, v), tangents)
 
 
 def adjoint(layout: Any, data: Any, parameters: Any, lines: Any, images: Any, lights: Any = None) -> Any:
     """Return Jᵀ of images, and of lights on the pictures."""
-    return apply_adjoint(layout, data, parameters, lines, images, lights or (None,) * len(lines))
+    seen, tangents = seen_and_tangents(layout, data, parameters, lines)
+    return apply_adjoint(layout, seen, parameters, lines, images, lights or (None,) * len(lines), tangents)
+
+
+def seen_and_tangents(layout: Any, data: Any, parameters: Any, lines: Any) -> Any:
+    """Return calibrated data, and how the models change with the calibration."""
+    sky = sky_of(layout, data, parameters, tuple(line.picture for line in lines))
+    seen = calibrated(layout, data, parameters)
+    return seen, calibration_tangents(layout, seen, parameters, sky)
+
+
+def product_of_all(layout: Any, data: Any, parameters: Any, step: Any, v: Any) -> Any:
+    """Return the normal matrix times v."""
+    return normal_product(layout, calibrated(layout, data, parameters), parameters, step, v)
 
 
 def with_negative_light(rest: Any, layout: Any, data: Any, parameters: Any, lags: Any, lines: Any, of: Any) -> Any:
@@ -87,7 +106,9 @@ class Machine:
         free_form = scene.sources[-1]
         for kind, strength in ((ConstraintKind.SYMMETRY, 0.5), (ConstraintKind.MONOTONICITY, 0.5)):
             free_form = systems.with_constraint(free_form, Constraint(kind, strength))
-        program = systems.program([systems.seen(np.zeros((2, *systems.shape)))], scene.replace(free_form), dtype=dtype)
+        free = Calibration().freeing(Calibration(), "shift", "flux_scale", "background", "background_slope")
+        off = scene.with_calibrations([free] * len(scene.channels))
+        program = systems.program([systems.seen(np.zeros((2, *systems.shape)))], off.replace(free_form), dtype=dtype)
         self.layout, self.data = program.layout, program.data
         self.parameters = self.stirred(program.parameters)
         self.render = self.jit(rendered)
@@ -106,7 +127,7 @@ class Machine:
     def stirred(self, parameters: Any) -> Any:
         """Return parameters where nothing is round, symmetric or smooth."""
         result = []
-        for p, d in zip(parameters, self.data.groups, strict=True):
+        for p, d in zip(parameters.groups, self.data.groups, strict=True):
             theta = p.theta + 0.15 * self.rng.normal(size=p.theta.shape) * d.theta_free
             pixels = p.pixels
             if pixels is not None:
@@ -117,7 +138,8 @@ class Machine:
             aspect = 0.1 * self.rng.normal(size=p.aspect.shape) * d.aspect_free
             new = {"theta": theta.astype(self.dtype), "aspect": aspect.astype(self.dtype), "pixels": pixels}
             result.append(p._replace(**new))
-        return tuple(result)
+        terms = 0.2 * self.rng.normal(size=parameters.calibration.shape)
+        return Parameters(tuple(result), terms.astype(self.dtype))
 
     @staticmethod
     def inside(d: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -129,7 +151,7 @@ class Machine:
     def direction(self, kind: str | None = None) -> Any:
         """Return a random change of everything that counts, of one kind or of all, of about a thousandth."""
         result = []
-        for group, d, p in zip(self.layout.groups, self.data.groups, self.parameters, strict=True):
+        for group, d, p in zip(self.layout.groups, self.data.groups, self.parameters.groups, strict=True):
             used = (np.arange(group.capacity) < d.count)[:, None] * (kind in (None, group.kind))
             theta = 0.1 * self.rng.normal(size=p.theta.shape) * used
             flux = 0.1 * p.flux * self.rng.normal(size=p.flux.shape) * used
@@ -141,7 +163,8 @@ class Machine:
             aspect = 0.1 * self.rng.normal(size=p.aspect.shape) * used[:, :, None]
             parts = [None if part is None else part.astype(self.dtype) for part in (theta, flux, pixels, aspect)]
             result.append(GroupParameters(*parts))
-        return tuple(result)
+        terms = 0.1 * self.rng.normal(size=self.parameters.calibration.shape) * (kind in (None, CALIBRATION))
+        return Parameters(tuple(result), terms.astype(self.dtype))
 
     def images(self) -> tuple[np.ndarray, ...]:
         return tuple(self.rng.normal(size=o.images.shape).astype(self.dtype) for o in self.data.observations)
@@ -178,7 +201,7 @@ def norm(a: Any) -> float:
     return float(np.sqrt(inner(a, a)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, CALIBRATION])
 def test_the_adjoint_is_the_transpose(machine: Machine, kind: str) -> None:
     bound = {"float32": 1e-5, "float64": 1e-10}[machine.dtype.name]
     v, u = machine.direction(kind), machine.images()
@@ -188,7 +211,7 @@ def test_the_adjoint_is_the_transpose(machine: Machine, kind: str) -> None:
     assert abs(inner(forward, u) - inner(v, back)) <= bound * norm(forward) * norm(u)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, CALIBRATION])
 def test_the_derivative_is_that_of_the_picture(machine: Machine, kind: str) -> None:
     step, bound = {"float32": (1e-2, 5e-3), "float64": (1e-4, 1e-6)}[machine.dtype.name]
     v = machine.direction(kind)
@@ -209,7 +232,7 @@ def test_the_pictures_of_a_linearization_are_those_that_are_rendered(machine: Ma
 
 def test_an_unused_slot_and_the_padding_of_a_box_change_nothing(machine: Machine) -> None:
     filled = []
-    for d, p in zip(machine.data.groups, machine.parameters, strict=True):
+    for d, p in zip(machine.data.groups, machine.parameters.groups, strict=True):
         unused = np.arange(len(p.theta)) >= d.count
         theta, flux, aspect = np.array(p.theta), np.array(p.flux), np.array(p.aspect)
         theta[unused], flux[unused], aspect[unused] = np.nan, np.nan, np.nan
@@ -218,12 +241,14 @@ def test_an_unused_slot_and_the_padding_of_a_box_change_nothing(machine: Machine
             pixels = np.where(machine.inside(d, pixels.shape), pixels, 1e3).astype(machine.dtype)
         filled.append(GroupParameters(theta, flux, pixels, aspect))
     expected = machine.render(machine.data, machine.parameters)
-    for a, b in zip(machine.render(machine.data, tuple(filled)), expected, strict=True):
+    for a, b in zip(
+        machine.render(machine.data, machine.parameters._replace(groups=tuple(filled))), expected, strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 
 @exactly
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, CALIBRATION])
 def test_the_gradient_of_the_loss_is_its_derivative(machine: Machine, kind: str) -> None:
     """A gradient is easily off by a factor of two, or has a prior's value where its derivative should be."""
 
@@ -243,7 +268,7 @@ def test_the_gradient_of_the_loss_is_its_derivative(machine: Machine, kind: str)
 def test_the_curvature_is_that_of_the_linearized_model(machine: Machine) -> None:
     v, w = machine.direction(), machine.direction()
     step = machine.jit(linearized)(machine.data, machine.parameters)
-    product = machine.jit(normal_product)
+    product = machine.jit(product_of_all)
     of_v, of_w = (product(machine.data, machine.parameters, step, x) for x in (v, w))
     changes = machine.jacobian(machine.data, machine.parameters, machine.lines, v)
     data_part = sum(
@@ -263,7 +288,7 @@ def test_the_gradient_of_the_penalties_is_their_derivative(machine: Machine) -> 
     scale = norm(jax.tree.map(jnp.multiply, gradient, v))
     assert abs((ends[0] - ends[1]) / (2 * h) - inner(gradient, v)) <= 1e-4 * scale
     # every kind takes part: its center is believed to be near where it was placed, its pixels have priors
-    for group, g in zip(machine.layout.groups, gradient, strict=True):
+    for group, g in zip(machine.layout.groups, gradient.groups, strict=True):
         assert np.any(np.asarray(g.theta)[0, :2] != 0), group.kind
         assert np.any(np.asarray(g.aspect)[0] != 0), group.kind
         if g.pixels is not None:
@@ -290,12 +315,12 @@ def test_the_response_to_noise_has_the_covariance_of_the_product(machine: Machin
     rng = np.random.default_rng(0)
     squares = []
     for _ in range(400):
-        theta = tuple(rng.standard_normal(p.theta.shape) for p in machine.parameters)
+        theta = tuple(rng.standard_normal(p.theta.shape) for p in machine.parameters.groups)
         pixels = tuple(
-            None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)) for p in machine.parameters
+            None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)) for p in machine.parameters.groups
         )
-        aspect = tuple(rng.standard_normal(p.aspect.shape) for p in machine.parameters)
-        noise = Noise(theta, pixels, aspect)
+        aspect = tuple(rng.standard_normal(p.aspect.shape) for p in machine.parameters.groups)
+        noise = Noise(theta, pixels, aspect, rng.standard_normal(machine.parameters.calibration.shape))
         drawn = response(machine.data, machine.parameters, machine.lags, machine.lines, noise)
         squares.append(inner(v, drawn) ** 2)
     assert np.mean(squares) == pytest.approx(expected, rel=0.25)

@@ -24,7 +24,7 @@ class Problem:
         self.step = jax.jit(lambda d, p: linearized(self.layout, d, p))(self.data, self.parameters)
         zero = jnp.zeros((), program.dtype)
         self.blocks = jax.jit(
-            lambda d, p, s: make_preconditioner(self.layout, d, p, s.lines, s.lags, s.free, zero, zero)
+            lambda d, p, s: make_preconditioner(self.layout, d, p, s.lines, s.lags, s.free, s.tangents, zero, zero)
         )(self.data, self.parameters, self.step)
         self.product = jax.jit(
             lambda v: jax.tree.map(
@@ -101,12 +101,14 @@ def test_a_step_of_a_bright_galaxy_keeps_the_picture_it_promised(systems: Any) -
     problem = Problem(systems, scene, seed=None)
     rng = np.random.default_rng(2)
     direction = jax.tree.map(jnp.zeros_like, problem.parameters)
-    galaxy = direction[1]
+    groups = direction.groups
+    galaxy = groups[1]
     theta = np.zeros(galaxy.theta.shape, np.float32)
     theta[0, :8] = [0.05, -0.08, 0.3, -0.2, 0.2, 0.3, -0.3, 0.2]
     pixels = np.zeros(galaxy.pixels.shape, np.float32)
     pixels[0, 9:22, 9:22] = 0.5 * rng.normal(size=(13, 13))
-    direction = (direction[0], galaxy._replace(theta=jnp.asarray(theta), pixels=jnp.asarray(pixels)), *direction[2:])
+    stirred = galaxy._replace(theta=jnp.asarray(theta), pixels=jnp.asarray(pixels))
+    direction = direction._replace(groups=(groups[0], stirred, *groups[2:]))
     step, one = problem.step, jnp.ones(())
 
     def models(parameters: Any) -> np.ndarray:

@@ -13,9 +13,11 @@ import pytest
 from astropy.io import fits
 
 from deblend.io import read_observations
+from deblend.io.given_psf import GivenPsf
 from deblend.io.psf import profile_psf
 from deblend.io.psfex import is_psfex, read_psfex
 from deblend.observe import double_gaussian_psf, gaussian_psf, moffat_psf
+from deblend.observe.psf import mend_psf, native_psf
 from deblend.sky import TangentWcs
 
 Make = Callable[[float], Any]
@@ -95,11 +97,18 @@ def psfex(path: Path, names: tuple[str, str] = ("X_IMAGE", "Y_IMAGE"), step: flo
     return path
 
 
+def native_of(path: Path, x: float, y: float) -> np.ndarray:
+    """Return a model's PSF at a place, on pixels of the image."""
+    model = read_psfex(path)
+    finely = GivenPsf(([model.at(x, y)],), step=model.step)
+    return native_psf(finely.sampled(finely.least_oversampling)[0][0], finely.least_oversampling)
+
+
 @pytest.mark.parametrize(("x", "y"), [(99.5, 49.5), (12.0, 81.0), (190.0, 5.0)])
 def test_a_psfex_model_is_what_galsim_makes_of_it(tmp_path: Path, x: float, y: float) -> None:
     path = psfex(tmp_path / "field.psf")
     assert is_psfex(path)
-    stamp = read_psfex(path, x, y)
+    stamp = native_of(path, x, y)
     side = len(stamp)
     model = galsim.des.DES_PSFEx(str(path)).getPSF(galsim.PositionD(x + 1, y + 1))
     expected = model.drawImage(galsim.ImageD(side, side), scale=1.0, method="no_pixel").array
@@ -109,7 +118,7 @@ def test_a_psfex_model_is_what_galsim_makes_of_it(tmp_path: Path, x: float, y: f
 
 @pytest.mark.parametrize(("x", "y"), [(99.5, 49.5), (12.0, 81.0), (190.0, 5.0)])
 def test_a_psfex_model_is_the_function_that_its_samples_are_of(tmp_path: Path, x: float, y: float) -> None:
-    stamp = read_psfex(psfex(tmp_path / "field.psf"), x, y)
+    stamp = native_of(psfex(tmp_path / "field.psf"), x, y)
     u, v = (x + 1 - 100.5) / 200.0, (y + 1 - 50.5) / 100.0
     rows, columns = np.indices(stamp.shape) - len(stamp) // 2
     factor = 1 + 0.1 * columns * u + 0.05 * u**2 + 0.08 * rows * v + 0.03 * u * v
@@ -120,7 +129,7 @@ def test_a_psfex_model_is_the_function_that_its_samples_are_of(tmp_path: Path, x
 def test_a_psfex_model_of_more_than_places_is_refused(tmp_path: Path) -> None:
     path = psfex(tmp_path / "odd.psf", ("X_IMAGE", "MAG"))
     with pytest.raises(ValueError, match=r"odd\.psf\[PSF_DATA\]: depends on X_IMAGE, MAG"):
-        read_psfex(path, 3.0, 4.0)
+        read_psfex(path)
 
 
 def test_a_damaged_psfex_model_is_named(tmp_path: Path) -> None:
@@ -128,7 +137,7 @@ def test_a_damaged_psfex_model_is_named(tmp_path: Path) -> None:
     with fits.open(path, mode="update") as file:
         del file["PSF_DATA"].header["PSF_SAMP"]
     with pytest.raises(ValueError, match=r"cut\.psf\[PSF_DATA\]: is no whole PSFEx model"):
-        read_psfex(path, 3.0, 4.0)
+        read_psfex(path)
 
 
 def test_images_are_read_with_any_of_them(tmp_path: Path) -> None:
@@ -146,4 +155,12 @@ def test_images_are_read_with_any_of_them(tmp_path: Path) -> None:
     (both,) = read_observations(files, psf="gaussian:0.7")
     np.testing.assert_allclose(both.psf[0], both.psf[1])
     (from_model,) = read_observations(files, psf=model)
-    np.testing.assert_allclose(from_model.psf[0].max(), read_psfex(model, 15.5, 14.5).max(), rtol=1e-2)
+    np.testing.assert_allclose(from_model.psf[0].max(), native_of(model, 15.5, 14.5).max(), rtol=1e-2)
+    assert from_model.psf_field is not None and from_model.psf_oversampling == 2
+    for x, y in ((0.0, 0.0), (31.0, 29.0), (8.0, 20.0)):
+        told = from_model.psf_field.native_at(x, y)[0]
+        # the star of a model may wander off the middle; as a kernel it is centered
+        expected = mend_psf([native_of(model, x, y)], ["g"])[0][0]
+        extra = (len(told) - len(expected)) // 2
+        inner = slice(extra, extra + len(expected))
+        np.testing.assert_allclose(told[inner, inner], expected, atol=4e-3 * expected.max())

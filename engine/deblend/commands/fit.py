@@ -32,6 +32,13 @@ HELP = "Fit the sources of one patch of sky in all its images at once."
 
 CONVERGED, NOT_CONVERGED, INTERRUPTED = 0, 1, 130
 KINDS = ("galaxy", "point", "gaussian", "sersic", "free-form")
+CALIBRATIONS = {
+    "shift": ("shift",),
+    "background": ("background",),
+    "plane": ("background", "background_slope"),
+    "flux-scale": ("flux_scale",),
+}
+"""What `--calibrate` takes, and the parameters that it frees."""
 SOLVERS = ("gauss-newton", "proximal-gradient")
 PACKAGES = ("napari-deblend", "numpy", "scipy", "jax", "jaxlib", "equinox", "astropy", "sep")
 
@@ -44,8 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--psf",
         action="append",
         metavar="FILE",
-        help="PSF stamps, a PSFEx model, or gaussian:FWHM, moffat:FWHM,BETA [arcsec]; once, or per image",
+        help="PSF stamps, or a grid of them, PSFEx model, gaussian:FWHM, moffat:FWHM,BETA [arcsec]; once, or per image",
     )
+    add(
+        "--psf-oversampling",
+        type=_count,
+        metavar="N",
+        help="samples of the PSF stamps per pixel (default: as they say)",
+    )
+    add("--psf-integrated", choices=("yes", "no"), help="whether stamps hold the light of whole pixels")
     add(
         "--weights",
         action="append",
@@ -65,6 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
     add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
+    add(
+        "--calibrate",
+        metavar="WHAT",
+        type=_calibrations,
+        default=(),
+        help=f"let the fit find how images are off, separated by commas: {', '.join(CALIBRATIONS)}; "
+        "shift and flux-scale are relative to the first channel",
+    )
     add("--solver", choices=SOLVERS, default="gauss-newton", help="(default: %(default)s)")
     add("--max-iterations", type=_count, metavar="N", help="stop there, converged or not")
     add("--no-errors", action="store_true", help="leave the error bars out")
@@ -89,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
     import deblend
     from deblend import io
+    from deblend.measure import calibration_lines
+    from deblend.observe.kernel_check import kernel_notes
 
     clock = Clock()
     with blaming_the_input():
@@ -101,6 +125,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             mask=arguments.mask,
             rescale_weights=arguments.rescale_weights,
             bands=arguments.bands,
+            psf_oversampling=arguments.psf_oversampling,
+            psf_is_integrated=None if arguments.psf_integrated is None else arguments.psf_integrated == "yes",
         )
         positions = None
         if arguments.peaks:
@@ -123,10 +149,13 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         note(
             f"Sources live on pixels {finer:.0f} times finer than those of the sharpest image, which its PSF asks for."
         )
+    for sentence in kernel_notes(observations, scene.grid, scene.model_psf_sigma):
+        note(sentence)
     if not len(scene):
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
+    scene = scene.calibrating(*arguments.calibrate)
     given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
     settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
     with blaming_the_input(), clock.phase("prepare"):
@@ -160,6 +189,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     )
     if not arguments.quiet:
         print("\n".join(table_lines(catalog.table)))
+        if catalog.calibration is not None:
+            print("\n".join(calibration_lines(catalog.calibration)))
         print(f"chi2 per pixel {best.chi2:.4f} after {last.iteration} iterations. {outcome}")
         print(f"Results are in {arguments.out}.")
     if interrupted:
@@ -187,11 +218,13 @@ def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
 
 
 def _write(out: Path, observations: Sequence[Observation], state: FitState, catalog: Catalog) -> None:
-    from deblend import io
+    from deblend import Catalog, io
 
     models = [state.model(i) for i in range(len(observations))]
     names = [source.name for source in state.scene.sources]
     io.write_catalog(out / "catalog.ecsv", catalog)
+    if catalog.calibration is not None:
+        io.write_catalog(out / "calibration.ecsv", Catalog(catalog.calibration))
     io.write_models(out / "models.fits", observations, models)
     io.write_residuals(out / "residuals.fits", observations, models)
     io.write_components(out / "components.fits", observations, names, state.component)
@@ -285,6 +318,14 @@ def _about(observation: Observation) -> dict[str, Any]:
 
 def _said(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if name not in ("run", "command")}
+
+
+def _calibrations(text: str) -> tuple[str, ...]:
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in CALIBRATIONS:
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(CALIBRATIONS)}")
+    return tuple(dict.fromkeys(name for word in words for name in CALIBRATIONS[word]))
 
 
 def _positive(text: str) -> float:

@@ -13,6 +13,7 @@ from deblend.detect.profile import with_amplitudes, with_profiles
 from deblend.detect.stack import FULL_WIDTH, NEAR, Stack, box_radius, matched, rings, stacks, symmetric_part
 from deblend.detect.unlisted import kept_from, unlisted_in
 from deblend.observe import Observation, full_width_half_maximum
+from deblend.observe.kernel_check import waves_beyond
 from deblend.program import Program
 from deblend.program.layout import SIDES
 from deblend.scene import MODEL_PSF_SIGMA, Galaxy, Scene, Source, make_source
@@ -30,6 +31,8 @@ MODEL_TO_PSF = 0.8
 WELL_SAMPLED = 0.7
 """Width from which on a model PSF is well sampled: below, stars off the middle of a pixel err by 5 % and more [pix]."""
 MOST_OVERSAMPLED = 3
+LOST_WAVES = 2e-3
+"""Share of a PSF's peak in waves that may be too short for the scene's pixels."""
 SNAP = 1.25
 """How much larger than a compiled box a box may be to be cut to it."""
 
@@ -92,7 +95,8 @@ def empty_scene(
     """Return a scene without sources on the finest pixels, over all images (or what they share).
 
     `oversampling` cuts each of these pixels into so many ones along both axes; without it they are cut where the
-    sharpest PSF is too narrow for them: the model PSF must be narrower still, and would be undersampled.
+    sharpest PSF is too narrow for them: the model PSF must be narrower still, and would be undersampled, or finer
+    samples of a PSF show waves that they cannot carry.
 
     Raises ValueError where the images cannot be laid on one another.
     """
@@ -104,10 +108,26 @@ def empty_scene(
         raise ValueError(f"{', '.join(o.name for o in observations)}: {error}") from error
     if oversampling is None:
         # without a place on the sky, finer pixels could not be told from the image's
-        narrow = MODEL_TO_PSF * sharpest_sigma(observations, grid)
-        oversampling = 1 if grid.wcs is None else int(np.clip(np.ceil(WELL_SAMPLED / narrow), 1, MOST_OVERSAMPLED))
+        oversampling = 1 if grid.wcs is None else _asked_for(observations, grid)
     grid = grid.refined(oversampling)
     return Scene(grid, channels, model_psf_sigma=model_psf_sigma(observations, grid))
+
+
+def _asked_for(observations: Sequence[Observation], grid: PixelGrid) -> int:
+    """Return the oversampling that the PSFs ask for."""
+    narrow = MODEL_TO_PSF * sharpest_sigma(observations, grid)
+    least = int(np.clip(np.ceil(WELL_SAMPLED / narrow), 1, MOST_OVERSAMPLED))
+    known = [
+        (psf, o.grid.affine_to(grid), o.psf_oversampling)
+        for o in observations
+        for psf in o.psf_samples
+        if o.psf_oversampling > 1
+    ]
+    for oversampling in range(least, MOST_OVERSAMPLED):
+        # on pixels so much smaller, a pixel has so many fewer samples
+        if all(waves_beyond(psf, affine, n / oversampling) <= LOST_WAVES for psf, affine, n in known):
+            return oversampling
+    return MOST_OVERSAMPLED
 
 
 def model_psf_sigma(observations: Sequence[Observation], grid: PixelGrid) -> float:
@@ -117,7 +137,11 @@ def model_psf_sigma(observations: Sequence[Observation], grid: PixelGrid) -> flo
 
 def sharpest_sigma(observations: Sequence[Observation], grid: PixelGrid) -> float:
     """Return the width of the sharpest PSF, as a Gaussian's [pix of `grid`]."""
-    widths = [full_width_half_maximum(psf) * o.grid.affine_to(grid).scale for o in observations for psf in o.psf]
+    widths = [
+        full_width_half_maximum(psf) / o.psf_oversampling * o.grid.affine_to(grid).scale
+        for o in observations
+        for psf in o.psf_samples
+    ]
     return min(widths) / FULL_WIDTH
 
 

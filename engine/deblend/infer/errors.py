@@ -9,6 +9,7 @@ does not grow with the number of sources. Fluxes are not held at their bounds, s
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -20,6 +21,8 @@ from deblend.infer.gauss_newton import Step
 from deblend.infer.solvers import compiled_blocks, compiled_direction, compiled_linearized
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.calibration import calibrated
+from deblend.program.calibration_terms import in_units_of_scene
 from deblend.program.compiled import compiled, register, small_matrices
 from deblend.program.layout import Layout
 from deblend.program.operator import apply_adjoint
@@ -41,26 +44,55 @@ def noise_step(
     noise: Noise,
 ) -> Step:
     """Return the linearized problem with a gradient made of unit noise instead of residuals, and all fluxes free."""
+    seen = calibrated(layout, data, parameters)
     weighted = tuple(jnp.sqrt(o.weights) * image for o, image in zip(data.observations, images, strict=True))
     negative = negative_weights(layout, data, step.lags, step.lines)
     lights = tuple(None if w is None else w * pictures[1] for w, pictures in zip(negative, noise.pixels, strict=True))
-    response = apply_adjoint(layout, data, parameters, step.lines, weighted, lights)
+    response = apply_adjoint(layout, seen, parameters, step.lines, weighted, lights, step.tangents)
     gradient = jax.tree.map(jnp.add, response, noise_response(layout, data, parameters, step.lags, noise))
     free = []
-    for group, d, f in zip(layout.groups, data.groups, step.free, strict=True):
+    for group, d, f in zip(layout.groups, data.groups, step.free.groups, strict=True):
         used = (jnp.arange(group.capacity) < d.count)[:, None]
         free.append(f._replace(flux=d.flux_free * used))
-    return step._replace(gradient=gradient, free=tuple(free))
+    return step._replace(gradient=gradient, free=step.free._replace(groups=tuple(free)))
 
 
 register(Noise)
 compiled_noise_step = compiled(noise_step)
 
 
-def flux_samples(
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws of how far what was fitted may be off."""
+
+    fluxes: Float[np.ndarray, "sample source channel"]
+    """[nJy]"""
+    centers: Float[np.ndarray, "sample source 2"]
+    """(x, y) [pix of the scene's grid]"""
+    calibration: Float[np.ndarray, "sample channel 6"] | None
+    """Shift x, y [pix of the scene's grid], flux scale, background, and its slope along x, y [nJy/pix]; None where
+    images are taken for what their files say."""
+
+    @property
+    def flux_errors(self) -> Float[np.ndarray, "source channel"]:
+        """Standard deviation of each flux [nJy]."""
+        return np.sqrt(np.mean(self.fluxes**2, axis=0))
+
+    @property
+    def center_errors(self) -> Float[np.ndarray, "source 2"]:
+        """Standard deviation of x and y of each center [pix]; 0 for one that is not free."""
+        return np.sqrt(np.mean(self.centers**2, axis=0))
+
+    @property
+    def calibration_errors(self) -> Float[np.ndarray, "channel 6"] | None:
+        """Standard deviations in the order of `calibration`; 0 for what is not free."""
+        return None if self.calibration is None else np.sqrt(np.mean(self.calibration**2, axis=0))
+
+
+def draw(
     program: Program, *, n_samples: int = N_SAMPLES, seed: int = 0, progress: Callable[[int, int], Any] | None = None
-) -> Float[np.ndarray, "sample source channel"]:
-    """Return draws of how far the fluxes of the program's scene may be off [nJy].
+) -> Draws:
+    """Return draws of how far the values of the program's scene may be off.
 
     `progress` is called with how many samples are done, and how many there are.
     """
@@ -68,32 +100,35 @@ def flux_samples(
     rng = np.random.default_rng(seed)
     step = compiled_linearized(layout, data, parameters)
     dtype = program.dtype
+
+    def unit_noise(shape: tuple[int, ...]) -> Any:
+        return rng.standard_normal(shape).astype(dtype)
+
     damped = np.asarray(SMALL_DAMPING, dtype), np.zeros((), dtype)
     numbers = np.asarray(TOLERANCE, dtype), np.int32(MOST_ITERATIONS)
     blocks = None
     rows = program.rows
-    result = np.zeros((n_samples, len(program.scene), layout.n_channels))
+    fluxes = np.zeros((n_samples, len(program.scene), layout.n_channels))
+    centers = np.zeros((n_samples, len(program.scene), 2))
+    terms = None if parameters.calibration is None else np.zeros((n_samples, *parameters.calibration.shape))
     for sample in range(n_samples):
-        images = tuple(rng.standard_normal(o.images.shape).astype(dtype) for o in data.observations)
-        theta = tuple(rng.standard_normal(p.theta.shape).astype(dtype) for p in parameters)
-        pixels = tuple(
-            None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)).astype(dtype) for p in parameters
+        images = tuple(unit_noise(o.images.shape) for o in data.observations)
+        noise = Noise(
+            tuple(unit_noise(p.theta.shape) for p in parameters.groups),
+            tuple(None if p.pixels is None else unit_noise((3, *p.pixels.shape)) for p in parameters.groups),
+            tuple(unit_noise(p.aspect.shape) for p in parameters.groups),
+            None if parameters.calibration is None else unit_noise(parameters.calibration.shape),
         )
-        aspect = tuple(rng.standard_normal(p.aspect.shape).astype(dtype) for p in parameters)
-        noisy = compiled_noise_step(layout, data, parameters, step, images, Noise(theta, pixels, aspect))
+        noisy = compiled_noise_step(layout, data, parameters, step, images, noise)
         with small_matrices():
             if blocks is None:
                 blocks = compiled_blocks(layout, data, parameters, noisy, *damped)
             change, _ = compiled_direction(layout, data, parameters, noisy, blocks, *damped, *numbers)
-            fluxes = [np.asarray(p.flux) for p in change]
-        for members, flux in zip(rows, fluxes, strict=True):
-            result[sample, members] = flux[: len(members)] * program.noise
+        for members, group in zip(rows, change.groups, strict=True):
+            fluxes[sample, members] = np.asarray(group.flux)[: len(members)] * program.noise
+            centers[sample, members] = np.asarray(group.theta)[: len(members), 1::-1]
+        if terms is not None:
+            terms[sample] = in_units_of_scene(change.calibration, program.noise)
         if progress is not None:
             progress(sample + 1, n_samples)
-    return result
-
-
-def flux_errors(program: Program, **options: Any) -> Float[np.ndarray, "source channel"]:
-    """Return the standard deviation of each flux [nJy]; options as in `flux_samples`."""
-    samples = flux_samples(program, **options)
-    return np.sqrt(np.mean(samples**2, axis=0))
+    return Draws(fluxes, centers, terms)

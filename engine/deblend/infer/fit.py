@@ -153,7 +153,9 @@ class Fit(Iterator[FitState]):
         if fall < VALLEY * len(self.program.scene) + LOSS_ROUNDING * before.loss:
             # what still moves trades flux between degenerate sources at no gain
             return True
-        for slots, old, new in zip(self.program.members, before.parameters, after.parameters, strict=True):
+        for slots, old, new in zip(
+            self.program.members, before.parameters.groups, after.parameters.groups, strict=True
+        ):
             n = len(slots)
             # the error of an isolated star is the least that a flux can have
             errors = self.program.point_source_errors

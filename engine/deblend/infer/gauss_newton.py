@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from deblend.infer.preconditioner import (
-    Preconditioner,
+    Preconditioners,
     damping_product,
     local_energies,
     local_weights,
@@ -25,6 +25,14 @@ from deblend.infer.preconditioner import (
     precondition,
 )
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
+from deblend.program.calibration import (
+    Tangents,
+    calibrated,
+    calibration_bounds,
+    calibration_tangents,
+    with_background,
+)
+from deblend.program.convolution import observe
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import (
     Canvas,
@@ -42,6 +50,7 @@ from deblend.program.operator import (
     profile_of,
     render,
     shape_change,
+    sky_of,
 )
 from deblend.program.penalty import (
     Lag,
@@ -54,6 +63,7 @@ from deblend.program.penalty import (
     penalty_product,
     pixel_mask,
 )
+from deblend.program.ties import tied
 from deblend.render import KINDS
 
 MAX_ASPECT = 0.5
@@ -71,6 +81,8 @@ class Step(NamedTuple):
     lower: Parameters
     upper: Parameters
     gradient: Parameters
+    tangents: Tangents | None = None
+    """How the models change with how the images are off; None where that is not asked for."""
 
 
 class Trial(NamedTuple):
@@ -101,17 +113,21 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     """Return the problem linearized at `parameters`."""
     lines = linearize(layout, data, parameters)
     lags = lag(parameters)
-    models = render(layout, data, parameters, tuple(line.picture for line in lines))
+    sky = sky_of(layout, data, parameters, tuple(line.picture for line in lines))
+    seen = calibrated(layout, data, parameters)
+    models = with_background(layout, parameters, observe(layout, seen, sky))
+    tangents = calibration_tangents(layout, seen, parameters, sky)
     residuals = tuple(o.weights * (m - o.images) for o, m in zip(data.observations, models, strict=True))
     negative = negative_weights(layout, data, lags, lines)
     lights = tuple(None if w is None else w**2 * line.picture for w, line in zip(negative, lines, strict=True))
     gradient = jax.tree.map(
         jnp.add,
-        apply_adjoint(layout, data, parameters, lines, residuals, lights),
+        apply_adjoint(layout, seen, parameters, lines, residuals, lights, tangents),
         penalty_gradient(layout, data, parameters, lags),
     )
+    gradient = tied(data, gradient)
     lower, upper, movable = [], [], []
-    for group, d, p in zip(layout.groups, data.groups, parameters, strict=True):
+    for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
         used = (jnp.arange(group.capacity) < d.count).astype(p.theta.dtype)
         pixels: tuple[Any, Any, Any] = (None, None, None)
         if p.pixels is not None:
@@ -128,27 +144,32 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
         movable.append(
             GroupParameters(d.theta_free * used[:, None], d.flux_free * used[:, None], pixels[2], aspect_free)
         )
+    bounds: tuple[Any, Any] = (None, None)
+    free_terms = None
+    if data.calibration is not None and parameters.calibration is not None:
+        bounds, free_terms = calibration_bounds(parameters.calibration), data.calibration.free
+    least, most = Parameters(tuple(lower), bounds[0]), Parameters(tuple(upper), bounds[1])
     free = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
-        tuple(movable),
+        Parameters(tuple(movable), free_terms),
         parameters,
-        tuple(lower),
-        tuple(upper),
+        least,
+        most,
         gradient,
     )
-    return Step(lines, lags, free, tuple(lower), tuple(upper), gradient)
+    return Step(lines, lags, free, least, most, gradient, tangents)
 
 
 def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, step: Step, v: Parameters) -> Parameters:
-    """Return (Jᵀ W J + penalties) v."""
+    """Return (Jᵀ W J + penalties) v, for calibrated data."""
     changes = picture_changes(data, step.lines, v)
-    images = apply_jacobian(layout, data, parameters, step.lines, v, changes)
+    images = apply_jacobian(layout, data, parameters, step.lines, v, changes, step.tangents)
     weighted = tuple(o.weights * image for o, image in zip(data.observations, images, strict=True))
     negative = negative_weights(layout, data, step.lags, step.lines)
     lights = tuple(None if w is None else w**2 * change for w, change in zip(negative, changes, strict=True))
     return jax.tree.map(
         jnp.add,
-        apply_adjoint(layout, data, parameters, step.lines, weighted, lights),
+        apply_adjoint(layout, data, parameters, step.lines, weighted, lights, step.tangents),
         penalty_product(layout, data, parameters, step.lags, v),
     )
 
@@ -192,13 +213,15 @@ def conjugate_gradients(
 
 def newton_blocks(
     layout: Layout, data: ProblemData, parameters: Parameters, step: Step, damping: Any, caution: Any
-) -> tuple[Preconditioner, ...]:
+) -> Preconditioners:
     """Return about the inverse of the damped normal matrix.
 
     `damping` is relative to its diagonal. `caution` is the weight of the belief that shape parameters stay where the
     linearization can be trusted; 0 solves the plain problem.
     """
-    return make_preconditioner(layout, data, parameters, step.lines, step.lags, step.free, damping, caution)
+    return make_preconditioner(
+        layout, data, parameters, step.lines, step.lags, step.free, step.tangents, damping, caution
+    )
 
 
 def newton_direction(
@@ -206,7 +229,7 @@ def newton_direction(
     data: ProblemData,
     parameters: Parameters,
     step: Step,
-    preconditioners: tuple[Preconditioner, ...],
+    preconditioners: Preconditioners,
     damping: Any,
     caution: Any,
     tolerance: Any,
@@ -217,15 +240,17 @@ def newton_direction(
     `damping` and `caution` as in `newton_blocks`, which may have been made at another point.
     """
 
+    near = calibrated(layout.near, data.near, parameters)
+
     def masked(v: Parameters) -> Parameters:
-        return jax.tree.map(jnp.multiply, step.free, v)
+        return jax.tree.map(jnp.multiply, step.free, tied(data, v))
 
     def product(v: Parameters) -> Parameters:
-        undamped = normal_product(layout.near, data.near, parameters, step, v)
+        undamped = normal_product(layout.near, near, parameters, step, v)
         return masked(jax.tree.map(jnp.add, undamped, damping_product(layout, preconditioners, damping, caution, v)))
 
     def inverse(v: Parameters) -> Parameters:
-        return precondition(preconditioners, step.free, v)
+        return masked(precondition(preconditioners, step.free, v))
 
     right = masked(jax.tree.map(jnp.negative, step.gradient))
     return conjugate_gradients(product, inverse, right, tolerance, budget)
@@ -237,7 +262,7 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
     The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best.
     """
     result = []
-    for group, d, p in zip(layout.groups, data.groups, parameters, strict=True):
+    for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
         n_amplitudes = dict(KINDS[group.kind].parameters).get("amplitudes", 0)
         if n_amplitudes:
             place = slice(2, 2 + n_amplitudes)
@@ -246,7 +271,7 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
             off = jnp.sum(free * (d.theta_mean[:, place] - p.theta[:, place]), axis=1, keepdims=True) / count
             p = p._replace(theta=p.theta.at[:, place].add(off * free))
         result.append(p)
-    return tuple(result)
+    return parameters._replace(groups=tuple(result))
 
 
 def carried(layout: Layout, direction: Parameters, fraction: Any) -> Parameters:
@@ -256,15 +281,15 @@ def carried(layout: Layout, direction: Parameters, fraction: Any) -> Parameters:
     amplitude a is to become that, not a exp(d), which overshoots by far where a faint part is to become bright.
     """
     result = []
-    for group, d in zip(layout.groups, direction, strict=True):
-        d = jax.tree.map(lambda part: fraction * part, d)
+    direction = jax.tree.map(lambda part: fraction * part, direction)
+    for group, d in zip(layout.groups, direction.groups, strict=True):
         n_amplitudes = dict(KINDS[group.kind].parameters).get("amplitudes", 0)
         if n_amplitudes:
             place = slice(2, 2 + n_amplitudes)
             step = d.theta[:, place]
             d = d._replace(theta=d.theta.at[:, place].set(jnp.where(step > 0, jnp.log1p(jnp.maximum(step, 0.0)), step)))
         result.append(d)
-    return tuple(result)
+    return direction._replace(groups=tuple(result))
 
 
 def tried(
@@ -280,15 +305,20 @@ def tried(
 ) -> Trial:
     """Return the scene a fraction along a direction, within its bounds; with `trust` 1 corrections make up for what
     the direction leaves out (see `follow`), with 0 it goes straight."""
-    moved = tuple(
-        jax.tree.map(lambda u, d, lo, hi: jnp.clip(u + d, lo, hi), *item)
-        for item in zip(parameters, carried(layout, direction, fraction), lower, upper, strict=True)
-    )
+    going = carried(layout, direction, fraction)
+    moved = jax.tree.map(lambda u, d, lo, hi: jnp.clip(u + d, lo, hi), parameters, going, lower, upper)
     rested = settled(layout, data, moved)
     energies = local_energies(data, local_weights(data))
     ends, pictures = [], []
     for group, d, energy, *item in zip(
-        layout.groups, data.groups, energies, parameters, rested, direction, lines, strict=True
+        layout.groups,
+        data.groups,
+        energies,
+        parameters.groups,
+        rested.groups,
+        direction.groups,
+        lines,
+        strict=True,
     ):
         if KINDS[group.kind].is_correction:
             end, picture = follow(group, d, energy, data.psf_variance, fraction, trust, *item)
@@ -296,7 +326,7 @@ def tried(
             end, picture = item[1], group_pictures(group, d, item[1], data.psf_variance)
         ends.append(end)
         pictures.append(picture)
-    return evaluated(layout, data, tuple(ends), tuple(pictures))
+    return evaluated(layout, data, rested._replace(groups=tuple(ends)), tuple(pictures))
 
 
 def follow(

@@ -19,6 +19,7 @@ from jaxtyping import Array, Complex, Float, Int
 
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.aspects import N_ASPECTS
+from deblend.program.calibration import Tangents, calibration_gram
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import Linearization, over_slots, unmoved
 from deblend.program.penalty import Lag, negative_weight, penalty_diagonal
@@ -41,6 +42,16 @@ class Preconditioner(NamedTuple):
     """Diagonal of the undamped normal matrix for all but the pixels."""
     pixels: Float[Array, "slot side side"] | None
     """Diagonal of the normal matrix for pixels."""
+
+
+class Preconditioners(NamedTuple):
+    """About the inverse of the whole damped normal matrix."""
+
+    groups: tuple[Preconditioner, ...]
+    calibration: Float[Array, "channel 6 6"] | None = None
+    """Inverse for how each channel's image is off."""
+    calibration_diagonal: Float[Array, "channel 6"] | None = None
+    """Diagonal of the undamped normal matrix for that."""
 
 
 def core_of(side: int) -> tuple[slice, slice]:
@@ -91,15 +102,22 @@ def make_preconditioner(
     lines: tuple[Linearization, ...],
     lags: tuple[Lag | None, ...],
     free: Parameters,
+    tangents: Tangents | None,
     damping: Any,
     caution: Any,
-) -> tuple[Preconditioner, ...]:
+) -> Preconditioners:
     """Return about the inverse of the damped normal matrix, a block per source."""
     result = []
     around = local_weights(data)
     energies = local_energies(data, around)
     for index, group in enumerate(layout.groups):
-        d, p, line, weights, movable = data.groups[index], parameters[index], lines[index], lags[index], free[index]
+        d, p, line, weights, movable = (
+            data.groups[index],
+            parameters.groups[index],
+            lines[index],
+            lags[index],
+            free.groups[index],
+        )
         power = jnp.concatenate([o.power[index] for o in data.observations])
         pixels = stiffness = None
         if weights is not None and line.envelope is not None:
@@ -117,7 +135,14 @@ def make_preconditioner(
         initial = jnp.zeros((group.capacity, n, n), dtype), jnp.ones((group.capacity, n_few), dtype)
         blocks, diagonals = over_slots(d.count, one, initial)
         result.append(Preconditioner(blocks, diagonals, pixels))
-    return tuple(result)
+    groups = tuple(result)
+    if tangents is None or data.calibration is None or free.calibration is None:
+        return Preconditioners(groups)
+    gram = calibration_gram(layout, data, tangents)
+    prior = data.calibration.precision**2
+    diagonal = jnp.diagonal(gram, axis1=1, axis2=2) + prior
+    blocks = jax.vmap(_inverse)(gram, prior + damping * diagonal, free.calibration)
+    return Preconditioners(groups, blocks, diagonal)
 
 
 def local_energies(
@@ -274,10 +299,10 @@ def _inverse(matrix: Any, added: Any, is_free: Any) -> Float[Array, "n n"]:
     return 0.5 * (inverse + inverse.T) * is_free[None] * is_free[:, None]
 
 
-def precondition(preconditioners: tuple[Preconditioner, ...], free: Parameters, r: Parameters) -> Parameters:
+def precondition(preconditioners: Preconditioners, free: Parameters, r: Parameters) -> Parameters:
     """Return about the solution of the damped normal equations for the right side r."""
     result = []
-    for c, x, movable in zip(preconditioners, r, free, strict=True):
+    for c, x, movable in zip(preconditioners.groups, r.groups, free.groups, strict=True):
         n_few = c.diagonal.shape[1]
         together = [_few(x)]
         if x.pixels is not None:
@@ -290,20 +315,26 @@ def precondition(preconditioners: tuple[Preconditioner, ...], free: Parameters, 
             pixels = x.pixels / c.pixels * movable.pixels
             pixels = pixels.at[:, *core].set(solved[:, n_few:].reshape(inner.shape) * movable.pixels[:, *core])
         result.append(_with_few(x, solved[:, :n_few] * _few(movable), pixels))
-    return tuple(result)
+    terms = None
+    if preconditioners.calibration is not None and r.calibration is not None and free.calibration is not None:
+        terms = jnp.einsum("ckl,cl->ck", preconditioners.calibration, r.calibration) * free.calibration
+    return Parameters(tuple(result), terms)
 
 
 def damping_product(
-    layout: Layout, preconditioners: tuple[Preconditioner, ...], damping: Any, caution: Any, v: Parameters
+    layout: Layout, preconditioners: Preconditioners, damping: Any, caution: Any, v: Parameters
 ) -> Parameters:
     """Return what damping adds to the product of the normal matrix and v: a fraction of its diagonal, and trust."""
     result = []
-    for group, c, x in zip(layout.groups, preconditioners, v, strict=True):
+    for group, c, x in zip(layout.groups, preconditioners.groups, v.groups, strict=True):
         few = _few(x)
         trust = jnp.asarray(KINDS[group.kind].trust, few.dtype)
         few = (damping * c.diagonal + held_by_trust(trust, few.shape[1], caution)[None]) * few
         result.append(_with_few(x, few, None if x.pixels is None else damping * c.pixels * x.pixels))
-    return tuple(result)
+    terms = None
+    if preconditioners.calibration_diagonal is not None and v.calibration is not None:
+        terms = damping * preconditioners.calibration_diagonal * v.calibration
+    return Parameters(tuple(result), terms)
 
 
 def held_by_trust(trust: Float[Array, " theta"], n_few: int, caution: Any) -> Float[Array, " m"]:

@@ -13,6 +13,7 @@ from deblend.infer.gauss_newton import Step
 from deblend.infer.preconditioner import make_preconditioner, precondition
 from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.layout import Layout
+from deblend.program.ties import tied
 
 DAMPING = 1e-2
 
@@ -21,6 +22,6 @@ def gradient_direction(layout: Layout, data: ProblemData, parameters: Parameters
     """Return the way down the gradient, each block at its own pace; sources couple through the residual only."""
     damping = jnp.asarray(DAMPING, data.psf_variance.dtype)
     blocks = make_preconditioner(
-        layout, data, parameters, step.lines, step.lags, step.free, damping, jnp.ones_like(damping)
+        layout, data, parameters, step.lines, step.lags, step.free, step.tangents, damping, jnp.ones_like(damping)
     )
-    return precondition(blocks, step.free, jax.tree.map(jnp.negative, step.gradient))
+    return tied(data, precondition(blocks, step.free, jax.tree.map(jnp.negative, step.gradient)))

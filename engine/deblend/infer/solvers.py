@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from deblend.infer.gauss_newton import Step, Trial, linearized, newton_blocks, newton_direction, tried
-from deblend.infer.preconditioner import Preconditioner
+from deblend.infer.preconditioner import Preconditioner, Preconditioners
 from deblend.infer.proximal import gradient_direction
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
@@ -39,7 +39,7 @@ DAMPING_RANGE = 0.3, 1e7
 RELATIVE_DAMPING = 1e-5
 """Damping of everything else, relative to the diagonal of the normal matrix, per unit of that weight."""
 
-register(Linearization, Lag, Step, Trial, Preconditioner)
+register(Linearization, Lag, Step, Trial, Preconditioner, Preconditioners)
 compiled_linearized = compiled(linearized)
 compiled_blocks = compiled(newton_blocks)
 compiled_direction = compiled(newton_direction)

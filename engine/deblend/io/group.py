@@ -13,10 +13,11 @@ import numpy as np
 
 from deblend.io.companions import Companions, companions_of, files_in, role_of, sort_out
 from deblend.io.fits_file import split_hdu, stem
+from deblend.io.given_psf import GivenPsf, together
 from deblend.io.image_file import Given, read_picture
 from deblend.io.noise_check import checked
 from deblend.io.picture import Picture
-from deblend.io.psf import Stamps, found_psfs, stamps_for
+from deblend.io.psf import found_psfs, psfs_for
 from deblend.io.weights import MEASURED, WeightFile
 from deblend.observe import Observation
 from deblend.sky import Channel
@@ -33,6 +34,8 @@ def read_observations(
     rescale_weights: bool = False,
     bands: str | Sequence[str] | None = None,
     survey: str | None = None,
+    psf_oversampling: int | None = None,
+    psf_is_integrated: bool | None = None,
 ) -> tuple[Observation, ...]:
     """Read images; those of one shape, WCS and survey form one observation, named by its survey or its first file.
 
@@ -55,6 +58,10 @@ def read_observations(
         A name per plane, in the order of the images; a text is split at commas.
     survey
         The survey, where the headers do not say it.
+    psf_oversampling
+        Samples of images of PSFs per pixel, where their headers do not say it.
+    psf_is_integrated
+        Whether images of PSFs hold the light of whole pixels, and not points of what falls on them.
 
     Returns
     -------
@@ -82,8 +89,8 @@ def read_observations(
         psf_files, said = found_psfs(pictures, found)
         notes += said
     notes += _unused(others, given, found, psf_files)
-    stamps, said = stamps_for(pictures, psf_files)
-    return _observations(list(zip(pictures, stamps, strict=True)), [*notes, *said])
+    psfs = psfs_for(pictures, psf_files, oversampling=psf_oversampling, is_integrated=psf_is_integrated)
+    return _observations(list(zip(pictures, psfs, strict=True)), notes)
 
 
 def find_images(paths: Sequence[AnyPath]) -> tuple[list[Path], list[Path]]:
@@ -150,8 +157,8 @@ def _unused(
     return [f"{', '.join(unused)} left aside, since by their names they are no images."] if unused else []
 
 
-def _observations(pairs: list[tuple[Picture, Stamps]], notes: list[str]) -> tuple[Observation, ...]:
-    groups: list[list[tuple[Picture, Stamps]]] = []
+def _observations(pairs: list[tuple[Picture, GivenPsf]], notes: list[str]) -> tuple[Observation, ...]:
+    groups: list[list[tuple[Picture, GivenPsf]]] = []
     for pair in pairs:
         group = next((g for g in groups if _belong_together(g[0][0], pair[0])), None)
         if group is None:
@@ -168,17 +175,18 @@ def _observations(pairs: list[tuple[Picture, Stamps]], notes: list[str]) -> tupl
         if twice is not None:
             files = ", ".join(str(p.path) for p in pictures if twice.band in p.bands)
             raise ValueError(f"{files}: band {twice.band} comes more than once; name the bands apart with --bands.")
+        psf, said = together([psf for _, psf in group], [str(channel) for channel in channels])
         observations.append(
             Observation.from_arrays(
                 np.concatenate([p.images for p in pictures]),
-                [stamp for _, stamps in group for stamp in stamps],
+                psf,
                 np.concatenate([p.weights for p in pictures]),
                 channels=channels,
                 name=name,
                 wcs=pictures[0].wcs,
                 unit=", ".join(dict.fromkeys(p.unit for p in pictures)),
                 njy_per_unit=np.concatenate([np.full(len(p.bands), p.njy_per_unit) for p in pictures]),
-                notes=[*(notes if i == 0 else ()), *_gathered(pictures)],
+                notes=[*(notes if i == 0 else ()), *_gathered(pictures), *said],
             )
         )
     return tuple(observations)

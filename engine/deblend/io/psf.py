@@ -1,9 +1,10 @@
-"""PSF stamps: from FITS, an image per band or a cube with a plane per band; from PSFEx; or from a few numbers."""
+"""PSFs: images, one per band or a cube with a plane per band; models and grids that vary; or a few numbers in words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,16 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.io.companions import Companions
-from deblend.io.euclid_psf import is_psf_grid, read_nearest_stamp
-from deblend.io.fits_file import read_image
+from deblend.io.given_psf import GivenPsf
 from deblend.io.picture import Picture
+from deblend.io.psf_grid import is_grid, read_grid
+from deblend.io.psf_image import read_psf_image
 from deblend.io.psfex import is_psfex, read_psfex
 from deblend.io.seeing import is_width_map, words_of_header, words_of_map
 from deblend.observe import double_gaussian_psf, gaussian_psf, moffat_psf
 
-PSF_NAMES = ("PSF",)
-
-Stamps = list[Float[np.ndarray, "y x"]]
 PROFILES: dict[str, tuple[Callable[..., np.ndarray], tuple[bool, ...], int]] = {
     "gaussian": (gaussian_psf, (True,), 1),
     "moffat": (moffat_psf, (True, False), 1),
@@ -30,45 +29,48 @@ PROFILES: dict[str, tuple[Callable[..., np.ndarray], tuple[bool, ...], int]] = {
 _SAID = re.compile(rf"^({'|'.join(PROFILES)}):(.+)$", re.IGNORECASE)
 
 
-def read_stamps(path: Path) -> Stamps:
-    """Read the stamps of a file; raises ValueError, naming file and HDU, where one has no positive flux."""
-    image = read_image(path, PSF_NAMES)
-    stamps = list(image.cube())
-    for i, stamp in enumerate(stamps):
-        plane = f", plane {i + 1}" if len(stamps) > 1 else ""
-        if not np.nansum(np.where(np.isfinite(stamp), stamp, np.nan)) > 0:
-            raise ValueError(f"{image.where}{plane}: a PSF needs positive flux; give an image of a star.")
-    return stamps
+def psfs_for(
+    pictures: Sequence[Picture],
+    paths: Sequence[Path],
+    *,
+    oversampling: int | None = None,
+    is_integrated: bool | None = None,
+) -> list[GivenPsf]:
+    """Return the PSF of every picture, with a stamp for each of its planes.
 
+    A "file" may be a profile in words, as of `profile_psf`, a PSFEx model or a grid of stamps, which vary over each
+    image, or a map of widths (Legacy Surveys). Else one file a picture, in their order, each with a stamp for all planes
+    or one per plane; or one file for all, with one stamp, one per plane of each, or one per plane of all in their order.
 
-def stamps_for(pictures: Sequence[Picture], paths: Sequence[Path]) -> tuple[list[Stamps], list[str]]:
-    """Return a stamp per plane of every picture, and sentences on what was assumed.
-
-    A "file" may be a profile in words, as of `profile_psf`, a PSFEx model, taken at the middle of each image, a grid of
-    stamps (Euclid) or a map of widths (Legacy Surveys). Else one file a picture, in their order, each with a stamp for
-    all planes or one per plane; or one file for all, with one stamp, one per plane of each, or one per plane of all in
-    their order.
+    Parameters
+    ----------
+    oversampling
+        Samples of images of PSFs per pixel; without it their headers say it.
+    is_integrated
+        Whether these hold the light of whole pixels; without it the kind of the file says it.
     """
+
+    def given(path: Path, picture: Picture) -> GivenPsf:
+        if not _is_made(path):
+            return read_psf_image(path, picture.wcs, oversampling=oversampling, is_integrated=is_integrated)
+        return _made(path, picture)
+
     counts = [len(p.bands) for p in pictures]
-    if len(paths) == 1 and _is_made(paths[0]):
-        paths = [paths[0]] * len(pictures)
     if len(paths) == 1 and len(pictures) > 1:
-        stamps = read_stamps(paths[0])
-        if len(stamps) == sum(counts):
+        first = given(paths[0], pictures[0])
+        if first.n_planes == sum(counts):
             starts = np.cumsum([0, *counts])
-            return [stamps[a:b] for a, b in pairwise(starts)], []
-        return [_matched(stamps, count, paths[0], p.path) for count, p in zip(counts, pictures, strict=True)], []
+            return [replace(first, stamps=tuple(cell[a:b] for cell in first.stamps)) for a, b in pairwise(starts)]
+        paths = [paths[0]] * len(pictures)
     if len(paths) != len(pictures):
         raise ValueError(
             f"{len(pictures)} images need one PSF file each in the same order, or one for all, got {len(paths)}; "
             "repeat --psf FILE."
         )
-    made = [_stamps_of(path, picture) for path, picture in zip(paths, pictures, strict=True)]
-    matched = [
-        _matched(stamps, count, path, picture.path)
-        for (stamps, _), count, path, picture in zip(made, counts, paths, pictures, strict=True)
+    return [
+        _matched(given(path, picture), count, path, picture.path)
+        for path, count, picture in zip(paths, counts, pictures, strict=True)
     ]
-    return matched, [sentence for _, said in made for sentence in said]
 
 
 def profile_psf(said: str, pixel_scale: float | None) -> Float[np.ndarray, "side side"]:
@@ -124,33 +126,35 @@ def found_psfs(pictures: Sequence[Picture], found: Sequence[Companions]) -> tupl
 
 
 def _is_made(path: Path) -> bool:
-    """Tell whether a PSF is evaluated for each image by itself."""
-    if _SAID.match(str(path)) is not None and not path.exists():
-        return True
-    return path.is_file() and (is_psfex(path) or is_psf_grid(path) or is_width_map(path))
+    """Tell whether a PSF is evaluated for each image by itself: one in words, or one that varies over the image."""
+    in_words = _SAID.match(str(path)) is not None and not path.exists()
+    return in_words or (path.is_file() and (is_psfex(path) or is_grid(path) or is_width_map(path)))
 
 
-def _stamps_of(path: Path, picture: Picture) -> tuple[Stamps, list[str]]:
-    if not _is_made(path):
-        return read_stamps(path), []
+def _made(path: Path, picture: Picture) -> GivenPsf:
+    height, width = picture.images.shape[1:]
     scale = None if picture.wcs is None else picture.wcs.pixel_scale
+    if not path.is_file():
+        return GivenPsf.of([profile_psf(str(path), scale)])
     if is_width_map(path):
         words, sentence = words_of_map(path)
-        return [profile_psf(words, scale)], [sentence]
-    if is_psf_grid(path):
-        stamp, sentence = read_nearest_stamp(path, picture)
-        return [stamp], [sentence]
-    if path.is_file():
-        height, width = picture.images.shape[1:]
-        return [read_psfex(path, (width - 1) / 2.0, (height - 1) / 2.0)], []
-    return [profile_psf(str(path), scale)], []
+        return GivenPsf.of([profile_psf(words, scale)], [sentence])
+    # places on the detector or mosaic are pixels of the picture
+    corner = (0.0, 0.0)
+    if not is_psfex(path):
+        return read_grid(path, corner, (height, width), picture.wcs)
+    model = read_psfex(path)
+    field = model.over(corner, (height, width))
+    cells = tuple([stamp] for stamp in field.stamps[:, 0])
+    return GivenPsf(cells, field.positions if field.n_cells > 1 else None, step=model.step)
 
 
-def _matched(stamps: Stamps, n_planes: int, path: Path, image: Path) -> Stamps:
-    if len(stamps) == 1:
-        return stamps * n_planes
-    if len(stamps) != n_planes:
+def _matched(given: GivenPsf, n_planes: int, path: Path, image: Path) -> GivenPsf:
+    if given.n_planes == 1:
+        return given.for_planes(n_planes)
+    if given.n_planes != n_planes:
         raise ValueError(
-            f"{path}: has {len(stamps)} PSF stamps and {image} has {n_planes} bands; give one per band, or one for all."
+            f"{path}: has {given.n_planes} PSF stamps and {image} has {n_planes} bands; "
+            "give one per band, or one for all."
         )
-    return stamps
+    return given

@@ -1,7 +1,8 @@
-"""PSFEx models (Bertin 2011): a PSF that varies over an image as a polynomial of the place, evaluated at one place."""
+"""PSFEx models (Bertin 2011): a PSF that varies over an image as a polynomial of the place."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 from astropy.io import fits
 from jaxtyping import Float
 
-from deblend.observe.kernel import on_model_pixels
-from deblend.sky import PixelAffine
+from deblend.observe import PsfField
 
 NAME = "PSF_DATA"
+LINES = 17
+"""Places along each axis of an image at which a model is compared with what fewer cells tell."""
 
 
 def is_psfex(path: Path) -> bool:
@@ -24,28 +26,63 @@ def is_psfex(path: Path) -> bool:
         return False
 
 
-def read_psfex(path: Path, x: float, y: float) -> Float[np.ndarray, "side side"]:
-    """Return the PSF at pixel (x, y), 0-based, on the pixels of the image, of sum 1.
+@dataclass(frozen=True, eq=False)
+class PsfexModel:
+    """A PSF as a sum of images, each times a polynomial of the place."""
+
+    path: Path
+    images: Float[np.ndarray, "term side side"]
+    """Samples: each stands for the light that a pixel of the image would have there."""
+    step: float
+    """Distance of the samples [pix of the image]."""
+    cards: Any
+    """Its header, which says what the polynomials are."""
+
+    def at(self, x: float, y: float) -> Float[np.ndarray, "side side"]:
+        """Return the PSF at pixel (x, y), 0-based, on its own samples; raises ValueError where it has no light."""
+        terms = _terms(self.cards, x + 1.0, y + 1.0, self.path)
+        if len(terms) != len(self.images):
+            raise ValueError(
+                f"{self.path}[{NAME}]: has {len(self.images)} images for {len(terms)} terms; make it anew."
+            )
+        stamp: Float[np.ndarray, "side side"] = np.tensordot(terms, self.images, axes=1)
+        if not stamp.sum() > 0:
+            raise ValueError(
+                f"{self.path}[{NAME}]: the PSF at x {x:.1f}, y {y:.1f} has no light; the place is off its field."
+            )
+        return stamp
+
+    def over(self, corner: tuple[float, float], shape: tuple[int, int]) -> PsfField:
+        """Return the PSF over an image whose first pixel is `corner` (x, y) of the model's, in as few cells as will do.
+
+        The cells lie in the image's own pixels, the stamps on the model's samples.
+        """
+        height, width = shape
+        x, y = (np.linspace(0.0, n - 1.0, LINES) for n in (width, height))
+        places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        stamps = np.stack([self.at(corner[0] + px, corner[1] + py) for px, py in places])
+        stamps /= stamps.sum(axis=(1, 2), keepdims=True)
+        return PsfField(places, stamps[:, None]).thinned()
+
+
+def read_psfex(path: Path) -> PsfexModel:
+    """Read a model.
 
     Raises ValueError, naming the file, where it depends on other things than the place, or is damaged.
     """
     try:
         with fits.open(path) as file:
             table = file[NAME]
-            header, mask = table.header, np.asarray(table.data["PSF_MASK"][0], float)
-        terms = _terms(header, x + 1.0, y + 1.0, path)
+            header, mask = table.header.copy(), np.asarray(table.data["PSF_MASK"][0], float)
         step = float(header["PSF_SAMP"])
+        mask = mask if mask.ndim == 3 else mask[None]
+        model = PsfexModel(path, mask, step, header)
+        _terms(header, 1.0, 1.0, path)
     except (KeyError, IndexError, TypeError, OSError) as error:
         raise ValueError(f"{path}[{NAME}]: is no whole PSFEx model ({error}); make it anew.") from error
-    mask = mask if mask.ndim == 3 else mask[None]
-    if len(terms) != len(mask) or not step > 0:
-        raise ValueError(f"{path}[{NAME}]: has {len(mask)} images for {len(terms)} terms; make it anew.")
-    stamp = np.tensordot(terms, mask, axes=1)
-    # a sample stands for the light that a pixel of the image would have there
-    native = on_model_pixels(stamp, PixelAffine(((step, 0.0), (0.0, step))))
-    if not native.sum() > 0:
-        raise ValueError(f"{path}[{NAME}]: the PSF at x {x:.1f}, y {y:.1f} has no light; the place is off its field.")
-    return native / native.sum()
+    if not step > 0:
+        raise ValueError(f"{path}[{NAME}]: has samples {step:g} px apart; make it anew.")
+    return model
 
 
 def _terms(header: Any, x: float, y: float, path: Path) -> Float[np.ndarray, " term"]:

@@ -14,8 +14,9 @@ import astropy.units as u
 import numpy as np
 from astropy.table import QTable
 
-from deblend.infer.errors import flux_errors
+from deblend.infer.errors import draw
 from deblend.infer.solvers import compiled_linearized
+from deblend.measure.calibration import calibration_table
 from deblend.measure.shapes import centroid, half_light_radius
 from deblend.observe import Observation
 from deblend.program import Program
@@ -32,6 +33,9 @@ class Catalog:
     """One row per source."""
 
     table: QTable
+    calibration: QTable | None = None
+    """How the images are off, a row per channel (see `deblend.measure.calibration_table`); None where that was not
+    asked for."""
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write as ECSV or FITS, by the ending of the name; raises ValueError for another one."""
@@ -79,7 +83,8 @@ def measure(
         ra, dec = scene.grid.wcs.pixel_to_sky(x, y)
         table["ra"], table["dec"] = ra * u.deg, dec * u.deg
     fluxes = scene.fluxes
-    deviations = flux_errors(program, progress=progress) if errors and len(sources) else None
+    draws = draw(program, progress=progress) if errors and len(sources) else None
+    deviations = None if draws is None else draws.flux_errors
     for index, channel in enumerate(scene.channels):
         key = column_key(channel)
         table[f"flux_{key}"] = fluxes[:, index] * u.nJy
@@ -93,7 +98,7 @@ def measure(
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "of the first image; x, y are 0-based: the middle of the first pixel is (0, 0)"
-    return Catalog(table)
+    return Catalog(table, calibration_table(scene, None if draws is None else draws.calibration_errors))
 
 
 def column_key(channel: Channel) -> str:
@@ -123,7 +128,7 @@ def _significance(program: Program) -> tuple[np.ndarray, np.ndarray]:
     own, shared = np.zeros(n), np.zeros(n)
     columns = program.pictures_of(program.scene)
     for index, observation in enumerate(program.observations):
-        model = program.model(index)
+        model = program.model(index) - program.background(index)
         for row in range(n):
             column: Column = columns[row][index]
             rows, across = column.window

@@ -24,13 +24,14 @@ SAME_PIXELS = PixelAffine()
 
 
 def difference_kernel(
-    psf: Float[np.ndarray, "side side"], model_sigma: float, affine: PixelAffine = SAME_PIXELS
+    psf: Float[np.ndarray, "side side"], model_sigma: float, affine: PixelAffine = SAME_PIXELS, oversampling: int = 1
 ) -> Float[np.ndarray, "big big"]:
     """Return the kernel of one band in pixels of the model, centered, odd, of sum 1; to be trimmed.
 
-    `affine` leads from the PSF's pixels to the model's.
+    `affine` leads from the observation's pixels to the model's; the PSF has `oversampling` samples per pixel of the
+    observation along each axis.
     """
-    psf = on_model_pixels(psf, affine)
+    psf = on_model_pixels(psf, affine.finer(oversampling))
     side = psf.shape[0]
     big = side + 2 * EXTRA
     n = scipy.fft.next_fast_len(2 * big)

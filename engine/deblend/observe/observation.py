@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.observe.noise import measured_weights
-from deblend.observe.psf import mend_psf
+from deblend.observe.psf import mend_psf, native_psf
+from deblend.observe.psf_field import PsfField
 from deblend.sky import Channel, PixelGrid, TangentWcs
 
 
@@ -30,7 +31,8 @@ class Observation:
     weights: Float[np.ndarray, "band y x"]
     """Inverse variance [1/(nJy/pix)²]; 0 masks the pixel."""
     psf: Float[np.ndarray, "band side side"]
-    """Image of a point source per band, pixel-integrated; odd, centered, sum 1."""
+    """Image of a point source per band, pixel-integrated; odd, centered, sum 1. Where it varies, that at the middle
+    of the image."""
     wcs: TangentWcs | None = None
     unit: str = "nJy"
     """Unit of the files that it came from, per pixel."""
@@ -38,6 +40,12 @@ class Observation:
     """Flux of one such unit [nJy], per band."""
     notes: tuple[str, ...] = ()
     """A sentence for everything that was assumed or mended."""
+    fine_psf: Float[np.ndarray, "band fine fine"] | None = None
+    """The same on samples that lie closer than pixels; None where it is known on pixels alone."""
+    psf_oversampling: int = 1
+    """Samples of `fine_psf` per pixel, along each axis."""
+    psf_field: PsfField | None = None
+    """The PSF at any place, where it varies over the image; sampled as `fine_psf` is."""
 
     @classmethod
     def from_arrays(
@@ -52,6 +60,8 @@ class Observation:
         unit: str = "nJy",
         njy_per_unit: Any = 1.0,
         notes: Sequence[str] = (),
+        psf_oversampling: int = 1,
+        psf_is_integrated: bool = True,
     ) -> Observation:
         """Make an observation of arrays in the given unit; everything is converted to nJy and checked.
 
@@ -60,13 +70,18 @@ class Observation:
         images
             (band, y, x), or (y, x) for one band [unit/pix].
         psf
-            (band, y, x), a sequence of stamps that may differ in size, or one stamp for all bands.
+            (band, y, x), a sequence of stamps that may differ in size, or one stamp for all bands; or a `PsfField`.
         weights
             Inverse variances of the images' shape [1/(unit/pix)²]; without them the noise is measured.
         channels
             A `Channel` or a band name per band.
         njy_per_unit
             Flux of one unit [nJy], a number or one per band.
+        psf_oversampling
+            Samples of the stamps per pixel, along each axis; a `PsfField` knows its own.
+        psf_is_integrated
+            Whether stamps hold the light of whole pixels of the detector; else their samples are points of the
+            optics' image, and are integrated over these pixels here.
 
         Raises
         ------
@@ -95,18 +110,26 @@ class Observation:
         for key, good in zip(keys, usable, strict=True):
             if not good.any():
                 raise ValueError(f"{name}: band {key.band} has no usable pixel; every one is undefined or masked.")
-        stamps = _stamps(psf, n_bands, name)
-        cube, psf_notes = mend_psf(stamps, [str(key) for key in keys])
+        psf_field = _varying(psf, n_bands, name) if isinstance(psf, PsfField) else None
+        if psf_field is None:
+            stamps, bands = _stamps(psf, n_bands, name), [str(key) for key in keys]
+            fine, psf_notes = mend_psf(stamps, bands, oversampling=psf_oversampling, is_integrated=psf_is_integrated)
+        else:
+            psf_oversampling, psf_notes = psf_field.oversampling, ()
+            fine = psf_field.at((images.shape[2] - 1) / 2.0, (images.shape[1] - 1) / 2.0)
         return cls(
             name=name,
             channels=keys,
             images=_frozen(np.where(usable, images, 0.0) * scale[:, None, None]),
             weights=_frozen(np.where(usable, weights, 0.0) / scale[:, None, None] ** 2),
-            psf=_frozen(cube),
+            psf=_frozen(native_psf(fine, psf_oversampling)),
             wcs=wcs,
             unit=unit,
             njy_per_unit=_frozen(scale),
             notes=(*notes, *psf_notes),
+            fine_psf=None if psf_oversampling == 1 else _frozen(fine),
+            psf_oversampling=psf_oversampling,
+            psf_field=None if psf_field is None or psf_field.n_cells == 1 else psf_field,
         )
 
     @staticmethod
@@ -134,6 +157,11 @@ class Observation:
         return PixelGrid(self.shape, self.wcs)
 
     @property
+    def psf_samples(self) -> Float[np.ndarray, "band fine fine"]:
+        """The PSF as finely as it is known: `psf_oversampling` samples per pixel."""
+        return self.psf if self.fine_psf is None else self.fine_psf
+
+    @property
     def n_unmasked(self) -> int:
         """How many pixels count in the likelihood."""
         return int(np.count_nonzero(self.weights))
@@ -154,6 +182,14 @@ def _stamps(psf: Any, n_bands: int, name: str) -> list[np.ndarray]:
     if len(stamps) != n_bands:
         raise ValueError(f"{name}: {n_bands} bands need as many PSF stamps, or one for all, got {len(stamps)}.")
     return stamps
+
+
+def _varying(field: PsfField, n_bands: int, name: str) -> PsfField:
+    """Return a field with a stamp for each band."""
+    n_stamps = field.stamps.shape[1]
+    if n_stamps not in (1, n_bands):
+        raise ValueError(f"{name}: {n_bands} bands need a PSF field for as many, or one for all, got {n_stamps}.")
+    return replace(field, stamps=np.broadcast_to(field.stamps, (field.n_cells, n_bands, *field.stamps.shape[2:])))
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

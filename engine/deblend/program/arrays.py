@@ -25,6 +25,14 @@ class GroupParameters(NamedTuple):
     """How each channel sees the source other than the mean does: off its center in y and in x [pix], and tilted."""
 
 
+class Parameters(NamedTuple):
+    """All that a fit may change."""
+
+    groups: tuple[GroupParameters, ...]
+    calibration: Float[Array, "channel 6"] | None = None
+    """How the images are off, in the order of `program.calibration`; None where nothing of it is asked for."""
+
+
 class GroupData(NamedTuple):
     """What a person decides, for every slot of a group: all of it is data, so no edit of it compiles."""
 
@@ -57,6 +65,12 @@ class GroupData(NamedTuple):
     """Inverse standard deviation of those units' prior; 0 for none."""
     symmetry: Float[Array, " slot"]
     monotonicity: Float[Array, " slot"]
+    psf_share: Float[Array, "slot plane"] | None = None
+    """How much of the light is seen through the PSF of each plane of the canvas; None where no PSF varies."""
+    flux_tie: Float[Array, "slot channel channel"] | None = None
+    """Projection onto fluxes that are one per passband; None where no passband has several epochs."""
+    center_tie: Float[Array, "slot slot"] | None = None
+    """Projection onto centers on straight lines in time; None where nothing moves."""
 
 
 class ObservationData(NamedTuple):
@@ -65,7 +79,8 @@ class ObservationData(NamedTuple):
     images: Float[Array, "band y x"]
     weights: Float[Array, "band y x"]
     transfer: Complex[Array, "band y f"]
-    """Fourier transform of the difference kernels on the canvas, for one of the waves that a resampling keeps."""
+    """Fourier transform of the difference kernels on the canvas, or for the waves that a resampling keeps; where the
+    PSF varies one for each of its cells, (cell, band, y, f)."""
     near_transfer: Complex[Array, "band y f"]
     """The same on the smaller canvas of `near`: wings that leave it come back on the other side."""
     power: tuple[Float[Array, "band period f"], ...]
@@ -78,6 +93,15 @@ class ObservationData(NamedTuple):
     """For one whose pixels are not those of the model."""
 
 
+class CalibrationData(NamedTuple):
+    """What a person decides of how the images may be off."""
+
+    free: Float[Array, "channel 6"]
+    mean: Float[Array, "channel 6"]
+    precision: Float[Array, "channel 6"]
+    """Inverse standard deviation of the Gaussian prior; 0 for none."""
+
+
 class ProblemData(NamedTuple):
     """All that a compiled step needs besides the parameters."""
 
@@ -85,11 +109,11 @@ class ProblemData(NamedTuple):
     observations: tuple[ObservationData, ...]
     psf_variance: Float[Array, ""]
     """Variance of the Gaussian model PSF [pix²]."""
+    calibration: CalibrationData | None = None
+    passbands: Float[Array, "channel channel"] | None = None
+    """Mean over the epochs of each passband; None where none has several."""
 
     @property
     def near(self) -> ProblemData:
         """The same for the layout's `near`: enough for a direction, at half the cost on a small image."""
         return self._replace(observations=tuple(o._replace(transfer=o.near_transfer) for o in self.observations))
-
-
-Parameters = tuple[GroupParameters, ...]

@@ -7,7 +7,7 @@ one column anew, and pictures of components and of the whole model are sums of c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -38,13 +38,15 @@ class ColumnView:
     shape: tuple[int, int]
     """(height, width) of what is seen: the box and the reach of the kernels around it [pix of the observation]."""
     resampling: ResamplingLayout | None = None
+    n_cells: int = 1
+    """How many PSFs are mixed for each source."""
 
 
 class ColumnTables(NamedTuple):
     """The numbers with which one observation sees a box."""
 
-    transfer: Complex[np.ndarray, "band ky kx"]
-    """Of its kernels, on the waves of the box."""
+    transfer: Complex[np.ndarray, "*cell band ky kx"]
+    """Of its kernels, on the waves of the box; for each cell of a PSF that varies."""
     resampling: ResamplingTables | None = None
     inside: Any = None
     """1 where light of the box arrives; beyond, waves would show the box once more."""
@@ -59,7 +61,7 @@ class ColumnLayout:
 
     @classmethod
     def of(cls, group: GroupLayout, views: Iterable[ColumnView]) -> ColumnLayout:
-        return cls(replace(group, capacity=CHUNK), tuple(views))
+        return cls(GroupLayout(group.kind, group.side, CHUNK), tuple(views))
 
 
 def column_fft_shape(side: int, radius: int) -> tuple[int, int]:
@@ -75,10 +77,12 @@ def draw_columns(
     psf_variance: Any,
     tables: tuple[ColumnTables, ...],
     moves: tuple[Float[Array, "slot 2"], ...],
+    shares: tuple[Float[Array, "slot cell"] | None, ...],
 ) -> tuple[Float[Array, "slot band y x"], ...]:
     """Return, per observation, the used ones of CHUNK slots per unit flux.
 
-    `moves` is how far off the middle of its box each one is seen, per observation [pix].
+    `moves` is how far off the middle of its box each one is seen, per observation [pix]; `shares`, how much each cell
+    of a PSF that varies counts there.
     """
     side, p = layout.group.side, parameters
     initial = tuple(jnp.zeros((CHUNK, v.stop - v.start, *v.shape), p.theta.dtype) for v in layout.views)
@@ -88,16 +92,17 @@ def draw_columns(
         shape = data.scale[slot], data.correction[slot], data.radius[slot]
         picture = picture_of(layout.group, p.theta[slot], pixels, *shape, psf_variance)
         drawn = []
-        for view, table, move, stack in zip(layout.views, tables, moves, carry, strict=True):
+        for view, table, move, share, stack in zip(layout.views, tables, moves, shares, carry, strict=True):
+            through = table.transfer if share is None else jnp.tensordot(share[slot], table.transfer, axes=1)
             own = per_channel(picture, p.aspect[slot][view.start : view.stop], outward(side, data.scale[slot]))
             if view.resampling is not None and table.resampling is not None:
-                waves = spectrum(view.resampling, own, jnp) * table.transfer
+                waves = spectrum(view.resampling, own, jnp) * through
                 seen = resample(view.resampling, table.resampling, waves, move[slot], jnp) * table.inside[None]
             else:
                 r = view.radius
                 wide = jnp.pad(own, ((0, 0), (r, r), (r, r)))
                 size = column_fft_shape(side, r)
-                seen = jnp.fft.irfft2(jnp.fft.rfft2(wide, s=size) * table.transfer, s=size)
+                seen = jnp.fft.irfft2(jnp.fft.rfft2(wide, s=size) * through, s=size)
             height, width = view.shape
             drawn.append(stack.at[slot].set(seen[:, :height, :width]))
         return tuple(drawn)

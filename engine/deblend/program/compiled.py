@@ -211,4 +211,12 @@ def register(*trees: type) -> None:
         export.register_namedtuple_serialization(tree, serialized_name=f"deblend.{tree.__name__}")
 
 
-register(arrays.GroupParameters, arrays.GroupData, arrays.ObservationData, arrays.ProblemData, arrays.ResamplingTables)
+register(
+    arrays.GroupParameters,
+    arrays.Parameters,
+    arrays.GroupData,
+    arrays.CalibrationData,
+    arrays.ObservationData,
+    arrays.ProblemData,
+    arrays.ResamplingTables,
+)

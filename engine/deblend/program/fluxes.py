@@ -7,6 +7,7 @@ tells which sources are degenerate.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,17 @@ from deblend.program.compiled import small_matrices
 
 RIDGE = 1e-9
 """Relative to the diagonal: keeps twins solvable without moving anything else."""
+
+
+class Ties(NamedTuple):
+    """Which fluxes are one number."""
+
+    passbands: list[list[int]]
+    """Channels of each passband."""
+    is_constant: np.ndarray
+    """Whether a source has one flux per passband, (source,)."""
+    noise: Float[np.ndarray, " channel"]
+    """Unit of flux of each channel [nJy]."""
 
 
 class NormalEquations:
@@ -63,9 +75,14 @@ class NormalEquations:
         free: Float[np.ndarray, "source channel"],
         lower: Float[np.ndarray, "source channel"],
         upper: Float[np.ndarray, "source channel"],
+        ties: Ties | None = None,
     ) -> Float[np.ndarray, "source channel"]:
         """Return the fluxes that fit best within their bounds; those that are not free stay."""
         result = np.array(flux, np.float64)
+        if ties is not None:
+            for members in ties.passbands:
+                self._solve_tied(result, free, lower, upper, members, ties)
+            return result
         for channel, (gram, right) in enumerate(zip(self._gram, self._right, strict=True)):
             held = free[:, channel] == 0
             diagonal = np.diagonal(gram)
@@ -78,6 +95,41 @@ class NormalEquations:
                 gram[np.ix_(open_, open_)], target, lower[open_, channel], upper[open_, channel]
             )
         return result
+
+    def _solve_tied(
+        self,
+        result: Float[np.ndarray, "source channel"],
+        free: np.ndarray,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        members: list[int],
+        ties: Ties,
+    ) -> None:
+        """Solve for the fluxes of one passband at all its epochs, in place."""
+        unit = ties.noise[members[0]] / ties.noise[members]
+        # fluxes (source, epoch), flattened, from the numbers that are sought: one or one per epoch for each source
+        n, n_epochs = len(result), len(members)
+        columns = []
+        for source in range(n):
+            seen = np.flatnonzero((free[source, members] > 0) & (self._gram[members, source, source] > 0))
+            for share in [seen] if ties.is_constant[source] else [[k] for k in seen]:
+                column = np.zeros((n, n_epochs))
+                column[source, share] = unit[share]
+                if len(share):
+                    columns.append(column)
+        if not columns:
+            return
+        spread = np.stack(columns)
+        fixed = result[:, members] * ~spread.any(axis=0)
+        weighted = np.einsum("kij,ujk->uik", self._gram[members], spread)
+        target = np.einsum("uik,ki->u", spread, self._right[members]) - np.einsum("uik,ik->u", weighted, fixed)
+        gram = np.einsum("uik,vik->uv", spread, weighted)
+        owner, epoch = (
+            index[:, 0] for index in np.divmod(np.array([np.flatnonzero(c)[:1] for c in columns]), n_epochs)
+        )
+        bounds = [b[owner, np.array(members)[epoch]] / unit[epoch] for b in (lower, upper)]
+        solved = np.tensordot(_bounded(gram, target, *bounds), spread, axes=1)
+        result[:, members] = fixed + solved
 
 
 def _product(a: tuple[Column, ...], b: tuple[Column, ...]) -> np.ndarray:

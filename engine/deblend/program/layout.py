@@ -31,6 +31,10 @@ class GroupLayout:
     kind: str
     side: int
     capacity: int = FIRST_CAPACITY
+    has_epochs: bool = False
+    """Whether fluxes of one passband are tied."""
+    has_tracks: bool = False
+    """Whether some of its sources are one that moves."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class ObservationLayout:
     fft_shape: tuple[int, int] = (0, 0)
     resampling: ResamplingLayout | None = None
     """For one whose pixels are not those of the model; the others have an `fft_shape`."""
+    n_cells: int = 1
+    """How many PSFs are mixed for each source, where the PSF varies over the image."""
 
     @property
     def near(self) -> ObservationLayout:
@@ -56,7 +62,8 @@ class ObservationLayout:
         if self.resampling is not None:
             return self
         first = (self.corner[0] + self.radius, self.corner[1] + self.radius)
-        return aligned_layout(self.start, self.stop, self.shape, min(self.radius, NEAR_RADIUS), first)
+        near = aligned_layout(self.start, self.stop, self.shape, min(self.radius, NEAR_RADIUS), first)
+        return replace(near, n_cells=self.n_cells)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Layout:
     observations: tuple[ObservationLayout, ...]
     shape: tuple[int, int]
     """(height, width) of the model grid [pix]."""
+    is_calibrated: bool = False
+    """Whether images may be off what their files say."""
 
     @property
     def near(self) -> Layout:
@@ -76,6 +85,20 @@ class Layout:
     @property
     def n_channels(self) -> int:
         return self.observations[-1].stop
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """The channel of every plane of the canvas: all of an observation for its first PSF, for its second…"""
+        return tuple(c for o in self.observations for _ in range(o.n_cells) for c in range(o.start, o.stop))
+
+    @property
+    def has_varying_psfs(self) -> bool:
+        return any(o.n_cells > 1 for o in self.observations)
+
+    def planes_of(self, observation: ObservationLayout) -> slice:
+        """Return the planes of the canvas that an observation sees."""
+        before = sum(o.n_cells * (o.stop - o.start) for o in self.observations if o.start < observation.start)
+        return slice(before, before + observation.n_cells * (observation.stop - observation.start))
 
     @property
     def pad(self) -> int:

@@ -19,11 +19,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.aspects import aspects, aspects_adjoint, aspects_change, outward, per_channel
+from deblend.program.calibration import (
+    Tangents,
+    calibrated,
+    calibration_adjoint,
+    calibration_change,
+    with_background,
+)
 from deblend.program.convolution import Canvas, observe, observe_adjoint
 from deblend.program.layout import GroupLayout, Layout
 from deblend.render import KINDS, shift_matrix
@@ -184,7 +192,7 @@ def linearize(layout: Layout, data: ProblemData, parameters: Parameters) -> tupl
     """Return the linearization of every group."""
     return tuple(
         linearize_group(group, d, p, data.psf_variance)
-        for group, d, p in zip(layout.groups, data.groups, parameters, strict=True)
+        for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True)
     )
 
 
@@ -198,13 +206,28 @@ def _add_patch(scratch: Canvas, patch: Canvas, corner: tuple[Any, Any]) -> Canva
     return lax.dynamic_update_slice(scratch, lax.dynamic_slice(scratch, start, patch.shape) + patch, start)
 
 
+def _on_planes(layout: Layout, data: GroupData, slot: Any, patch: Canvas) -> Canvas:
+    """Return what a source adds to every plane of the canvas, of what it adds to every channel."""
+    if data.psf_share is None:
+        return patch
+    return patch[np.array(layout.planes)] * data.psf_share[slot][:, None, None]
+
+
+def _on_channels(layout: Layout, data: GroupData, slot: Any, patch: Canvas) -> Canvas:
+    """Return the transpose of `_on_planes`."""
+    if data.psf_share is None:
+        return patch
+    gathering = np.eye(layout.n_channels)[:, list(layout.planes)].astype(patch.dtype)
+    return jnp.tensordot(gathering * data.psf_share[slot][None], patch, axes=1)
+
+
 def draw(layout: Layout, data: ProblemData, dtype: Any, patches: tuple[Callable[[Any], Canvas], ...]) -> Canvas:
     """Return the canvas with one patch per used slot added; `patches` makes them, a function per group."""
-    scratch = jnp.zeros((layout.n_channels, *layout.scratch_shape), dtype)
+    scratch = jnp.zeros((len(layout.planes), *layout.scratch_shape), dtype)
     for group, d, patch in zip(layout.groups, data.groups, patches, strict=True):
 
         def body(slot: Any, carry: Canvas, group: Any = group, d: Any = d, patch: Any = patch) -> Canvas:
-            return _add_patch(carry, patch(slot), _corner(layout, group, d.origin[slot]))
+            return _add_patch(carry, _on_planes(layout, d, slot, patch(slot)), _corner(layout, group, d.origin[slot]))
 
         scratch = over_slots(d.count, body, scratch)
     margin, (height, width) = layout.margin, layout.canvas_shape
@@ -230,19 +253,25 @@ def pictures_of(layout: Layout, data: ProblemData, parameters: Parameters) -> Pi
     """Return the pictures of every group."""
     return tuple(
         group_pictures(group, d, p, data.psf_variance)
-        for group, d, p in zip(layout.groups, data.groups, parameters, strict=True)
+        for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True)
     )
 
 
-def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
-    """Return the model of every observation, in units of each channel's noise, from the pictures of the sources."""
+def sky_of(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> Canvas:
+    """Return the canvas of all sources, in units of each channel's noise, from their pictures."""
     patches = tuple(
         lambda slot, g=g, d=d, p=p, stack=stack: (
             p.flux[slot][:, None, None] * per_channel(stack[slot], p.aspect[slot], outward(g.side, d.scale[slot]))
         )
-        for g, d, p, stack in zip(layout.groups, data.groups, parameters, pictures, strict=True)
+        for g, d, p, stack in zip(layout.groups, data.groups, parameters.groups, pictures, strict=True)
     )
-    return observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
+    return draw(layout, data, data.observations[0].images.dtype, patches)
+
+
+def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
+    """Return the model of every observation, in units of each channel's noise, from the pictures of the sources."""
+    sky = sky_of(layout, data, parameters, pictures)
+    return with_background(layout, parameters, observe(layout, calibrated(layout, data, parameters), sky))
 
 
 def shape_change(line: Linearization, slot: Any, theta: Any, pixels: Any) -> Float[Array, "side side"]:
@@ -265,7 +294,7 @@ def shape_adjoint(line: Linearization, slot: Any, light: Any) -> tuple[Float[Arr
 def picture_changes(data: ProblemData, lines: tuple[Linearization, ...], change: Parameters) -> Pictures:
     """Return how every picture changes with shape parameters and pixels."""
     result = []
-    for d, line, v in zip(data.groups, lines, change, strict=True):
+    for d, line, v in zip(data.groups, lines, change.groups, strict=True):
 
         def body(slot: Any, carry: Any, line: Linearization = line, v: GroupParameters = v) -> Any:
             return carry.at[slot].set(shape_change(line, slot, v.theta, v.pixels))
@@ -281,8 +310,12 @@ def apply_jacobian(
     lines: tuple[Linearization, ...],
     change: Parameters,
     changes: Pictures,
+    tangents: Tangents | None = None,
 ) -> tuple[Canvas, ...]:
-    """Return J v: how the models change with the parameters, given how the pictures do."""
+    """Return J v: how the models change with the parameters, given how the pictures do.
+
+    `data` are calibrated, and `tangents` are how the models change with that.
+    """
 
     def patch_of(
         p: GroupParameters, line: Linearization, v: GroupParameters, pictures: Float[Array, "slot side side"]
@@ -297,8 +330,10 @@ def apply_jacobian(
 
         return patch
 
-    patches = tuple(patch_of(*item) for item in zip(parameters, lines, change, changes, strict=True))
-    return observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
+    patches = tuple(patch_of(*item) for item in zip(parameters.groups, lines, change.groups, changes, strict=True))
+    images = observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
+    added = calibration_change(layout, tangents, change.calibration)
+    return images if added is None else tuple(map(jnp.add, images, added))
 
 
 def apply_adjoint(
@@ -308,11 +343,15 @@ def apply_adjoint(
     lines: tuple[Linearization, ...],
     images: tuple[Canvas, ...],
     lights: tuple[Float[Array, "slot side side"] | None, ...],
+    tangents: Tangents | None = None,
 ) -> Parameters:
-    """Return Jᵀ u for images u of every observation, and what `lights` on the pictures themselves add to it."""
+    """Return Jᵀ u for images u of every observation, and what `lights` on the pictures themselves add to it.
+
+    `data` and `tangents` as in `apply_jacobian`.
+    """
     scratch = observe_adjoint(layout, data, images)
     result = []
-    for group, d, p, *item in zip(layout.groups, data.groups, parameters, lines, lights, strict=True):
+    for group, d, p, *item in zip(layout.groups, data.groups, parameters.groups, lines, lights, strict=True):
 
         def body(
             slot: Any, carry: GroupParameters, group: Any = group, d: Any = d, p: Any = p, item: Any = item
@@ -320,7 +359,8 @@ def apply_adjoint(
             line, light = item
             row, column = _corner(layout, group, d.origin[slot])
             corner = (jnp.zeros_like(row), row, column)
-            patch = lax.dynamic_slice(scratch, corner, (layout.n_channels, group.side, group.side))
+            cut = lax.dynamic_slice(scratch, corner, (len(layout.planes), group.side, group.side))
+            patch = _on_channels(layout, d, slot, cut)
             picture, aspect = line.picture[slot], p.aspect[slot]
             seen = jnp.tensordot(patch, line.seen[slot], axes=((1, 2), (1, 2)))
             flux = p.flux[slot][:, None]
@@ -331,4 +371,4 @@ def apply_adjoint(
             return jax.tree.map(lambda stack, value: stack.at[slot].set(value), carry, new)
 
         result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))
-    return tuple(result)
+    return Parameters(tuple(result), calibration_adjoint(layout, tangents, images))

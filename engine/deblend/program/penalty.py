@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from deblend.constraints import monotonicity_residual, symmetry_residual
 from deblend.constraints.symmetry import RELATIVE
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
+from deblend.program.calibration import calibration_penalty
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import (
     Linearization,
@@ -34,6 +35,7 @@ class Noise(NamedTuple):
     pixels: tuple[Any, ...]
     """Three pictures per slot: for pixels or negative light, for symmetry and for monotonicity; None without pixels."""
     aspect: tuple[Any, ...]
+    calibration: Any = None
 
 
 class Lag(NamedTuple):
@@ -52,7 +54,9 @@ def is_free_form(group: GroupLayout) -> bool:
 
 def lag(parameters: Parameters) -> tuple[Lag | None, ...]:
     """Return the weights of every group at one point; None where a group has no soft constraints."""
-    return tuple(None if p.pixels is None else Lag(jnp.sqrt(jnp.sum(p.flux**2, axis=-1)), p.pixels) for p in parameters)
+    return tuple(
+        None if p.pixels is None else Lag(jnp.sqrt(jnp.sum(p.flux**2, axis=-1)), p.pixels) for p in parameters.groups
+    )
 
 
 def negative_weight(weights: Lag, data: GroupData, slot: Any, picture: Any) -> Float[Array, "side side"]:
@@ -88,7 +92,7 @@ def penalty(
 ) -> Float[Array, ""]:
     """Return ½ Σ r² over all priors and soft constraints, given the pictures of the sources."""
     total = jnp.zeros((), data.psf_variance.dtype)
-    for group, d, p, weights, stack in zip(layout.groups, data.groups, parameters, lags, pictures, strict=True):
+    for group, d, p, weights, stack in zip(layout.groups, data.groups, parameters.groups, lags, pictures, strict=True):
         used = jnp.arange(group.capacity) < d.count
         each = jnp.sum((d.theta_precision * (p.theta - d.theta_mean)) ** 2, axis=1)
         if p.pixels is not None:
@@ -107,7 +111,7 @@ def penalty(
             return carry + 0.5 * jnp.sum(negative**2)
 
         total = over_slots(d.count, squares, total)
-    return total
+    return total + calibration_penalty(data, parameters)
 
 
 def negative_weights(
@@ -139,9 +143,12 @@ def penalty_gradient(
             _scaled(d.correction_precision**2, p.pixels),
             d.aspect_precision[:, None] ** 2 * p.aspect,
         )
-        for d, p in zip(data.groups, parameters, strict=True)
+        for d, p in zip(data.groups, parameters.groups, strict=True)
     ]
-    return _responses(layout, data, parameters, lags, start, respond)
+    terms = None
+    if data.calibration is not None and parameters.calibration is not None:
+        terms = data.calibration.precision**2 * (parameters.calibration - data.calibration.mean)
+    return Parameters(_responses(layout, data, parameters, lags, start, respond), terms)
 
 
 def penalty_product(
@@ -164,9 +171,12 @@ def penalty_product(
             _scaled(d.correction_precision**2, v.pixels),
             d.aspect_precision[:, None] ** 2 * v.aspect,
         )
-        for d, v in zip(data.groups, vector, strict=True)
+        for d, v in zip(data.groups, vector.groups, strict=True)
     ]
-    return _responses(layout, data, parameters, lags, start, respond, vector)
+    terms = None
+    if data.calibration is not None and vector.calibration is not None:
+        terms = data.calibration.precision**2 * vector.calibration
+    return Parameters(_responses(layout, data, parameters, lags, start, respond, vector.groups), terms)
 
 
 def noise_response(
@@ -190,10 +200,13 @@ def noise_response(
             d.aspect_precision[:, None] * aspect,
         )
         for d, p, theta, pictures, aspect in zip(
-            data.groups, parameters, noise.theta, noise.pixels, noise.aspect, strict=True
+            data.groups, parameters.groups, noise.theta, noise.pixels, noise.aspect, strict=True
         )
     ]
-    return _responses(layout, data, parameters, lags, start, respond, noise.pixels)
+    terms = None
+    if data.calibration is not None and noise.calibration is not None:
+        terms = data.calibration.precision * noise.calibration
+    return Parameters(_responses(layout, data, parameters, lags, start, respond, noise.pixels), terms)
 
 
 def penalty_diagonal(data: GroupData, weights: Lag, line: Linearization) -> Float[Array, "slot side side"]:
@@ -219,13 +232,13 @@ def _responses(
     start: list[GroupParameters],
     respond: Callable[..., Float[Array, "side side"]],
     *each: Any,
-) -> Parameters:
+) -> tuple[GroupParameters, ...]:
     """Add to `start` what `respond` gives for the pixels of every used slot whose light is nothing but pixels.
 
     It is called with a group's data, parameters, weights, what `each` holds for the group, and a slot.
     """
     result = []
-    for group, first, *item in zip(layout.groups, start, data.groups, parameters, lags, *each, strict=True):
+    for group, first, *item in zip(layout.groups, start, data.groups, parameters.groups, lags, *each, strict=True):
         if is_free_form(group):
 
             def respond_to(slot: Any, carry: Any, item: Any = item) -> Any:

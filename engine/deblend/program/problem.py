@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -11,8 +13,10 @@ from jaxtyping import Complex, Float
 
 from deblend.observe import Observation
 from deblend.observe.kernel import difference_kernel, kernel_radius, transfer, trimmed
+from deblend.observe.psf_field import PsfField
 from deblend.observe.resampling import ResamplingLayout, plan, spectrum, tables
 from deblend.program.arrays import ObservationData
+from deblend.program.calibration import response
 from deblend.program.columns import ColumnTables, ColumnView, column_fft_shape
 from deblend.program.layout import GroupLayout, Layout, ObservationLayout, aligned_layout
 from deblend.scene import Scene
@@ -20,6 +24,8 @@ from deblend.sky import PixelAffine
 
 ALIGNED = 2e-3
 """Pixels of an observation that lie on those of the model to this need no resampling [pix]."""
+LEAST_SHARE = 1e-3
+"""A cell of the PSF that counts for less anywhere on the image is left out."""
 DROPPED = 1e-6
 """Fraction of what a kernel can bring through that may be lost with the highest waves."""
 
@@ -40,6 +46,8 @@ class PreparedObservation:
     """On the model's pixels, each of sum 1."""
     highest: tuple[float, float]
     """Frequency along y and x above which they let nothing through [1/pix of the model]."""
+    cell_kernels: Float[np.ndarray, "cell band side side"] | None = None
+    """The kernels of each cell of its PSF, where that varies; `kernels` are those of the middle of the image."""
     _views: dict[int, ColumnView] = field(default_factory=dict)
 
     def data(self, groups: Sequence[GroupLayout]) -> ObservationData:
@@ -58,10 +66,11 @@ class PreparedObservation:
         energy = area * np.sum(self.kernels**2, axis=(1, 2)).astype(dtype)
         inverse = self.affine.inverse
         if resampling is None:
-            far, near = (transfer(self.kernels, o.fft_shape) for o in (self.layout, self.layout.near))
+            shapes = self.layout.fft_shape, self.layout.near.fft_shape
+            far, near = (self._of_cells(partial(transfer, shape=shape)) for shape in shapes)
             table = None
         else:
-            far = near = self._waves_through(resampling)
+            far = near = self._of_cells(lambda k: self._waves_through(k, resampling))
             table = tables(resampling, self._affine_from(self.layout.corner), dtype)
         return ObservationData(
             images=self.images,
@@ -78,10 +87,26 @@ class PreparedObservation:
         """Return the map from its pixels to those of a piece of the model that begins at `corner` (y, x)."""
         return PixelAffine.of(self.affine.array, np.asarray(self.affine.offset) - corner)
 
-    def _waves_through(self, resampling: ResamplingLayout) -> Complex[np.ndarray, "band ky kx"]:
-        """Return how much of each wave its kernels let through, times the area of its pixels."""
-        side = self.kernels.shape[-1]
-        waves = spectrum(resampling, _folded(self.kernels, resampling.period), np)
+    def _of_cells(self, through: Callable[[Any], np.ndarray]) -> np.ndarray:
+        """Return what is let through by its kernels, or by those of each cell of its PSF."""
+        if self.cell_kernels is None:
+            return through(self.kernels)
+        return np.stack([through(kernels) for kernels in self.cell_kernels])
+
+    def psf_share(self, x: float, y: float) -> Float[np.ndarray, " cell"]:
+        """Return how much each cell of its PSF counts for a source at (x, y) of the model's grid."""
+        field = self.observation.psf_field
+        if field is None or self.layout.n_cells == 1:
+            return np.ones(1)
+        own_y, own_x = self.affine.inverse(y, x)
+        return field.weights_at(float(own_x), float(own_y))
+
+    def _waves_through(
+        self, kernels: Float[np.ndarray, "band side side"], resampling: ResamplingLayout
+    ) -> Complex[np.ndarray, "band ky kx"]:
+        """Return how much of each wave kernels let through, times the area of its pixels."""
+        side = kernels.shape[-1]
+        waves = spectrum(resampling, _folded(kernels, resampling.period), np)
         frequency_y = np.arange(resampling.waves[0] + 1) / resampling.period[0]
         frequency_x = np.arange(-resampling.waves[1], resampling.waves[1] + 1) / resampling.period[1]
         centered = np.exp(2j * np.pi * (side // 2) * (frequency_y[:, None] + frequency_x))
@@ -97,24 +122,31 @@ class PreparedObservation:
     def _column_view(self, side: int) -> ColumnView:
         radius = self.layout.radius
         if self.layout.resampling is None:
-            return ColumnView(self.layout.start, self.layout.stop, radius, (side + 2 * radius,) * 2)
+            shape = (side + 2 * radius,) * 2
+            return ColumnView(self.layout.start, self.layout.stop, radius, shape, n_cells=self.layout.n_cells)
         inverse = np.abs(self.affine.inverse.array).sum(axis=1) * (side + 2 * radius)
         height, width = (2 * int(np.ceil(0.5 * n)) + 3 for n in inverse)
         resampling = plan(self.affine, (height, width), (side, side), 2 * radius, self.highest)
-        return ColumnView(self.layout.start, self.layout.stop, radius, (height, width), resampling)
+        return ColumnView(self.layout.start, self.layout.stop, radius, (height, width), resampling, self.layout.n_cells)
 
-    def column_tables(self, side: int) -> ColumnTables:
-        """Return what columns of boxes of this side are drawn with."""
+    def column_tables(self, side: int, terms: Float[np.ndarray, "channel 6"] | None = None) -> ColumnTables:
+        """Return what columns of boxes of this side are drawn with, where images are off by these terms."""
         dtype, resampling = self.images.dtype, self.column_view(side).resampling
+        fft_shape = column_fft_shape(side, self.layout.radius)
+        through: Any = 1.0
+        if terms is not None:
+            through = response(fft_shape, resampling, terms[self.layout.start : self.layout.stop], np)
         if resampling is None:
-            return ColumnTables(_as_complex(transfer(self.kernels, column_fft_shape(side, self.layout.radius)), dtype))
+            return ColumnTables(_as_complex(self._of_cells(lambda k: transfer(k, fft_shape)) * through, dtype))
         # the middle pixel of what is seen lies on the middle of the box, but for a fraction that every source has
         middle = np.array([n // 2 for n in resampling.shape])
         affine = PixelAffine.of(self.affine.array, side // 2 - self.affine.array @ middle)
         far = np.abs(np.array(affine(*np.indices(resampling.shape))) - side // 2).max(axis=0)
         inside = (far <= side // 2 + self.layout.radius).astype(dtype)
         return ColumnTables(
-            _as_complex(self._waves_through(resampling), dtype), tables(resampling, affine, dtype), inside
+            _as_complex(self._of_cells(lambda k: self._waves_through(k, resampling)) * through, dtype),
+            tables(resampling, affine, dtype),
+            inside,
         )
 
     def column_place(self, origin: tuple[int, int], side: int) -> tuple[tuple[int, int], Float[np.ndarray, " 2"]]:
@@ -174,16 +206,23 @@ def prepare_observations(
         if first is not None:
             affine = PixelAffine(offset=(float(first[0]), float(first[1])))
         noise = np.array([1.0 / np.sqrt(np.median(w[w > 0])) for w in observation.weights])
-        kernels = np.stack([difference_kernel(psf, scene.model_psf_sigma, affine) for psf in observation.psf])
+        observation = replace(observation, psf_field=seen_cells(observation))
+        kernels = _kernels(observation.psf_samples, observation, scene, affine)
+        cells = None
+        if observation.psf_field is not None:
+            cells = np.stack([_kernels(p, observation, scene, affine) for p in observation.psf_field.stamps])
         stamp = int(np.ceil(observation.psf.shape[-1] // 2 * affine.reach))
-        radius = min(kernel_radius(kernels), stamp, max(scene.grid.shape))
+        everywhere = kernels if cells is None else np.concatenate([kernels, *cells])
+        radius = min(kernel_radius(everywhere), stamp, max(scene.grid.shape))
         kernels = trimmed(kernels, radius)
-        highest = highest_frequencies(kernels, scene.model_psf_sigma)
+        cells = None if cells is None else np.stack([trimmed(k, radius) for k in cells])
+        highest = highest_frequencies(trimmed(everywhere, radius), scene.model_psf_sigma)
         stop = start + len(noise)
         if first is not None and _is_inside(first, observation.shape, scene.grid.shape):
             layout = aligned_layout(start, stop, observation.shape, radius, first)
         else:
             layout = _resampled_layout(start, stop, observation.shape, affine, radius, scene.grid.shape, highest)
+        layout = replace(layout, n_cells=1 if cells is None else len(cells))
         covered = affine_covers(affine, observation.shape, scene.grid.shape)
         if not covered.all():
             # sources live on the grid alone: what lies beyond says nothing of them
@@ -192,10 +231,32 @@ def prepare_observations(
         weights = observation.weights * scale**2
         images = (observation.images / scale).astype(dtype)
         prepared.append(
-            PreparedObservation(observation, layout, affine, noise, images, weights.astype(dtype), kernels, highest)
+            PreparedObservation(
+                observation, layout, affine, noise, images, weights.astype(dtype), kernels, highest, cells
+            )
         )
         start = stop
     return tuple(prepared)
+
+
+def _kernels(
+    samples: Float[np.ndarray, "band fine fine"], observation: Observation, scene: Scene, affine: PixelAffine
+) -> Float[np.ndarray, "band big big"]:
+    oversampling = observation.psf_oversampling
+    return np.stack([difference_kernel(p, scene.model_psf_sigma, affine, oversampling) for p in samples])
+
+
+def seen_cells(observation: Observation) -> PsfField | None:
+    """Return the PSF's cells that count anywhere on the image; None where a single one does."""
+    field = observation.psf_field
+    if field is None:
+        return None
+    height, width = observation.shape
+    y, x = np.meshgrid(np.linspace(0, height - 1, 9), np.linspace(0, width - 1, 9), indexing="ij")
+    counts = np.flatnonzero(field.weights_at(x, y).max(axis=(0, 1)) > LEAST_SHARE)
+    if len(counts) < 2:
+        return None
+    return PsfField(field.positions[counts], field.stamps[counts], field.oversampling)
 
 
 def _is_inside(first: tuple[int, int], shape: tuple[int, int], whole: tuple[int, int]) -> bool:
@@ -250,7 +311,10 @@ def noise_units(prepared: Sequence[PreparedObservation]) -> Float[np.ndarray, " 
 
 
 def make_layout(
-    prepared: Sequence[PreparedObservation], groups: Sequence[GroupLayout], shape: tuple[int, int]
+    prepared: Sequence[PreparedObservation],
+    groups: Sequence[GroupLayout],
+    shape: tuple[int, int],
+    is_calibrated: bool = False,
 ) -> Layout:
     """Return the static shape of the program."""
-    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape)
+    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated)

@@ -16,15 +16,21 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.observe import Observation
-from deblend.program.arrays import GroupData, ObservationData, Parameters, ProblemData
+from deblend.program.arrays import ObservationData, Parameters, ProblemData
+from deblend.program.calibration import BACKGROUND, SHIFT, plane
+from deblend.program.calibration_terms import freedom_of, terms_of, with_terms
 from deblend.program.columns import CHUNK, Column, ColumnLayout, ColumnTables, clipped, compiled_columns
 from deblend.program.compiled import compilations, on_device, side_by_side
-from deblend.program.fluxes import NormalEquations
+from deblend.program.fluxes import NormalEquations, Ties
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.problem import PreparedObservation, make_layout, noise_units, prepare_observations
 from deblend.program.slots import GroupSlots, box_origin, group_key, raise_component, same_shape
+from deblend.program.ties import has_epochs, passband_means
 from deblend.scene import Scene, Source
+from deblend.sky import same_passbands
 
+REGISTERED_OFFSET_SCATTER = 0.02
+"""How far a channel is believed to see a source off its center where the shift of images is fitted, per axis [pix]."""
 STANDARD_GROUPS = (("point", 15), ("galaxy", 31))
 """Groups of stars and of galaxies of usual size."""
 
@@ -58,10 +64,19 @@ class Program:
         """As they were given, but for masks of what lies beyond the scene's grid."""
         self.noise = noise_units(self._prepared)
         """Unit of flux of every channel [nJy]."""
+        self._has_epochs = has_epochs(scene.channels)
+        self._sizes = len(self.noise), len(same_passbands(scene.channels))
+        varies = any(p.layout.n_cells > 1 for p in self._prepared)
+        self._n_planes = sum(p.layout.n_cells * len(p.noise) for p in self._prepared) if varies else 0
+        self._passbands = passband_means(scene.channels).astype(self.dtype) if self._has_epochs else None
         self._groups = [
-            GroupSlots(GroupLayout(*key), len(self.noise), self.dtype) for key in STANDARD_GROUPS if standard_groups
+            GroupSlots(GroupLayout(*key, has_epochs=self._has_epochs), *self._sizes, self.dtype, self._n_planes)
+            for key in STANDARD_GROUPS
+            if standard_groups
         ]
-        self._normal = NormalEquations([p.images for p in self._prepared], [p.weights for p in self._prepared])
+        self._terms: Float[np.ndarray, "channel 6"] | None = None
+        """How the images are off, of the present scene."""
+        self._normal = self._new_normal_equations()
         self._columns: dict[str, tuple[Source, tuple[Column, ...]]] = {}
         self._seen: tuple[ObservationData, ...] | None = None
         """What the telescopes saw, where programs run; None where a group has come or grown since."""
@@ -117,30 +132,64 @@ class Program:
         known = {(g.layout.kind, g.layout.side): i for i, g in enumerate(self._groups)}
         for key, group in members.items():
             index = known.setdefault(key, len(self._groups))
-            if index < len(self._groups) and self._groups[index].layout.capacity >= len(group):
+            layout = self._groups[index].layout if index < len(self._groups) else None
+            moves = any(source.track is not None for source, _ in group)
+            if layout is not None and layout.capacity >= len(group) and layout.has_tracks >= moves:
                 continue
-            slots = GroupSlots(GroupLayout(*key, capacity_for(len(group))), len(self.noise), self.dtype)
+            capacity = capacity_for(len(group)) if layout is None or layout.capacity < len(group) else layout.capacity
+            layout = GroupLayout(*key, capacity, self._has_epochs, moves or (layout is not None and layout.has_tracks))
+            slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
             self._groups[index : index + 1] = [slots]
             self._seen = None
         shape = scene.grid.shape
         for slots in self._groups:
-            slots.fill(members.get((slots.layout.kind, slots.layout.side), []), shape, self.noise)
+            own = members.get((slots.layout.kind, slots.layout.side), [])
+            slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
         self._scene, self._models, self._chi2 = scene, {}, None
+        self._calibrate(terms_of(scene, self.noise, self.dtype))
+
+    def _psf_share(self, source: Source) -> Float[np.ndarray, " plane"]:
+        """Return how much of a source's light is seen through the PSF of each plane of the canvas."""
+        return np.concatenate([np.repeat(p.psf_share(source.x, source.y), len(p.noise)) for p in self._prepared])
+
+    def _calibrate(self, terms: Float[np.ndarray, "channel 6"] | None) -> None:
+        """Take how the images are off; what was drawn before is of no use where that has changed."""
+        if (terms is None and self._terms is None) or (
+            terms is not None and self._terms is not None and np.array_equal(terms, self._terms)
+        ):
+            return
+        self._terms = terms
+        self._columns, self._column_tables = {}, {}
+        self._normal = self._new_normal_equations()
+
+    def _new_normal_equations(self) -> NormalEquations:
+        images = [p.images - sky for p, sky in zip(self._prepared, self._backgrounds(), strict=True)]
+        return NormalEquations(images, [p.weights for p in self._prepared])
+
+    def _backgrounds(self) -> list[Any]:
+        """Return the background of every observation, in units of the noise."""
+        if self._terms is None:
+            return [np.zeros((), self.dtype) for _ in self._prepared]
+        return [
+            plane(p.layout.shape, self._terms[p.layout.start : p.layout.stop, BACKGROUND], np) for p in self._prepared
+        ]
 
     def snapshot(self) -> Callable[[Parameters], Scene]:
         """Return the function that turns parameters of the present slots into a scene, whatever is edited later."""
         scene, noise, members = self._scene, self.noise, self.members
+        plain = scene.with_sources(())
 
         def raised(parameters: Parameters) -> Scene:
             fitted: dict[str, Source] = {}
-            for slots, p in zip(members, parameters, strict=True):
+            for slots, p in zip(members, parameters.groups, strict=True):
                 for slot, (source, index) in enumerate(slots):
                     pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
                     theta, flux, aspect = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.aspect))
                     fitted[source.id] = raise_component(
                         source, index, theta, flux, pixels, aspect, scene.grid.shape, noise
                     )
-            return scene.with_sources(fitted[source.id] for source in scene.sources)
+            calibrated = plain if parameters.calibration is None else with_terms(plain, parameters.calibration, noise)
+            return calibrated.with_sources(fitted[source.id] for source in scene.sources)
 
         return raised
 
@@ -149,12 +198,15 @@ class Program:
     @property
     def layout(self) -> Layout:
         """The static shape; a new one compiles anew."""
-        return make_layout(self._prepared, [g.layout for g in self._groups], self._scene.grid.shape)
+        return make_layout(
+            self._prepared, [g.layout for g in self._groups], self._scene.grid.shape, self._terms is not None
+        )
 
     @property
     def parameters(self) -> Parameters:
         """What a fit may change, as it stands; fresh arrays."""
-        return tuple(jax.tree.map(np.copy, g.parameters) for g in self._groups)
+        groups = tuple(jax.tree.map(np.copy, g.parameters) for g in self._groups)
+        return Parameters(groups, None if self._terms is None else self._terms.copy())
 
     @property
     def data(self) -> ProblemData:
@@ -163,8 +215,13 @@ class Program:
             layouts = [g.layout for g in self._groups]
             # on the device once: they are as large as the images
             self._seen = jax.device_put(tuple(p.data(layouts) for p in self._prepared))
-        groups = tuple(g.data._replace(**{k: np.copy(v) for k, v in g.data._asdict().items()}) for g in self._groups)
-        return ProblemData(groups, self._seen, self._psf_variance)
+        groups = tuple(jax.tree.map(np.copy, g.data) for g in self._groups)
+        freedom = freedom_of(self._scene, self.dtype)
+        if freedom is not None and np.any(freedom.free[:, SHIFT]):
+            for group in groups:
+                # what moves all sources of an image alike is its shift: less is left to each of them
+                group.aspect_precision[:, :2] = 1.0 / REGISTERED_OFFSET_SCATTER
+        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands)
 
     @property
     def _psf_variance(self) -> np.ndarray:
@@ -219,11 +276,12 @@ class Program:
     def _draw_chunk(self, group: GroupSlots, chunk: list[int]) -> None:
         side = group.layout.side
         if side not in self._column_tables:
-            self._column_tables[side] = on_device(tuple(p.column_tables(side) for p in self._prepared))
+            self._column_tables[side] = on_device(tuple(p.column_tables(side, self._terms) for p in self._prepared))
         slots = np.array((chunk + [0] * CHUNK)[:CHUNK])
         parameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
-        stacks = {name: stack[slots] for name, stack in group.data._asdict().items() if name != "count"}
-        data = GroupData(count=np.int32(len(chunk)), **stacks)
+        alone = group.data._replace(psf_share=None, flux_tie=None, center_tie=None)
+        data = jax.tree.map(lambda stack: stack[slots], alone._replace(count=np.zeros(len(alone.radius), np.int32)))
+        data = data._replace(count=np.int32(len(chunk)))
         layout = ColumnLayout.of(group.layout, (p.column_view(side) for p in self._prepared))
         shape = self._scene.grid.shape
         origins = [box_origin(group.members[slot][0], shape) for slot in chunk]
@@ -232,7 +290,9 @@ class Program:
         for move, of_sources in zip(moves, places, strict=True):
             for k, (_, off) in enumerate(of_sources):
                 move[k] = off
-        drawn = compiled_columns(layout, data, parameters, self._psf_variance, self._column_tables[side], moves)
+        sources = [group.members[slot][0] for slot in chunk]
+        shares = tuple(self._shares(p, sources) for p in self._prepared)
+        drawn = compiled_columns(layout, data, parameters, self._psf_variance, self._column_tables[side], moves, shares)
         patches = [np.asarray(stack) for stack in drawn]
         for k, slot in enumerate(chunk):
             source = group.members[slot][0]
@@ -241,6 +301,15 @@ class Program:
                 for stack, of_sources, p in zip(patches, places, self._prepared, strict=True)
             )
             self._columns[source.id] = (source, columns)
+
+    def _shares(self, prepared: PreparedObservation, sources: Sequence[Source]) -> np.ndarray | None:
+        """Return how much each cell of a PSF that varies counts for sources, (slot, cell)."""
+        if prepared.layout.n_cells == 1:
+            return None
+        result = np.zeros((CHUNK, prepared.layout.n_cells), self.dtype)
+        for k, source in enumerate(sources):
+            result[k] = prepared.psf_share(source.x, source.y)
+        return result
 
     def normal_equations(self) -> NormalEquations:
         """Return the linear problem of the fluxes, given the present morphologies."""
@@ -253,9 +322,14 @@ class Program:
         shape = flux.shape
         unsolved = np.array([not np.all(np.isfinite(p.value)) for p in spectra])
         free = np.broadcast_to(np.array([p.is_free for p in spectra])[:, None], shape) | unsolved[:, None]
+        free = free & np.array([np.broadcast_to(s.components[0].shines_in or True, shape[1:]) for s in scene.sources])
         lower = np.broadcast_to(np.array([p.lower for p in spectra])[:, None], shape) / self.noise
         upper = np.broadcast_to(np.array([p.upper for p in spectra])[:, None], shape) / self.noise
-        return self.normal_equations().solve(flux, free.astype(float), lower, upper) * self.noise
+        ties = None
+        if self._has_epochs:
+            constant = ~np.array([s.is_variable for s in scene.sources])
+            ties = Ties(same_passbands(scene.channels), constant, self.noise)
+        return self.normal_equations().solve(flux, free.astype(float), lower, upper, ties) * self.noise
 
     @staticmethod
     def _with_fluxes(scene: Scene, fluxes: Float[np.ndarray, "source channel"]) -> Scene:
@@ -276,11 +350,18 @@ class Program:
 
     def _drawn_model(self, observation_index: int) -> Float[np.ndarray, "band y x"]:
         prepared = self._prepared[observation_index]
-        result = np.zeros(prepared.images.shape, np.float32)
+        result = self.background(observation_index)
         for source, columns in zip(self._scene.sources, self.columns(), strict=True):
             column = columns[observation_index]
             rows, across = column.window
             result[:, rows, across] += self._flux(source, prepared)[:, None, None] * column.patch
+        return result
+
+    def background(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return the light of the sky that an observation sees [nJy/pix], float32; 0 where none was asked for."""
+        prepared = self._prepared[observation_index]
+        result = np.zeros(prepared.images.shape, np.float32)
+        result += self._backgrounds()[observation_index] * prepared.noise[:, None, None]
         return result
 
     def component(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:

@@ -7,6 +7,7 @@ Coordinates turn from (x, y) on the grid, float64, to offsets (y, x) from the mi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
+from deblend.program.ties import center_tie, flux_tie
 from deblend.render import KINDS, Kind, kind_of
 from deblend.scene import (
     CHANNEL_OFFSET_SCATTER,
@@ -26,6 +28,7 @@ from deblend.scene import (
     Point,
     Source,
 )
+from deblend.sky import Channel
 
 CORRECTION_REACH = 0.5
 """How far out of its box a profile is corrected: further out the profile alone tells whose light is whose. Without
@@ -83,9 +86,12 @@ class GroupSlots:
 
     layout: GroupLayout
     n_channels: int
+    n_passbands: int
     dtype: np.dtype
     parameters: GroupParameters = field(init=False)
     data: GroupData = field(init=False)
+    n_planes: int = 0
+    """Planes of the canvas where a PSF varies; 0 where none does."""
     members: list[tuple[Source, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -120,16 +126,27 @@ class GroupSlots:
             correction_precision=zeros(n),
             symmetry=zeros(n),
             monotonicity=zeros(n),
+            psf_share=zeros(n, self.n_planes) if self.n_planes else None,
+            flux_tie=np.tile(np.eye(self.n_channels, dtype=self.dtype), (n, 1, 1)) if self.layout.has_epochs else None,
+            center_tie=np.eye(n, dtype=self.dtype) if self.layout.has_tracks else None,
         )
 
     @property
     def kind(self) -> Kind:
         return KINDS[self.layout.kind]
 
-    def fill(self, members: list[tuple[Source, int]], shape: tuple[int, int], noise: np.ndarray) -> None:
+    def fill(
+        self,
+        members: list[tuple[Source, int]],
+        shape: tuple[int, int],
+        noise: np.ndarray,
+        channels: Sequence[Channel],
+        share_of: Callable[[Source], Float[np.ndarray, " plane"]],
+    ) -> None:
         """Write sources into the slots; a slot that holds the same source already is left alone.
 
-        `noise` is the unit of flux of each channel [nJy].
+        `noise` is the unit of flux of each channel [nJy]; `share_of` tells how much of a source's light is seen through
+        the PSF of each plane.
         """
         for slot, (source, index) in enumerate(members):
             before = self.members[slot] if slot < len(self.members) else None
@@ -137,8 +154,12 @@ class GroupSlots:
                 continue
             if before is None or before[1] != index or not same_shape(before[0], source, index):
                 lower_shape(self, slot, source, index, shape)
-            lower_spectrum(self, slot, source.components[index], noise)
+                if self.data.psf_share is not None:
+                    self.data.psf_share[slot] = share_of(source)
+            lower_spectrum(self, slot, source.components[index], noise, channels)
         self.members = list(members)
+        if self.data.center_tie is not None:
+            self.data.center_tie[:] = center_tie([source for source, _ in members], self.layout.capacity)
         self.data = self.data._replace(count=np.int32(len(members)))
 
 
@@ -151,16 +172,22 @@ def same_shape(a: Source, b: Source, index: int = 0) -> bool:
         and one.radius == other.radius
         and a.center is b.center
         and a.channel_offsets is b.channel_offsets
-        and (a.anchor, a.center_scatter) == (b.anchor, b.center_scatter)
+        and (a.anchor, a.center_scatter, a.track) == (b.anchor, b.center_scatter, b.track)
     )
 
 
-def lower_spectrum(slots: GroupSlots, slot: int, component: Component, noise: np.ndarray) -> None:
+def lower_spectrum(
+    slots: GroupSlots, slot: int, component: Component, noise: np.ndarray, channels: Sequence[Channel]
+) -> None:
     """Write the fluxes of a component into a slot."""
     spectrum, data = component.spectrum, slots.data
-    slots.parameters.flux[slot] = np.nan_to_num(spectrum.value) / noise
+    flux = np.nan_to_num(spectrum.value) / noise
+    if data.flux_tie is not None:
+        tie = flux_tie(channels, noise, component.is_variable)
+        data.flux_tie[slot], flux = tie, tie @ flux
+    slots.parameters.flux[slot] = flux
     data.flux_lower[slot], data.flux_upper[slot] = spectrum.lower / noise, spectrum.upper / noise
-    data.flux_free[slot] = spectrum.is_free
+    data.flux_free[slot] = spectrum.is_free & np.array(component.shines_in if component.shines_in else True)
 
 
 def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape: tuple[int, int]) -> None:
@@ -176,7 +203,9 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
 
     (x, y), anchor = source.center.value, source.anchor
     parameters.theta[slot, :2] = (y - y0, x - x0)
-    data.theta_lower[slot, :2], data.theta_upper[slot, :2] = -MAX_OFFSET, MAX_OFFSET
+    # a bound that one of several tied centers met would bend their line
+    furthest = MAX_OFFSET if source.track is None else np.inf
+    data.theta_lower[slot, :2], data.theta_upper[slot, :2] = -furthest, furthest
     data.theta_free[slot, :2] = source.center.is_free
     data.theta_mean[slot, :2] = (anchor[1] - y0, anchor[0] - x0)
     data.theta_precision[slot, :] = 0.0
@@ -211,9 +240,8 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
     gradients = component.color_gradients
     parameters.aspect[slot] = np.column_stack([offsets.value[:, ::-1], gradients.value])
     # one channel cannot tell its offset from the center, nor its gradient from the profile
-    several = slots.n_channels > 1
-    data.aspect_free[slot, :, :2] = offsets.is_free and source.center.is_free and several
-    data.aspect_free[slot, :, 2] = gradients.is_free and kind.is_correction and several
+    data.aspect_free[slot, :, :2] = offsets.is_free and source.center.is_free and slots.n_channels > 1
+    data.aspect_free[slot, :, 2] = gradients.is_free and kind.is_correction and slots.n_passbands > 1
     data.aspect_precision[slot] = 1.0 / np.array([CHANNEL_OFFSET_SCATTER] * 2 + [COLOR_GRADIENT_SCATTER])
 
     if kind.pixels and parameters.pixels is not None:

@@ -1,5 +1,6 @@
 """What is on the sky, as said by a person. Frozen, NumPy only."""
 
+from deblend.scene.calibration import FLUX_SCALE_SCATTER, SHIFT_SCATTER, Calibration
 from deblend.scene.constraint import Constraint, ConstraintKind
 from deblend.scene.morphology import (
     MORPHOLOGIES,
@@ -21,17 +22,22 @@ from deblend.scene.source import (
     Component,
     Source,
     make_source,
+    moving_sources,
     start_morphology,
 )
+from deblend.scene.track import Motion, Track, fitted_motion
 
 __all__ = [
     "CENTER_SCATTER",
     "CHANNEL_OFFSET_SCATTER",
     "COLOR_GRADIENT_SCATTER",
     "DEFAULT_RADIUS",
+    "FLUX_SCALE_SCATTER",
     "MODEL_PSF_SIGMA",
     "MORPHOLOGIES",
     "PROFILE_SIGMAS",
+    "SHIFT_SCATTER",
+    "Calibration",
     "Component",
     "Constraint",
     "ConstraintKind",
@@ -40,12 +46,16 @@ __all__ = [
     "Gaussian",
     "LockedParameterError",
     "Morphology",
+    "Motion",
     "Parameter",
     "Point",
     "Scene",
     "Sersic",
     "Source",
     "Status",
+    "Track",
+    "fitted_motion",
     "make_source",
+    "moving_sources",
     "start_morphology",
 ]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from astropy.coordinates import SkyCoord
 
+from deblend.scene.calibration import Calibration
 from deblend.scene.source import Source, make_source
+from deblend.scene.track import Motion, fitted_motion
 from deblend.sky import Channel, PixelGrid
 
 MODEL_PSF_SIGMA = 0.85
@@ -26,6 +28,8 @@ class Scene:
     channels: tuple[Channel, ...]
     sources: tuple[Source, ...] = ()
     model_psf_sigma: float = MODEL_PSF_SIGMA
+    calibrations: tuple[Calibration, ...] = ()
+    """How the image of every channel is off; empty where all are taken for what their files say."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -90,6 +94,49 @@ class Scene:
 
     def with_sources(self, sources: Iterable[Source]) -> Scene:
         return replace(self, sources=tuple(sources))
+
+    def calibration(self, channel: Channel) -> Calibration:
+        """Return how the image of a channel is off; raises KeyError where there is no such channel."""
+        if channel not in self.channels:
+            raise KeyError(f"The scene has no channel {channel}; it has {', '.join(map(str, self.channels))}.")
+        return self.calibrations[self.channels.index(channel)] if self.calibrations else Calibration()
+
+    def with_calibrations(self, calibrations: Iterable[Calibration]) -> Scene:
+        """Return the scene with how the image of every channel is off; raises ValueError where one is missing."""
+        given = tuple(calibrations)
+        if given and len(given) != len(self.channels):
+            raise ValueError(f"A calibration per channel is needed: expected {len(self.channels)}, got {len(given)}.")
+        return replace(self, calibrations=() if all(c.is_trivial for c in given) else given)
+
+    def calibrating(self, *names: str, reference: Channel | None = None) -> Scene:
+        """Return the scene with these parameters of every channel free, and the others as the files say: "shift",
+        "flux_scale", "background", "background_slope".
+
+        Positions and fluxes are those that the `reference`, by default the first channel, sees: its shift and flux
+        scale stay as its file says.
+        """
+        kept = self.channels[0] if reference is None else reference
+        self.calibration(kept)
+        return self.with_calibrations(
+            Calibration().freeing(
+                self.calibration(channel),
+                *(n for n in names if channel != kept or n not in ("shift", "flux_scale")),
+            )
+            for channel in self.channels
+        )
+
+    @property
+    def motions(self) -> dict[str, Motion]:
+        """The motion of everything that moves, by the id of its track; of tracks with two epochs at least."""
+        tracks: dict[str, list[Source]] = {}
+        for source in self.sources:
+            if source.track is not None:
+                tracks.setdefault(source.track.id, []).append(source)
+        return {
+            key: fitted_motion([s.track.time for s in members if s.track], [s.center.value for s in members])
+            for key, members in tracks.items()
+            if len(members) > 1
+        }
 
     @property
     def is_solved(self) -> bool:

@@ -11,6 +11,8 @@ import numpy as np
 
 from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic
 from deblend.scene.parameter import Parameter, Status
+from deblend.scene.track import TRACK_SCATTER, Track, epochs_of, new_track_id, only_in
+from deblend.sky import Channel
 
 DEFAULT_RADIUS = 15
 """Half the side of a source's box where nothing better is known [pix]."""
@@ -31,6 +33,10 @@ class Component:
     """Flux per channel of the scene [nJy]; NaN where it has never been solved for."""
     radius: int = DEFAULT_RADIUS
     """Half the side of the box that holds the morphology [pix]."""
+    is_variable: bool = False
+    """Whether it has a flux of its own at every epoch; otherwise those of one passband are the same."""
+    shines_in: tuple[bool, ...] | None = None
+    """In which channels it may have light; None for all."""
     color_gradients: Parameter = None  # type: ignore[assignment]
     """d ln f / d ln r of each channel's light, relative to the morphology, (channel,). They have a prior around zero,
     leave fluxes alone, and are fitted for galaxies."""
@@ -64,6 +70,8 @@ class Source:
     channel_offsets: Parameter = None  # type: ignore[assignment]
     """How far each channel sees the source off its center, (channel, 2) as (x, y) [pix]: what is left of registration,
     atmospheric dispersion and color gradients. They have a prior around zero and are held where the center is."""
+    track: Track | None = None
+    """The moving thing that it is one epoch of; None for what stands still."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     """Never changes, whatever is done to the source."""
     name: str = ""
@@ -128,6 +136,26 @@ class Source:
             components=components,
         )
 
+    def varying(self, is_variable: bool = True) -> Source:
+        """Return the source with a flux of its own at every epoch, or with constant ones."""
+        return replace(self, components=tuple(replace(c, is_variable=is_variable) for c in self.components))
+
+    def shining_in(self, channels: Sequence[bool] | np.ndarray) -> Source:
+        """Return the source with light in these channels only, a flag each, as a transient that is not there yet."""
+        lit = tuple(map(bool, channels))
+
+        def darkened(component: Component) -> Component:
+            flux = np.where(lit, component.spectrum.value, 0.0)
+            return replace(component, shines_in=lit, spectrum=component.spectrum.at(flux))
+
+        if len(lit) != len(self.components[0].spectrum.value):
+            raise ValueError(f"A flag per channel is needed: {len(self.components[0].spectrum.value)}, got {len(lit)}.")
+        return replace(self, components=tuple(map(darkened, self.components)))
+
+    @property
+    def is_variable(self) -> bool:
+        return any(c.is_variable for c in self.components)
+
     @property
     def is_locked(self) -> bool:
         return self.center.status is Status.LOCKED
@@ -137,7 +165,8 @@ class Source:
         old = self.components[0]
         morphology = start_morphology(kind, old.morphology.half_light_radius_guess or 2.0, old.radius)
         flux = old.spectrum.at(self.flux)
-        return replace(self, components=(Component(morphology, flux, old.radius),))
+        component = Component(morphology, flux, old.radius, is_variable=old.is_variable, shines_in=old.shines_in)
+        return replace(self, components=(component,))
 
 
 def start_morphology(kind: str, half_light_radius: float, radius: int, scale: float = 1.0) -> Morphology:
@@ -182,3 +211,50 @@ def make_source(
         start_morphology(kind, half_light_radius, radius, scale), Parameter(spectrum, lower=0.0), radius
     )
     return Source(Parameter(np.array([x, y])), (component,), (float(x), float(y)), **fields)
+
+
+def moving_sources(
+    channels: Sequence[Channel],
+    x: float,
+    y: float,
+    velocity: tuple[float, float] = (0.0, 0.0),
+    *,
+    time: float | None = None,
+    name: str = "moving",
+    scatter: float = TRACK_SCATTER,
+) -> tuple[Source, ...]:
+    """Return a star that moves in a straight line, as one source per epoch with a flux of its own.
+
+    Parameters
+    ----------
+    channels
+        Those of the scene; each needs an epoch.
+    x, y
+        Where it is expected at `time` [pix of the scene], by default at the first epoch.
+    velocity
+        How fast it is expected to move along x and y [pix/day].
+    time
+        [MJD]
+    scatter
+        Standard deviation of the prior of each place, per axis [pix].
+
+    Raises
+    ------
+    ValueError
+        Where a channel has no epoch, or all have the same.
+    """
+    epochs = epochs_of(channels)
+    start = next(iter(epochs)) if time is None else time
+    track_id = new_track_id()
+    result = []
+    for when, shining in epochs.items():
+        place = (x + velocity[0] * (when - start), y + velocity[1] * (when - start))
+        spectrum = only_in(len(channels), shining)
+        lit = tuple(index in shining for index in range(len(channels)))
+        component = Component(Point(), spectrum, DEFAULT_RADIUS, is_variable=True, shines_in=lit)
+        center = Parameter(np.array(place))
+        track = Track(track_id, when)
+        result.append(
+            Source(center, (component,), place, scatter, track=track, name=f"{name} {channels[shining[0]].epoch}")
+        )
+    return tuple(result)

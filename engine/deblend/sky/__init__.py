@@ -1,7 +1,7 @@
 """Where light lands: pixel grids, world coordinates, flux units."""
 
 from deblend.sky.affine import PixelAffine
-from deblend.sky.channels import Channel
+from deblend.sky.channels import Channel, same_passbands
 from deblend.sky.grid import Cover, PixelGrid, common_grid
 from deblend.sky.units import AB_ZERO_POINT_NJY, ab_magnitude, njy_per_count, zero_point_from_fluxmag0
 from deblend.sky.wcs import TangentWcs, plane_to_sky, sky_to_plane
@@ -17,6 +17,7 @@ __all__ = [
     "common_grid",
     "njy_per_count",
     "plane_to_sky",
+    "same_passbands",
     "sky_to_plane",
     "zero_point_from_fluxmag0",
 ]

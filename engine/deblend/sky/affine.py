@@ -61,6 +61,10 @@ class PixelAffine:
         """The same without the offset: from middle to middle."""
         return PixelAffine(self.matrix)
 
+    def finer(self, oversampling: float) -> PixelAffine:
+        """Return the map, without its offset, from pixels of the first grid that are so many times smaller."""
+        return self.linear if oversampling == 1 else PixelAffine.of(self.array / oversampling, np.zeros(2))
+
     def whole_offset(self, tolerance: float) -> tuple[int, int] | None:
         """Return the offset where the map does nothing else and it is whole, to `tolerance` [pix over 100]."""
         offset = np.round(self.offset)

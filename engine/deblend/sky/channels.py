@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -11,6 +12,34 @@ class Channel(NamedTuple):
     survey: str
     band: str
     epoch: str | None = None
+    """When it was taken: a modified Julian date, or a date as in ISO 8601; None where that does not matter."""
 
     def __str__(self) -> str:
         return " ".join(part for part in self if part)
+
+    @property
+    def time(self) -> float | None:
+        """When it was taken [MJD, days]; None without an epoch. Raises ValueError where the epoch is no date."""
+        if self.epoch is None:
+            return None
+        try:
+            return float(self.epoch)
+        except ValueError:
+            pass
+        from astropy.time import Time  # late: it is slow to come, and few need it
+
+        try:
+            return float(Time(self.epoch, scale="utc").mjd)
+        except ValueError as error:
+            raise ValueError(
+                f"The epoch {self.epoch!r} of {self.survey} {self.band} is no date; give an MJD or one as in "
+                "2026-11-21T05:30:00."
+            ) from error
+
+
+def same_passbands(channels: Sequence[Channel]) -> list[list[int]]:
+    """Return the indices of the channels of each passband of each survey, in the order of the first of each."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for index, channel in enumerate(channels):
+        found.setdefault((channel.survey, channel.band), []).append(index)
+    return list(found.values())

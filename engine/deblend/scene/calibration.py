@@ -1,0 +1,55 @@
+"""How a channel's image is off what its file says: a little moved, brighter, above a sky that is not zero.
+
+All of it is fixed at nothing unless a person sets it free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deblend.scene.parameter import Parameter, Status
+
+SHIFT_SCATTER = 1.0
+"""How far images are believed to be registered wrongly, per axis [pix]."""
+FLUX_SCALE_SCATTER = 0.1
+"""How far zero points are believed to be wrong, relative."""
+
+
+NOTHING = Parameter(0.0, Status.FIXED)
+NOWHERE = Parameter((0.0, 0.0), Status.FIXED)
+AS_IT_IS = Parameter(1.0, Status.FIXED)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How the image of one channel is off."""
+
+    shift: Parameter = NOWHERE
+    """How far sources are seen off where the WCS says, (x, y) [pix of the scene's grid]; with a prior around zero."""
+    flux_scale: Parameter = AS_IT_IS
+    """How much brighter sources are seen than the unit says; with a prior around one."""
+    background: Parameter = NOTHING
+    """Light of the sky in the middle of the image [nJy/pix]."""
+    background_slope: Parameter = NOWHERE
+    """How much more of it there is at the edge than in the middle, towards (x, y) [nJy/pix]."""
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether the image is taken for what its file says."""
+        values = np.concatenate([np.ravel(p.value) for p in self.parameters.values()])
+        fixed = not any(p.is_free for p in self.parameters.values())
+        return fixed and bool(np.all(values == (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)))
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        return {name: getattr(self, name) for name in ("shift", "flux_scale", "background", "background_slope")}
+
+    def freeing(self, start: Calibration, *names: str) -> Calibration:
+        """Return it with these of its parameters free from where they are in `start`; raises ValueError for a name
+        that it has not."""
+        for name in names:
+            if name not in self.parameters:
+                raise ValueError(f"An image has no {name!r} to fit; choose of {', '.join(self.parameters)}.")
+        return replace(self, **{name: start.parameters[name].with_status(Status.FREE) for name in names})
