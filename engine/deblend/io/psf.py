@@ -39,8 +39,9 @@ def psfs_for(
     """Return the PSF of every picture, with a stamp for each of its planes.
 
     A "file" may be a profile in words, as of `profile_psf`, a PSFEx model or a grid of stamps, which vary over each
-    image, or a map of widths (Legacy Surveys). Else one file a picture, in their order, each with a stamp for all planes
-    or one per plane; or one file for all, with one stamp, one per plane of each, or one per plane of all in their order.
+    image, or a map of widths (Legacy Surveys). Else one file a picture, in their order, each with a stamp for all
+    planes or one per plane; or one file for all, with one stamp, one per plane of each, or one per plane of all in
+    their order.
 
     Parameters
     ----------
