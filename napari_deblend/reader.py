@@ -23,11 +23,11 @@ from napari_deblend.world import World
 
 LayerData = tuple[Any, dict[str, Any], str]
 AnyPath = str | PathLike[str]
-_FITS = re.compile(r"\.(fits?|fts)(\.(gz|fz|bz2))?$", re.IGNORECASE)
+_IMAGES = re.compile(r"\.((fits?|fts)(\.(gz|fz|bz2))?|asdf)$", re.IGNORECASE)
 
 
 def get_reader(path: AnyPath | Sequence[AnyPath]) -> Callable[[Any], list[LayerData]] | None:
-    """Return the reader where all paths are FITS files, or folders that hold some."""
+    """Return the reader where all paths are FITS or ASDF files, or folders that hold some."""
     paths = _listed(path)
     return read if paths and all(_is_readable(Path(p)) for p in paths) else None
 
@@ -72,8 +72,8 @@ def _present_center() -> tuple[float, float] | None:
 
 def _is_readable(path: Path) -> bool:
     if path.is_dir():
-        return any(_FITS.search(p.name) for p in path.iterdir())
-    return bool(_FITS.search(re.sub(r"\[[^\]]*\]$", "", fspath(path))))
+        return any(_IMAGES.search(p.name) for p in path.iterdir())
+    return bool(_IMAGES.search(re.sub(r"\[[^\]]*\]$", "", fspath(path))))
 
 
 def _listed(path: AnyPath | Sequence[AnyPath]) -> list[AnyPath]:

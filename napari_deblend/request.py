@@ -17,12 +17,15 @@ class Request:
     paths: tuple[str, ...]
     psf: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
     cutout: str | None = None
     """As of `deblend.io.cutout_from_text`; None for everything."""
 
     @classmethod
-    def of(cls, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = ()) -> Request:
-        return cls(tuple(map(str, paths)), tuple(map(str, psf)), tuple(map(str, weights)))
+    def of(
+        cls, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = (), mask: Sequence[str] = ()
+    ) -> Request:
+        return cls(tuple(map(str, paths)), tuple(map(str, psf)), tuple(map(str, weights)), tuple(map(str, mask)))
 
     @property
     def first(self) -> Path:
@@ -36,4 +39,10 @@ class Request:
 
     def read(self) -> tuple[Observation, ...]:
         """Read the observations; raises ValueError with a sentence where that cannot be done."""
-        return read_observations(self.paths, psf=self.psf or None, weights=self.weights or None, cutout=self.cutout)
+        return read_observations(
+            self.paths,
+            psf=self.psf or None,
+            weights=self.weights or None,
+            mask=self.mask or None,
+            cutout=self.cutout,
+        )

@@ -357,12 +357,14 @@ class Workbench:
         """Tell whether what is found at a threshold is in the scene already, so that no ring need show it."""
         return threshold == self.detected_threshold and bool(self.document.scene.sources)
 
-    def load(self, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = ()) -> None:
+    def load(
+        self, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = (), mask: Sequence[str] = ()
+    ) -> None:
         """Read FITS files and work on them, or on a piece of them where they are large.
 
         The window stays awake meanwhile.
         """
-        self._read(Request.of(paths, psf, weights))
+        self._read(Request.of(paths, psf, weights, mask))
 
     def _read(self, request: Request) -> None:
         self.tell("Reading…")

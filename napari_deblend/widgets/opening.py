@@ -1,8 +1,7 @@
-"""Choosing files: images, and which of the files are their PSFs and weights."""
+"""Choosing files: images, and which of the files are their PSFs, weights and masks."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,22 +18,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from deblend.io import Role, role_of
 from napari_deblend.widgets.parts import prose
 from napari_deblend.workbench import LOADED, Workbench
 
-IMAGE, PSF, WEIGHTS, LEAVE = "Image", "PSF", "Weights (inverse variance)", "Leave out"
-FILTER = "FITS (*.fits *.fit *.fts *.fits.gz *.fits.fz *.fits.bz2);;All files (*)"
-_HINTS = (
-    (PSF, re.compile(r"(^|[-_.])psfs?([-_.]|$)", re.IGNORECASE)),
-    (WEIGHTS, re.compile(r"(^|[-_.])(weights?|wht|ivar|invvar)([-_.]|$)", re.IGNORECASE)),
-    (LEAVE, re.compile(r"(^|[-_.])truth([-_.]|$)", re.IGNORECASE)),
-)
+IMAGE, PSF, WEIGHTS, MASK, LEAVE = "Image", "PSF", "Weights", "Mask", "Leave out"
+FILTER = "Images (*.fits *.fit *.fts *.fits.gz *.fits.fz *.fits.bz2 *.asdf);;All files (*)"
+_ROLES = {None: IMAGE, Role.PSF: PSF, Role.WEIGHTS: WEIGHTS, Role.MASK: MASK, Role.NEITHER: LEAVE}
 
 
 def guessed_role(path: str) -> str:
     """Return what a file is by its name: an image, unless it says otherwise."""
-    name = Path(path).name
-    return next((role for role, hint in _HINTS if hint.search(name)), IMAGE)
+    return _ROLES[role_of(Path(path))]
 
 
 def ask_and_open(bench: Workbench, parent: QWidget | None = None) -> None:
@@ -59,9 +54,16 @@ def ask_and_open(bench: Workbench, parent: QWidget | None = None) -> None:
 
 
 def load(bench: Workbench, roles: dict[str, str]) -> None:
-    """Have the files read, each in its role; images and what goes with them in the order of their names."""
-    chosen = {role: sorted(p for p, r in roles.items() if r == role) for role in (IMAGE, PSF, WEIGHTS)}
-    bench.load(chosen[IMAGE], psf=chosen[PSF], weights=chosen[WEIGHTS])
+    """Have the files read, each in its role; images and what goes with them in the order of their names.
+
+    Where there are fewer weights or masks than images, their names tell which image they go with.
+    """
+    chosen = {role: sorted(p for p, r in roles.items() if r == role) for role in (IMAGE, PSF, WEIGHTS, MASK)}
+    images = chosen[IMAGE]
+    weights = chosen[WEIGHTS] if len(chosen[WEIGHTS]) == len(images) else []
+    masks = chosen[MASK] if len(chosen[MASK]) in (1, len(images)) else []
+    by_name = [path for path in (*chosen[WEIGHTS], *chosen[MASK]) if path not in (*weights, *masks)]
+    bench.load([*images, *by_name], psf=chosen[PSF], weights=weights, mask=masks)
 
 
 class RolesDialog(QDialog):
@@ -75,7 +77,7 @@ class RolesDialog(QDialog):
         column = QVBoxLayout(self)
         column.addWidget(prose(sentence))
         column.addWidget(
-            prose("Say what each file is. PSFs and weights go with the images in the order of their names.")
+            prose("Say what each file is. PSFs, weights and masks go with the images in the order of their names.")
         )
         self.table = QTableWidget(0, 2)
         self.table.setHorizontalHeaderLabels(["File", "is"])
@@ -105,7 +107,7 @@ class RolesDialog(QDialog):
             item = QTableWidgetItem(Path(path).name)
             item.setToolTip(path)
             combo = QComboBox()
-            combo.addItems([IMAGE, PSF, WEIGHTS, LEAVE])
+            combo.addItems([IMAGE, PSF, WEIGHTS, MASK, LEAVE])
             combo.setCurrentText(role)
             self.table.setItem(line, 0, item)
             self.table.setCellWidget(line, 1, combo)

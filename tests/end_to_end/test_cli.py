@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,31 @@ def test_a_cutout_is_fitted_alone_with_corrections(
     assert "misses this image" in capsys.readouterr().err
 
 
+def test_what_is_said_of_weights_masks_and_peaks(
+    blend: Blend, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard deviations in place of inverse variances, twice too large, and 1-based peaks: the same fluxes."""
+    files = [tmp_path / f"given_{band}.fits" for band in "gr"]
+    for file in files:
+        fits.writeto(file, np.full(SHAPE, 2.0 * SIGMA, "f4"))
+    bad = np.zeros(SHAPE, "i2")
+    bad[0, :5] = 1
+    fits.writeto(tmp_path / "bad.fits", bad)
+    (tmp_path / "peaks.csv").write_text("x,y\n" + "".join(f"{x + 1},{y + 1}\n" for x, y in zip(X, Y, strict=True)))
+    arguments = [*blend.coarse, "--mask", str(tmp_path / "bad.fits"), "--peaks", str(tmp_path / "peaks.csv")]
+    arguments += ["--peaks-origin", "1", "--rescale-weights", "--no-errors"]
+    for band, file in zip("gr", files, strict=True):
+        arguments += ["--psf", str(blend.folder / f"psf_{band}.fits"), "--weights", f"rms:{file}"]
+    assert main(["fit", *arguments, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "its weights are 1/error² of given_g.fits" in said and "5 pixels are masked where bad.fits" in said
+    assert "weights were multiplied" in said and "pixels counted from 1" in said
+    ours, theirs = (QTable.read(out / "catalog.ecsv") for out in (tmp_path / "out", fitted))
+    for column in ("x", "y"):
+        np.testing.assert_allclose(ours[column], theirs[column], atol=0.02)
+    assert summary(tmp_path / "out")["chi2"] == pytest.approx(1.0, abs=0.1)
+
+
 def test_two_telescopes_are_fitted_together_each_on_its_own_pixels(blend: Blend, tmp_path: Path) -> None:
     arguments = [*blend.coarse, blend.fine, *with_companions(blend, "g", "r", "F814W"), "-q"]
     peaks, out = str(blend.folder / "peaks.csv"), tmp_path / "out"
@@ -350,7 +376,7 @@ def test_ctrl_c_keeps_the_best_and_writes_everything(
     ("arguments", "says"),
     [
         (["gone.fits"], "gone.fits: there is no such file"),
-        (["{g}"], "its PSF is not known; give --psf FILE"),
+        (["{lonely}"], "its PSF is not known; give --psf FILE"),
         (["{g}", "--psf", "{peaks}"], "peaks.csv: cannot be read as FITS"),
         (["{g}", "--psf", "{psf}", "--bands", "g,r"], "--bands names 2"),
         (["{g}", "--psf", "{psf}", "--peaks", "gone.csv"], "gone.csv: there is no such table"),
@@ -361,7 +387,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     arguments: list[str], says: str, blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = blend.folder
-    names = {"g": blend.coarse[0], "psf": folder / "psf_g.fits", "peaks": folder / "peaks.csv"}
+    lonely = shutil.copy(blend.coarse[0], tmp_path / "lonely.fits")
+    names = {"g": blend.coarse[0], "psf": folder / "psf_g.fits", "peaks": folder / "peaks.csv", "lonely": lonely}
     given = [argument.format(**names) for argument in arguments]
     out = [] if "--out" in given else ["--out", str(tmp_path)]
     assert main(["fit", "-q", *given, *out]) == 2

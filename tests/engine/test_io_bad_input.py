@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from deblend.detect import detect
 from deblend.io import read_observations
 from deblend.observe import gaussian_psf
 
@@ -206,6 +207,95 @@ CASES = [
 ]
 
 
+def flipped(path: Path) -> Path:
+    """Write a file whose header says another HDU size than its data have."""
+    raw = save(path, noise(90, 90)).read_bytes()
+    path.write_bytes(raw.replace(b"NAXIS1  =                   90", b"NAXIS1  =                  900"))
+    return path
+
+
+def broken_fz(path: Path) -> Path:
+    hdu = fits.CompImageHDU(noise(90, 90), compression_type="RICE_1")
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
+    return cut(path, 9000)
+
+
+def given(key: str, said: str, data: Any) -> Callable[[Folder], dict[str, Any]]:
+    """Return options that name a file of data, with a word before it."""
+    return lambda folder: {"psf": folder / "psf.fits", key: f"{said}{save(folder / 'given.fits', data)}"}
+
+
+MORE = [
+    Case("header of more data than there are", lambda f: flipped(f / "a.fits"), r"a\.fits: is cut short or damaged"),
+    Case("truncated .fz", lambda f: broken_fz(f / "a.fits.fz"), r"a\.fits\.fz.*(cut short|cannot be read)"),
+    Case(
+        "negative variance everywhere",
+        lambda f: save_lsst(f / "a.fits", IMAGE=noise(), VARIANCE=np.full(SHAPE, -1.0, "f4")),
+        r"a\.fits, HDU 1 \(IMAGE\), band a_1: every pixel is masked or without weight",
+    ),
+    Case(
+        "all-NaN rms",
+        lambda f: save(f / "a.fits", noise()),
+        r"a\.fits, HDU 0 .*every pixel is masked or without weight",
+        given("weights", "rms:", np.full(SHAPE, np.nan)),
+    ),
+    Case(
+        "rms of another shape",
+        lambda f: save(f / "a.fits", noise()),
+        r"given\.fits, HDU 0 \(PRIMARY\): weights of shape 9 × 9 do not fit",
+        given("weights", "rms:", np.ones((9, 9))),
+    ),
+    Case(
+        "missing weights",
+        lambda f: save(f / "a.fits", noise()),
+        r"rms:gone\.fits: there is no such file|gone\.fits: there is no such file",
+        lambda f: {"psf": f / "psf.fits", "weights": "rms:gone.fits"},
+    ),
+    Case(
+        "exposure of nothing",
+        lambda f: save(f / "a.fits", noise()),
+        r"a\.fits, HDU 0 \(PRIMARY\), band a_1: The noise cannot be measured",
+        given("weights", "exposure:", np.zeros(SHAPE)),
+    ),
+    Case(
+        "mask of another shape",
+        lambda f: save(f / "a.fits", noise()),
+        r"given\.fits, HDU 0 \(PRIMARY\): a mask of shape 9 × 9 does not fit the image of shape 20 × 24",
+        given("mask", "", np.ones((9, 9), "i2")),
+    ),
+    Case(
+        "mask of everything",
+        lambda f: save(f / "a.fits", noise()),
+        r"a\.fits, HDU 0 \(PRIMARY\), band a_1: every pixel is masked",
+        given("mask", "", np.ones(SHAPE, "i2")),
+    ),
+    Case(
+        "missing mask",
+        lambda f: save(f / "a.fits", noise()),
+        r"gone\.fits: there is no such file",
+        lambda f: {"psf": f / "psf.fits", "mask": f / "gone.fits"},
+    ),
+    Case(
+        "number of masks",
+        lambda f: [save(f / f"{c}.fits", noise()) for c in "abc"],
+        r"3 images need one mask each .* got 2; repeat --mask",
+        lambda f: {"psf": f / "psf.fits", "mask": [f / "psf.fits"] * 2},
+    ),
+    Case(
+        "no width in a map of widths",
+        lambda f: save(f / "a.fits", noise()),
+        r"a-psfsize\.fits, HDU 0 \(PRIMARY\): no width in it is above 0",
+        lambda f: {"psf": save(f / "a-psfsize.fits", np.zeros(SHAPE))},
+    ),
+    Case(
+        "integers at the end of their range",
+        lambda f: save(f / "a.fits", np.full(SHAPE, 32767, "i2")),
+        r"a\.fits, HDU 0 \(PRIMARY\), band a_1: every pixel is masked",
+    ),
+]
+CASES += MORE
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_bad_input_is_one_sentence(case: Case, tmp_path: Path) -> None:
     save(tmp_path / "psf.fits", gaussian_psf(3.0))
@@ -234,3 +324,70 @@ def test_files_are_closed_also_where_they_are_broken(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         read_observations(bad, psf=psf)
     assert open_files() == []
+
+
+def test_images_without_common_sky_are_named(tmp_path: Path) -> None:
+    psf = save(tmp_path / "psf.fits", gaussian_psf(3.0))
+    step = 0.2 / 3600
+    cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL2": 2.0, "CRPIX1": 9.0, "CRPIX2": 9.0}
+    cards |= {"CD1_1": -step, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": step, "FILTER": "r"}
+    files = [
+        save(tmp_path / f"{ra}.fits", noise(), CRVAL1=ra, SURVEY=name, **cards)
+        for ra, name in ((150.0, "here"), (151.0, "there"))
+    ]
+    observations = read_observations(files, psf=psf)
+    with pytest.raises(ValueError, match=r"^here, there: The images share no sky; .* give the right WCS\.$"):
+        detect(observations)
+
+
+@pytest.mark.parametrize("order", [">", "<"])
+@pytest.mark.parametrize("kind", ["f4", "f8", "i2", "i4"])
+def test_numbers_are_those_of_the_file_whatever_their_byte_order(kind: str, order: str, tmp_path: Path) -> None:
+    data = (1000 * noise()).astype(f"{order}{kind}")
+    (seen,) = read_observations(
+        save(tmp_path / "a.fits", data, BUNIT="nJy"), psf=save(tmp_path / "p.fits", gaussian_psf(3.0))
+    )
+    assert seen.images.dtype == np.float64 and seen.images.dtype.isnative and seen.weights.dtype.isnative
+    np.testing.assert_array_equal(seen.images[0], data.astype(float))
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+@pytest.mark.parametrize("kind", ["int16", "uint16", "int32", "uint32", "int16 scaled", "int32 scaled", "uint8"])
+def test_integers_do_not_overflow(kind: str, is_compressed: bool, tmp_path: Path) -> None:
+    """Numbers come out as they went in; those at the end of the range, and BLANK ones, are masked."""
+    rng = np.random.default_rng(5)
+    dtype = np.dtype(kind.split()[0])
+    limits = np.iinfo(dtype)
+    counts = rng.integers(limits.max // 4 + 1, limits.max // 2, SHAPE).astype(np.int64)
+    counts[3, 4], counts[5, 6], counts[7, 8] = limits.max, limits.max - 1, limits.min
+    header, expected = fits.Header({"BUNIT": "nJy"}), counts.astype(float)
+    data: np.ndarray = counts.astype(dtype)
+    make: Any = fits.CompImageHDU if is_compressed else fits.ImageHDU
+    hdu = make(data, header)
+    if kind.endswith("scaled") and is_compressed:
+        pytest.skip("astropy writes no scaled integers into compressed images")
+    if kind != "uint8":
+        # of signed integers, before the zero point that makes them unsigned
+        hdu.header["BLANK"] = int(np.iinfo(f"i{dtype.itemsize}").min)
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "a.fits")
+    if kind.endswith("scaled"):
+        with fits.open(tmp_path / "a.fits", do_not_scale_image_data=True, mode="update") as hdus:
+            hdus[1].header["BSCALE"], hdus[1].header["BZERO"] = 0.25, 10.0
+        expected = 10.0 + 0.25 * expected
+    (seen,) = read_observations(tmp_path / "a.fits", psf=save(tmp_path / "p.fits", gaussian_psf(3.0)))
+    is_good = seen.weights[0] > 0
+    assert not is_good[3, 4] and is_good[5, 6]
+    assert is_good[7, 8] == (kind == "uint8"), "BLANK"
+    np.testing.assert_allclose(seen.images[0][is_good], expected[is_good], rtol=1e-6 if "scaled" in kind else 0)
+    assert "1 saturated pixels are masked" in "\n".join(seen.notes)
+
+
+def test_saturate_counts_for_readings_only(tmp_path: Path) -> None:
+    psf = save(tmp_path / "p.fits", gaussian_psf(3.0))
+    data = np.random.default_rng(2).integers(100, 200, SHAPE).astype("i2")
+    data[2, 2:5] = [600, 599, 601]
+    (seen,) = read_observations(save(tmp_path / "a.fits", data, SATURATE=600.0, BUNIT="nJy"), psf=psf)
+    assert (seen.weights[0, 2, 2:5] > 0).tolist() == [False, True, False]
+    assert "2 saturated pixels are masked (SATURATE = 600)" in "\n".join(seen.notes)
+    calibrated = save(tmp_path / "b.fits", data.astype("f4"), SATURATE=600.0, BUNIT="nJy")
+    assert read_observations(calibrated, psf=psf)[0].n_unmasked == data.size

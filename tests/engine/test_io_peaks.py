@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy import units
+from astropy.coordinates import SkyCoord
 from astropy.table import QTable, Table
 
-from deblend.io import read_peaks
+from deblend.io import read_peaks, read_positions
 from deblend.observe import Observation, gaussian_psf
 from deblend.sky import TangentWcs
 
@@ -102,3 +103,102 @@ def test_a_missing_table_and_a_missing_wcs(tmp_path: Path, rng: np.random.Genera
             tmp_path / "p.ecsv",
             Observation.from_arrays(rng.normal(size=(30, 30)), gaussian_psf(3.0), wcs=WCS),
         )
+
+
+@pytest.mark.parametrize(
+    ("names", "origin"),
+    [
+        (("x", "y"), 0),
+        (("X_IMAGE", "Y_IMAGE"), 1),
+        (("XWIN_IMAGE", "YWIN_IMAGE"), 1),
+        (("xcentroid", "ycentroid"), 0),
+        (("base_SdssCentroid_x", "base_SdssCentroid_y"), 0),
+    ],
+)
+@pytest.mark.parametrize("given", [None, 0, 1])
+def test_pixels_are_counted_as_their_program_does(
+    names: tuple[str, str], origin: int, given: int | None, tmp_path: Path, observation: Observation
+) -> None:
+    path = tmp_path / "cat.csv"
+    counted = origin if given is None else given
+    Table({names[0]: X + counted, names[1]: Y + counted}).write(path, format="ascii.csv")
+    positions = read_positions(path, observation, given)
+    np.testing.assert_allclose([positions.x, positions.y], [X, Y], atol=1e-12)
+    (note,) = positions.notes
+    assert f"{names[0]}, {names[1]} are pixels counted from {counted}" in note
+    assert ("--peaks-origin" in note) == (given is None)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("RAJ2000", "DEJ2000"), ("ALPHA_J2000", "DELTA_J2000"), ("coord_ra", "coord_dec"), ("RA_ICRS", "DE_ICRS")],
+)
+def test_sky_columns_come_before_pixels_of_another_image(
+    names: tuple[str, str], tmp_path: Path, observation: Observation
+) -> None:
+    ra, dec = WCS.pixel_to_sky(X, Y)
+    path = tmp_path / "cat.csv"
+    Table({"X_IMAGE": X + 1000, "Y_IMAGE": Y, names[0]: ra, names[1]: dec}).write(path, format="ascii.csv")
+    positions = read_positions(path, observation)
+    np.testing.assert_allclose([positions.x, positions.y], [X, Y], atol=1e-6)
+    assert "right ascension and declination, in degrees (assumed)" in positions.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "table_format"),
+    [(".vot", "votable"), (".xml", "votable"), (".fits.gz", "fits"), (".parquet", "parquet")],
+)
+def test_more_formats(suffix: str, table_format: str, tmp_path: Path, observation: Observation) -> None:
+    if table_format == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    path = tmp_path / f"cat{suffix}"
+    Table({"x": X, "y": Y}).write(path, format=table_format)
+    np.testing.assert_allclose(read_peaks(path, observation), [X, Y])
+
+
+REGIONS = """# Region file format: DS9 version 4.1
+global color=green
+{frame}
+point({p0}) # point=x text={{one}}
+circle({p1},{size})
+ellipse({p2},{size},{size},30)
+text({p0}) # text={{a word}}
+"""
+
+
+@pytest.mark.parametrize("frame", ["image", "fk5", "icrs"])
+@pytest.mark.parametrize("origin", [None, 0, 1])
+def test_regions(frame: str, origin: int | None, tmp_path: Path, observation: Observation) -> None:
+    """DS9 counts pixels from 1; on the sky it does not matter."""
+    pytest.importorskip("regions", reason="the library regions is not installed")
+    counted = 1 if origin is None else origin
+    ra, dec = WCS.pixel_to_sky(X, Y)
+    if frame == "fk5":
+        fk5 = SkyCoord(ra, dec, unit="deg", frame="icrs").transform_to("fk5")
+        ra, dec = fk5.ra.deg, fk5.dec.deg
+    places = np.stack([X + counted, Y + counted]) if frame == "image" else np.stack([ra, dec])
+    text = [f"{float(a):.9f},{float(b):.9f}" for a, b in places.T]
+    path = tmp_path / "sources.reg"
+    size = "3" if frame == "image" else '2"'
+    path.write_text(REGIONS.format(frame=frame, p0=text[0], p1=text[1], p2=text[2], size=size))
+    positions = read_positions(path, observation, origin)
+    np.testing.assert_allclose([positions.x, positions.y], [X, Y], atol=1e-3)
+    said = "\n".join(positions.notes)
+    assert "1 regions that are no point, circle or ellipse left aside" in said
+    assert (f"image coordinates are counted from {counted}" in said) == (frame == "image")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("image\nbox(1,2,3,4,0)\n", r"s\.reg: holds no point, circle or ellipse"),
+        ("", r"s\.reg: holds no point, circle or ellipse"),
+        ('icrs\ncircle(150.0,2.2,2")\n', "s.reg: is on the sky, and bare has no WCS; give image coordinates"),
+    ],
+)
+def test_bad_regions_are_one_sentence(text: str, says: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    pytest.importorskip("regions", reason="the library regions is not installed")
+    bare = Observation.from_arrays(rng.normal(size=(30, 30)), gaussian_psf(3.0), name="bare")
+    (tmp_path / "s.reg").write_text(text)
+    with pytest.raises(ValueError, match=says):
+        read_positions(tmp_path / "s.reg", bare)

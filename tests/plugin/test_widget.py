@@ -15,7 +15,7 @@ from napari_deblend.actions import perform
 from napari_deblend.runner import Phase
 from napari_deblend.sample import sample_folder
 from napari_deblend.views import Role, View
-from napari_deblend.widgets.opening import IMAGE, LEAVE, PSF, WEIGHTS, RolesDialog, guessed_role
+from napari_deblend.widgets.opening import IMAGE, LEAVE, MASK, PSF, WEIGHTS, RolesDialog, guessed_role
 from napari_deblend.widgets.settings import form
 from napari_deblend.widgets.source_table import FLUX, KIND, LOCK, NAME, SNR, X
 
@@ -290,6 +290,28 @@ def test_files_are_read_in_their_roles(bench: Any, wait: Callable[..., None]) ->
     assert len(bench.document.observations[0].channels) == 5
 
 
+def test_weights_and_masks_go_with_the_images_that_their_names_tell(
+    bench: Any, wait: Callable[..., None], tmp_path: Path
+) -> None:
+    """Two images, weights for one of them and a mask for both."""
+    from astropy.io import fits
+
+    from napari_deblend.widgets.opening import load
+
+    rng = np.random.default_rng(4)
+    mask = np.zeros((30, 30), "i2")
+    mask[3, 4] = 1
+    psf = np.exp(-0.5 * ((np.mgrid[:15, :15] - 7.0) ** 2).sum(axis=0) / 2.0)
+    data = {"a_g": rng.normal(size=(30, 30)), "a_r": rng.normal(size=(30, 30)), "a_r_rms": np.ones((30, 30))}
+    for name, values in {**data, "a_mask": mask, "a_psf": psf}.items():
+        fits.writeto(tmp_path / f"{name}.fits", values)
+    load(bench, {str(p): guessed_role(str(p)) for p in tmp_path.glob("*.fits")})
+    wait(lambda: bench.document.is_open)
+    (seen,) = bench.document.observations
+    assert not seen.weights[:, 3, 4].any() and seen.n_unmasked == 2 * 899
+    np.testing.assert_allclose(seen.weights[1, 9], 1.0)
+
+
 @pytest.mark.parametrize(
     ("name", "role"),
     [
@@ -298,6 +320,8 @@ def test_files_are_read_in_their_roles(bench: Any, wait: Callable[..., None]) ->
         ("hst_psf.fits", PSF),
         ("weight.fits", WEIGHTS),
         ("f814w_wht.fits", WEIGHTS),
+        ("f814w_rms.fits", WEIGHTS),
+        ("legacysurvey-1501p022-maskbits.fits.fz", MASK),
         ("truth.fits.gz", LEAVE),
         ("ngc_psfree.fits", IMAGE),
     ],

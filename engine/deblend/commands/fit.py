@@ -61,7 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="samples of the PSF per pixel (default: as files say)",
     )
     add("--psf-integrated", choices=("yes", "no"), help="whether stamps hold the light of whole pixels")
-    add("--weights", action="append", metavar="FILE", help="inverse variances [1/(image unit)²]; once per image")
+    add(
+        "--weights",
+        action="append",
+        metavar="[KIND:]FILE",
+        help="inverse variances [1/(image unit)²], or KIND: rms, variance, ivar, weight, exposure; once per image; or "
+        "'measured'",
+    )
+    add("--mask", action="append", metavar="FILE", help="not zero where pixels are bad; once, or per image")
+    add("--rescale-weights", action="store_true", help="multiply weights to agree with the noise of blank sky")
     add("--bands", metavar="g,r,i", help="name of every plane, in the order of the images")
     add("--zero-point", type=float, metavar="MAG", help="AB magnitude of one count, for all images, whatever they say")
     add("--noise-scale", type=_positive, metavar="F", help="factor on the noise that the weights say, for all images")
@@ -73,9 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--peaks",
-        metavar="CSV",
-        help="0-based x, y of the first image as it is read, or ra, dec; without it sources are detected",
+        metavar="FILE",
+        help="table or DS9 regions with x, y of the first image as it is read, or ra, dec; without it sources are "
+        "detected",
     )
+    add("--peaks-origin", type=int, choices=(0, 1), help="number of the first pixel in --peaks")
     add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
     add(
@@ -132,6 +142,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             arguments.images,
             psf=arguments.psf,
             weights=arguments.weights,
+            mask=arguments.mask,
+            rescale_weights=arguments.rescale_weights,
             bands=arguments.bands,
             psf_oversampling=arguments.psf_oversampling,
             psf_is_integrated=None if arguments.psf_integrated is None else arguments.psf_integrated == "yes",
@@ -140,12 +152,17 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         observations = _corrected(observations, arguments)
         if arguments.correlated_noise:
             observations = deblend.observe.with_measured_noise(observations)
-        peaks = io.read_peaks(arguments.peaks, observations[0]) if arguments.peaks else None
+        positions = None
+        if arguments.peaks:
+            positions = io.read_positions(arguments.peaks, observations[0], arguments.peaks_origin)
+        peaks = None if positions is None else (positions.x, positions.y)
         if peaks is not None and arguments.cutout is not None:
             peaks, aside = deblend.positions_within(observations, *peaks)
             if aside:
                 note(f"{arguments.peaks}: {aside} of its positions lie outside of the cut-out and are left aside.")
     for sentence in (sentence for observation in observations for sentence in observation.notes):
+        note(sentence)
+    for sentence in positions.notes if positions else ():
         note(sentence)
     with blaming_the_input(), clock.phase("detect"):
         options = {"kind": arguments.kind, "box_scale": arguments.box_scale}

@@ -123,7 +123,10 @@ def empty_scene(
     """
     channels = tuple(channel for o in observations for channel in o.channels)
     grids = [o.grid for o in observations]
-    grid = common_grid(grids, cover=cover)
+    try:
+        grid = common_grid(grids, cover=cover)
+    except ValueError as error:
+        raise ValueError(f"{', '.join(o.name for o in observations)}: {error}") from error
     if oversampling is None:
         # without a place on the sky, finer pixels could not be told from the image's
         oversampling = 1 if grid.wcs is None else _asked_for(observations, grid)

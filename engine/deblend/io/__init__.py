@@ -1,10 +1,11 @@
 """Files: observations from FITS, positions from tables, results to a folder."""
 
+from deblend.io.companions import Role, role_of
 from deblend.io.cutout import Cutout, PixelCutout, Scissors, SkyCutout, as_cutout, boxes_in, cut_out, cutout_from_text
 from deblend.io.group import find_images, read_observations
 from deblend.io.interpretation import Check, Interpretation, checks, signature
 from deblend.io.overview import Overview, is_large, overviews
-from deblend.io.peaks import read_peaks
+from deblend.io.peaks import Positions, read_peaks, read_positions
 from deblend.io.results import (
     write_catalog,
     write_components,
@@ -19,6 +20,8 @@ __all__ = [
     "Interpretation",
     "Overview",
     "PixelCutout",
+    "Positions",
+    "Role",
     "Scissors",
     "SkyCutout",
     "as_cutout",
@@ -31,6 +34,8 @@ __all__ = [
     "overviews",
     "read_observations",
     "read_peaks",
+    "read_positions",
+    "role_of",
     "signature",
     "write_catalog",
     "write_components",

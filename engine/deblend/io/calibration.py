@@ -14,6 +14,8 @@ ZERO_POINT_CARDS = ("MAGZERO", "MAGZPT", "MAGZP", "ZP", "ZEROPNT", "PHOTZP", "AB
 """Cards that hold the AB magnitude of one count [mag], in the order they are looked for."""
 NJY_PER_NANOMAGGY = 3631.0
 """A nanomaggy is 1e-9 of the 3631 Jy of AB magnitude 0 [nJy]."""
+NANOMAGGY_SURVEYS = ("LegacySurvey", "SDSS")
+"""Surveys whose images are in nanomaggies where their headers say nothing, as those of cut-out services."""
 UNKNOWN_UNIT = "image unit"
 """What the unit of an image is called that says nothing of it."""
 _PER_PIXEL = re.compile(r"\s*(/\s*(pix|pixel)|\s(pix|pixel)\*{0,2}-1)$", re.IGNORECASE)
@@ -31,11 +33,12 @@ _SPELLINGS = {
 }
 
 
-def calibrate(cards: Cards) -> tuple[str, float, str | None]:
+def calibrate(cards: Cards, survey: str | None = None) -> tuple[str, float, str | None]:
     """Return the unit of an image, its size [nJy], and a sentence on what was assumed; None where nothing was.
 
     A flux unit in BUNIT decides, or a surface brightness with the area of a pixel (PIXAR_SR); then FLUXMAG0 (counts of
-    magnitude 0), then a zero point, then PHOTFLAM with PHOTPLAM (Hubble's inverse sensitivity and pivot wavelength).
+    magnitude 0), then a zero point, then PHOTFLAM with PHOTPLAM (Hubble's inverse sensitivity and pivot wavelength),
+    then what the survey is known to use.
     """
     text = cards.get("BUNIT")
     unit = str(text).strip() if text is not None else ""
@@ -62,6 +65,8 @@ def calibrate(cards: Cards) -> tuple[str, float, str | None]:
         zero_point = -2.5 * math.log10(sensitivity[1]) - 5.0 * math.log10(pivot[1]) - 2.408
         size = njy_per_count(zero_point)
         return counts, size, f"one {counts} is {size:.5g} nJy (PHOTFLAM, PHOTPLAM: AB zero point {zero_point:.3f} mag)."
+    if not unit and survey in NANOMAGGY_SURVEYS:
+        return "nanomaggy", NJY_PER_NANOMAGGY, f"has no unit; nanomaggies are assumed, which the {survey} uses."
     if not unit:
         missing = "has neither a unit (BUNIT) nor a zero point; its fluxes stay in image units and are called nJy."
         return UNKNOWN_UNIT, 1.0, missing

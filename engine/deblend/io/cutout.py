@@ -19,6 +19,7 @@ from astropy.io.fits import Header
 from astropy.wcs import WCS
 from jaxtyping import Float
 
+from deblend.io.world import mended
 from deblend.observe import Observation
 from deblend.sky import PixelBox, celestial_wcs, sky_to_plane
 
@@ -202,7 +203,8 @@ class _Cut:
 
 def _wcs_of(header: Header | Mapping[str, Any], where: str) -> WCS | None:
     try:
-        wcs = celestial_wcs(header)
+        # as it is read: a distortion that is misread would put the box elsewhere
+        wcs = celestial_wcs(mended(Header(header))[0])
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     # other axes are left aside when images are read, too

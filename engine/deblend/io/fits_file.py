@@ -68,6 +68,10 @@ Cut = Callable[[fits.Header, tuple[int, int], str], PixelBox]
 """From header and shape (height, width) of an image, and how it is called, to the box that is wanted of it."""
 
 
+class OtherShapeError(ValueError):
+    """A companion of an image has not the image's shape."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """A box that was cut out of an image."""
@@ -77,9 +81,9 @@ class Piece:
     """Shape (height, width) of the image [pix]."""
 
     def again(self, header: fits.Header, shape: tuple[int, int], where: str) -> PixelBox:
-        """Return the same box for a companion of the image; raises ValueError where it has not the image's shape."""
+        """Return the same box for a companion of the image; raises OtherShapeError where it has not its shape."""
         if shape != self.whole:
-            raise ValueError(
+            raise OtherShapeError(
                 f"{where}: its {shape[1]} × {shape[0]} px are not those of the image it goes with, {self.whole[1]} × "
                 f"{self.whole[0]} px, so nothing can be cut from it; give a file of the same shape."
             )
@@ -113,6 +117,11 @@ class FitsImage:
     @property
     def where(self) -> str:
         return f"{self.path}, {self.hdu}"
+
+    @property
+    def name(self) -> str:
+        """The EXTNAME in capitals, else the IMAGETYP; empty where the HDU has neither."""
+        return part_name(self.cards.own)
 
     def cube(self) -> Float[np.ndarray, "band y x"]:
         """Return the data as a cube of float64; raises ValueError where it is no image or cube."""
@@ -171,6 +180,11 @@ def label(hdus: fits.HDUList, number: int) -> str:
     return f"HDU {number} ({name})" if name else f"HDU {number}"
 
 
+def part_name(header: fits.Header) -> str:
+    """Return what the header of an HDU calls it, in capitals; empty where it says nothing."""
+    return str(header.get("EXTNAME") or header.get("IMAGETYP") or "").strip().upper()
+
+
 def image_numbers(hdus: fits.HDUList) -> list[int]:
     """Return the numbers of the HDUs that hold an array of any dimension."""
     return [n for n, hdu in enumerate(hdus) if hdu.is_image and int(hdu.header.get("NAXIS", 0)) > 0]
@@ -188,6 +202,7 @@ def image_of(
 
     Raises ValueError where its data are damaged, where the cut misses it, and where it is too large to be read whole.
     """
+    # before the data are read: astropy then takes BITPIX, BZERO and BSCALE of integers away
     header, name = hdus[number].header.copy(), label(hdus, number)
     shape = tuple(int(n) for n in hdus[number].shape)
     piece = None
@@ -215,7 +230,7 @@ def read_image(path: Path, prefer: Sequence[str] = (), cut: Cut | None = None) -
     path, hdu = split_hdu(path)
     with opened(path) as hdus:
         chosen = image_number(hdus, path, hdu, prefer)
-        aside = [] if hdu is not None else [label(hdus, n) for n in _flat(hdus) if n != chosen]
+        aside = [] if hdu is not None else [label(hdus, n) for n in flat_numbers(hdus) if n != chosen]
         return image_of(hdus, chosen, path, aside, cut)
 
 
@@ -226,7 +241,7 @@ def image_number(hdus: fits.HDUList, path: Path, hdu: str | None, prefer: Sequen
     """
     if hdu is not None:
         return _asked_for(hdus, hdu, path)
-    numbers, flat = image_numbers(hdus), _flat(hdus)
+    numbers, flat = image_numbers(hdus), flat_numbers(hdus)
     if not numbers:
         raise ValueError(
             f"{path}: none of its {len(hdus)} HDUs holds an image; give a file with an image (y, x) "
@@ -237,11 +252,11 @@ def image_number(hdus: fits.HDUList, path: Path, hdu: str | None, prefer: Sequen
             f"{path}, {label(hdus, numbers[0])}: holds 1-D data of shape {hdus[numbers[0]].shape}; "
             "an image (y, x) or a cube (band, y, x) is needed."
         )
-    wanted = [n for name in prefer for n in flat if hdus[n].name.upper() == name]
+    wanted = [n for name in prefer for n in flat if part_name(hdus[n].header) == name]
     return wanted[0] if wanted else flat[0]
 
 
-def _flat(hdus: fits.HDUList) -> list[int]:
+def flat_numbers(hdus: fits.HDUList) -> list[int]:
     """Return the numbers of the HDUs that hold images or cubes, and no mere rows of numbers."""
     return [n for n in image_numbers(hdus) if int(hdus[n].header["NAXIS"]) >= 2]
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from deblend.io.companions import Companions, companions_of, files_in, role_of, sort_out
 from deblend.io.cutout import Cutout, Scissors, as_cutout
 from deblend.io.fits_file import packed_remark, split_hdu, stem
 from deblend.io.given_psf import GivenPsf, together
-from deblend.io.lsst import is_lsst, read_lsst
+from deblend.io.image_file import Given, read_picture
+from deblend.io.noise_check import checked
 from deblend.io.picture import Picture
-from deblend.io.plain import read_plain
-from deblend.io.psf import psfs_for, sibling_psfs
+from deblend.io.psf import found_psfs, psfs_for
+from deblend.io.weights import MEASURED, WeightFile
 from deblend.observe import Observation
 from deblend.sky import Channel
 
 AnyPath = str | PathLike[str]
-_FITS_FILE = re.compile(r"\.(fits?|fts)(\.(gz|fz|bz2))?$", re.IGNORECASE)
-_NOT_AN_IMAGE = re.compile(r"(^|[-_.])(psfs?|weights?|wht|ivar|invvar|truth)([-_.]|$)", re.IGNORECASE)
-"""Files of a folder that go with images and are none: psf-HSC-G.fits, hst_psf.fits, weight.fits."""
 
 
 def read_observations(
@@ -31,34 +31,42 @@ def read_observations(
     *,
     psf: AnyPath | Sequence[AnyPath] | None = None,
     weights: AnyPath | Sequence[AnyPath] | None = None,
+    mask: AnyPath | Sequence[AnyPath] | None = None,
+    rescale_weights: bool = False,
     bands: str | Sequence[str] | None = None,
     survey: str | None = None,
+    cutout: str | Cutout | None = None,
     psf_oversampling: int | None = None,
     psf_is_integrated: bool | None = None,
-    cutout: str | Cutout | None = None,
 ) -> tuple[Observation, ...]:
-    """Read FITS images; those of one shape and WCS form one observation, named by its survey or its first file.
+    """Read images; those of one shape, WCS and survey form one observation, named by its survey or its first file.
 
     Parameters
     ----------
     paths
-        Files (a plane or a cube each), folders, or patterns like "hsc/*.fits"; "file.fits[SCI]" names an HDU.
+        Files (a plane or a cube each), folders, or patterns like "hsc/*.fits"; "file.fits[SCI]" names an HDU. What goes
+        with an image by its name (weights, mask, PSF) is found in the same folder.
     psf
-        A file per image, in their order, or one for all; may be left out where every calexp-*.fits has its
-        psf-*.fits beside it.
+        A file per image, in their order, or one for all; may be left out where the files tell.
     weights
-        A file per image, in their order: inverse variances [1/(image unit)²] of the image's shape.
+        A file per image, in their order, of the image's shape: inverse variances [1/(image unit)²], or what the name of
+        the file or its HDU says; "rms:FILE" says it (ivar, rms, variance, weight, exposure). "measured" leaves all
+        weights aside and measures the noise.
+    mask
+        A file per image, in their order, or one for all: bad pixels are not zero, or of bits that are known.
+    rescale_weights
+        Multiply the weights of every band so that they agree with the noise of blank sky.
     bands
         A name per plane, in the order of the images; a text is split at commas.
     survey
         The survey, where the headers do not say it.
+    cutout
+        The only part of the images that is read: "RA DEC SIZE" or "X0:X1,Y0:Y1", as of `cutout_from_text`, or a
+        `SkyCutout` or `PixelCutout`.
     psf_oversampling
         Samples of images of PSFs per pixel, where their headers do not say it.
     psf_is_integrated
         Whether images of PSFs hold the light of whole pixels, and not points of what falls on them.
-    cutout
-        The only part of the images that is read: "RA DEC SIZE" or "X0:X1,Y0:Y1", as of `cutout_from_text`, or a
-        `SkyCutout` or `PixelCutout`.
 
     Returns
     -------
@@ -69,73 +77,98 @@ def read_observations(
     ValueError
         One sentence that names file and HDU and says what to do, wherever something is missing or does not fit.
     """
-    files, notes = find_images(_listed(paths))
-    weight_files: list[Path | None] = [*_files(weights)]
-    if weight_files and len(weight_files) != len(files):
-        raise ValueError(
-            f"{len(files)} images need as many weight files in the same order, got {len(weight_files)}; "
-            "repeat --weights FILE."
-        )
+    files, others = find_images(_listed(paths))
+    notes: list[str] = []
+    # a folder is looked into once, however many images it has
+    listing = cache(files_in)
+    found = [companions_of(file, files, others, listing) for file in files]
+    given = _given(len(files), weights, mask)
     scissors = None if cutout is None else Scissors(as_cutout(cutout))
     pictures = [
-        (read_lsst if is_lsst(file) else read_plain)(file, weight, scissors)
-        for file, weight in zip(files, weight_files or [None for _ in files], strict=True)
+        read_picture(file, what, beside, scissors) for file, what, beside in zip(files, given, found, strict=True)
     ]
     if bands is not None:
         pictures = _renamed(pictures, bands.split(",") if isinstance(bands, str) else bands)
     if survey is not None:
         pictures = [picture.with_survey(survey) for picture in pictures]
+    pictures = [checked(picture, rescale=rescale_weights) for picture in pictures]
     psf_files = _files(psf)
     if not psf_files:
-        psf_files = sibling_psfs(files)
-        notes.append(f"No PSF given; {', '.join(p.name for p in psf_files)} beside the images are used.")
+        psf_files, said = found_psfs(pictures, found)
+        notes += said
+    notes += _unused(others, given, found, psf_files)
     psfs = psfs_for(pictures, psf_files, oversampling=psf_oversampling, is_integrated=psf_is_integrated)
     return _observations(list(zip(pictures, psfs, strict=True)), notes)
 
 
-def find_images(paths: Sequence[AnyPath]) -> tuple[list[Path], list[str]]:
-    """Return the image files that paths, folders and patterns stand for, and a sentence on what was left aside.
+def find_images(paths: Sequence[AnyPath]) -> tuple[list[Path], list[Path]]:
+    """Return the images that paths, folders and patterns stand for, and the files that may go with them.
 
     Raises ValueError where a path stands for nothing.
     """
     files: list[Path] = []
-    notes: list[str] = []
+    named: list[Path] = []
     for given in paths:
         path = Path(given)
         if split_hdu(path)[1] is not None or path.is_file():
-            files.append(path)
+            inside = [path]
+            named.append(path)
         elif path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.is_file() and _FITS_FILE.search(p.name))
-            images, aside = _without_companions(inside)
-            if not images:
+            inside = [*files_in(path)]
+            if all(role_of(p) is not None for p in inside):
                 raise ValueError(f"{path}: the folder holds no FITS image; give the files themselves.")
-            files += images
-            notes += [f"{path}: {aside}"] if aside else []
         elif glob.has_magic(fspath(given)):
-            found = sorted(Path(p) for p in glob.glob(fspath(given), recursive=True) if Path(p).is_file())
-            images, aside = _without_companions(found)
-            if not images:
+            inside = sorted(Path(p) for p in glob.glob(fspath(given), recursive=True) if Path(p).is_file())
+            if all(role_of(p) is not None for p in inside):
                 raise ValueError(f"{given}: no image fits this pattern; check it, or give the files themselves.")
-            files += images
-            notes += [f"{given}: {aside}"] if aside else []
         else:
             raise ValueError(f"{path}: there is no such file; check the path.")
+        files += inside
     if not files:
         raise ValueError("No image was given; give at least one FITS file.")
-    return files, notes
+    return sort_out(files, named)
 
 
-def _without_companions(files: Sequence[Path]) -> tuple[list[Path], str | None]:
-    """Return the files that are images, and what to say of those that only go with some."""
-    aside = [p for p in files if _NOT_AN_IMAGE.search(stem(p))]
-    said = f"{', '.join(p.name for p in aside)} left aside, since by their names they are no images." if aside else None
-    return [p for p in files if p not in aside], said
+def _given(n_images: int, weights: Any, mask: Any) -> list[Given]:
+    """Return what a person says of each image."""
+    weight_files, masks = _files(weights), _files(mask)
+    is_measured = [str(path) for path in weight_files] == [MEASURED]
+    if weight_files and not is_measured and len(weight_files) != n_images:
+        raise ValueError(
+            f"{n_images} images need as many weight files in the same order, got {len(weight_files)}; "
+            "repeat --weights FILE."
+        )
+    if len(masks) == 1:
+        masks = masks * n_images
+    if masks and len(masks) != n_images:
+        raise ValueError(
+            f"{n_images} images need one mask each in the same order, or one for all, got {len(masks)}; "
+            "repeat --mask FILE."
+        )
+    return [
+        Given(
+            WeightFile.said(weight_files[i]) if weight_files and not is_measured else None,
+            is_measured,
+            masks[i] if masks else None,
+        )
+        for i in range(n_images)
+    ]
+
+
+def _unused(
+    others: Sequence[Path], given: Sequence[Given], found: Sequence[Companions], psf_files: Sequence[Path]
+) -> list[str]:
+    """Return a sentence on the listed files that no image has use for."""
+    used = {path for companions in found for path in companions.paths} | set(psf_files)
+    used |= {what.mask for what in given if what.mask} | {what.weights.path for what in given if what.weights}
+    unused = [path.name for path in others if path not in used]
+    return [f"{', '.join(unused)} left aside, since by their names they are no images."] if unused else []
 
 
 def _observations(pairs: list[tuple[Picture, GivenPsf]], notes: list[str]) -> tuple[Observation, ...]:
     groups: list[list[tuple[Picture, GivenPsf]]] = []
     for pair in pairs:
-        group = next((g for g in groups if g[0][0].grid.is_same_as(pair[0].grid)), None)
+        group = next((g for g in groups if _belong_together(g[0][0], pair[0])), None)
         if group is None:
             groups.append([pair])
         else:
@@ -165,6 +198,12 @@ def _observations(pairs: list[tuple[Picture, GivenPsf]], notes: list[str]) -> tu
             )
         )
     return tuple(observations)
+
+
+def _belong_together(first: Picture, other: Picture) -> bool:
+    """Tell whether two images are of one grid and, as far as they say it, one survey."""
+    is_one_survey = first.survey is None or other.survey is None or first.survey == other.survey
+    return is_one_survey and first.grid.is_same_as(other.grid)
 
 
 def _channels(picture: Picture, name: str, elsewhere: set[Channel]) -> list[Channel]:

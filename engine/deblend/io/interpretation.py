@@ -18,9 +18,11 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.io.given_psf import together
-from deblend.io.picture import NOISE_TOLERANCE, PROJECTION_TOLERANCE, Picture
+from deblend.io.noise_check import noise_ratios, noise_tolerance
+from deblend.io.picture import Picture
 from deblend.io.psf import PROFILES, psfs_for
-from deblend.observe import Observation, full_width_half_maximum, measured_sigma
+from deblend.io.world import PROJECTION_TOLERANCE
+from deblend.observe import Observation, full_width_half_maximum
 from deblend.observe.psf import centroid
 from deblend.sky import AB_ZERO_POINT_NJY, Channel, njy_per_count
 
@@ -182,16 +184,12 @@ def _unit(observation: Observation) -> Check:
 
 
 def _noise(observation: Observation, bands: Sequence[str]) -> Check:
-    ratios = []
-    for image, weights in zip(observation.images, observation.weights, strict=True):
-        try:
-            ratios.append(measured_sigma(np.where(weights > 0, image * np.sqrt(weights), np.nan)))
-        except ValueError:  # too few neighbours to compare with
-            ratios.append(np.nan)
-    said = ", ".join(f"{band} {ratio:.2f}" for band, ratio in zip(bands, ratios, strict=True))
-    off = [b for b, r in zip(bands, ratios, strict=True) if abs(r - 1.0) > NOISE_TOLERANCE]
+    ratios = noise_ratios(observation.images, observation.weights)
+    said = ", ".join(f"{bands[k]} {ratio:.2f}" for k, ratio in ratios.items()) or "there is no sky to measure it in"
+    allowed = {k: noise_tolerance(observation.images[k], observation.weights[k]) for k in ratios}
+    off = [bands[k] for k, ratio in ratios.items() if abs(ratio - 1.0) > allowed[k]]
     warning = f"the weights of {', '.join(off)} do not fit the noise; scale it, or give other weights" if off else ""
-    return Check("noise", f"measured between neighbours, over that of the weights: {said}", warning)
+    return Check("noise", f"measured in blank sky, over that of the weights: {said}", warning)
 
 
 def _mask(observation: Observation) -> Check:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from deblend.io.fits_file import Cards
+from deblend.io.fits_file import Cards, stem
 
 SURVEY_CARDS = ("SURVEY", "TELESCOP", "INSTRUME")
 _SURVEY_FILTER = re.compile(r"(HSC|LSST|SDSS|DES)[-_ ](\S+)", re.IGNORECASE)
 """Filters that carry the name of their survey: HSC-G."""
+_FILE_NAMES = {
+    "LegacySurvey": re.compile(r"legacysurvey-[^-]+-image-(?P<band>[a-zA-Z]\d?)\."),
+    "Euclid": re.compile(r"EUC_MER_(BGSUB-)?MOSAIC-(?P<band>[A-Z]+(-[A-Z])?)(-\w+)?_TILE"),
+    "SDSS": re.compile(r"frame-(?P<band>[ugriz])-\d{6}-\d-\d{4}\."),
+}
+"""Surveys whose files tell survey and band by their names, and whose headers may not."""
 
 
 def split_filter(name: str) -> tuple[str | None, str]:
@@ -20,18 +27,29 @@ def split_filter(name: str) -> tuple[str | None, str]:
     return None, name.split()[0]
 
 
-def survey_of(cards: Cards) -> str | None:
-    """Return the survey that a header names; None where it names none."""
+def by_name(path: Path) -> tuple[str | None, str | None]:
+    """Return the survey and the band that the name of a file tells, where it is as a survey names its files."""
+    for survey, pattern in _FILE_NAMES.items():
+        match = pattern.match(path.name)
+        if match:
+            band = match["band"]
+            return survey, band.lower() if len(band) == 1 else band.upper()
+    return None, None
+
+
+def survey_of(cards: Cards, path: Path) -> str | None:
+    """Return the survey that the name of a file or its header names; None where they name none."""
     name = cards.get("FILTER")
     survey = split_filter(name)[0] if isinstance(name, str) else None
-    return survey or _text(cards.get(*SURVEY_CARDS))
+    return by_name(path)[0] or survey or _text(cards.get(*SURVEY_CARDS))
 
 
-def bands_of(cards: Cards, n_planes: int, stem: str, where: str) -> tuple[tuple[str, ...], str | None]:
+def bands_of(cards: Cards, n_planes: int, path: Path, where: str) -> tuple[tuple[str, ...], str | None]:
     """Return the name of every plane, and a sentence where the header names none.
 
-    BANDS with commas, else BAND1…n, else BANDS as letters, else FILTER, else `stem` and a number. Raises
-    ValueError where BANDS names another number of bands than there are planes.
+    BANDS with commas, else BAND1…n, else BANDS as letters, else FILTER, else the name of the file where a survey
+    has a rule for it, else that name and a number. Raises ValueError where BANDS names another number of bands than
+    there are planes.
     """
     listed = _text(cards.get("BANDS"))
     if listed and "," in listed:
@@ -47,10 +65,12 @@ def bands_of(cards: Cards, n_planes: int, stem: str, where: str) -> tuple[tuple[
         return tuple(str(name) for name in numbered), None
     if listed and len(listed) == n_planes:
         return tuple(listed), None
-    name = _text(cards.get("FILTER"))
+    name, told = _text(cards.get("FILTER")), by_name(path)[1]
     if name and n_planes == 1:
         return (split_filter(name)[1],), None
-    names = tuple(f"{stem}_{i + 1}" for i in range(n_planes))
+    if told and n_planes == 1:
+        return (told,), None
+    names = tuple(f"{stem(path)}_{i + 1}" for i in range(n_planes))
     return names, f"names no band; called {', '.join(names)} (give --bands to name them)."
 
 

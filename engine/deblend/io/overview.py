@@ -18,7 +18,8 @@ from astropy.io import fits
 from jaxtyping import Float
 
 from deblend.io.fits_file import Cards, data_of, image_number, label, opened, split_hdu
-from deblend.io.plain import IMAGE_NAMES
+from deblend.io.parts import IMAGE_NAMES
+from deblend.io.roman import is_roman
 from deblend.sky import PixelBox, PixelGrid, TangentWcs
 
 SIDE = 640
@@ -51,6 +52,9 @@ def is_large(path: str | PathLike[str]) -> bool:
     Raises ValueError where the file is missing or broken, or holds no image.
     """
     file, hdu = split_hdu(Path(path))
+    if is_roman(file):
+        # none of its detectors or tiles is
+        return False
     with opened(file) as hdus:
         shape = hdus[image_number(hdus, file, hdu, IMAGE_NAMES)].shape
     return max(shape[-2:]) > LARGE

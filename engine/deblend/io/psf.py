@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from deblend.io.companions import Companions
 from deblend.io.given_psf import GivenPsf
-from deblend.io.peaks import read_positions
+from deblend.io.peaks import places_in
 from deblend.io.picture import Picture
 from deblend.io.psf_grid import is_grid, read_grid
 from deblend.io.psf_image import read_psf_image
 from deblend.io.psfex import is_psfex, read_psfex
+from deblend.io.seeing import is_width_map, words_of_header, words_of_map
 from deblend.observe import double_gaussian_psf, gaussian_psf, moffat_psf
 from deblend.observe.star_psf import fit_stars
 
@@ -40,9 +42,9 @@ def psfs_for(
     """Return the PSF of every picture, with a stamp for each of its planes.
 
     A "file" may be a profile in words, as of `profile_psf`, "stars" of each image or "stars:FILE" with their places, a
-    PSFEx model or a grid of stamps, which vary over each image. Else one file a picture, in their order, each with a
-    stamp for all planes or one per plane; or one file for all, with one stamp, one per plane of each, or one per plane
-    of all in their order.
+    PSFEx model or a grid of stamps, which vary over each image, or a map of widths (Legacy Surveys). Else one file a
+    picture, in their order, each with a stamp for all planes or one per plane; or one file for all, with one stamp, one
+    per plane of each, or one per plane of all in their order.
 
     Parameters
     ----------
@@ -107,30 +109,59 @@ def profile_psf(said: str, pixel_scale: float | None) -> Float[np.ndarray, "side
         raise ValueError(f"--psf {said}: {error}") from None
 
 
+def found_psfs(pictures: Sequence[Picture], found: Sequence[Companions]) -> tuple[list[Path], list[str]]:
+    """Return the PSF of every picture that lies beside it or that its header tells, and sentences that say so.
+
+    Raises ValueError where one has none.
+    """
+    paths, files, notes = [], [], []
+    for picture, companions in zip(pictures, found, strict=True):
+        told = words_of_header(picture) if companions.psf is None else None
+        if companions.psf is not None:
+            paths.append(companions.psf)
+            files.append(companions.psf.name)
+        elif told is not None:
+            paths.append(Path(told[0]))
+            notes.append(told[1])
+        else:
+            raise ValueError(f"{picture.path}: its PSF is not known; give --psf FILE, one per image or one for all.")
+    if files:
+        notes.insert(0, f"No PSF given; {', '.join(dict.fromkeys(files))} beside the images are used.")
+    return paths, notes
+
+
 def _of_stars(words: str, picture: Picture, oversampling: int) -> GivenPsf:
     """Return the PSF that stars of a picture make: found in it, or at the places of a table, as in "stars:FILE"."""
     _, _, table = words.partition(":")
-    stars = None if not table else read_positions(table, picture.wcs, str(picture.path), "--psf stars:FILE")
+    given = places_in(table, picture.wcs, str(picture.path), "--psf stars:FILE") if table else None
+    stars = None if given is None else (given.x, given.y)
     found = fit_stars(
         picture.images, picture.weights, stars, picture.bands, picture.path.name, oversampling=oversampling
     )
-    return GivenPsf((list(found.psf),), step=1.0 / oversampling, remarks=found.notes)
+    return GivenPsf(
+        (list(found.psf),), step=1.0 / oversampling, remarks=(*(given.notes if given else ()), *found.notes)
+    )
 
 
 def _is_made(path: Path) -> bool:
     """Tell whether a PSF is evaluated for each image by itself: one in words, or one that varies over the image."""
     in_words = _SAID.match(str(path)) or _STARS.match(str(path))
-    return (in_words is not None and not path.exists()) or (path.is_file() and (is_psfex(path) or is_grid(path)))
+    if in_words is not None and not path.exists():
+        return True
+    return path.is_file() and (is_psfex(path) or is_grid(path) or is_width_map(path))
 
 
 def _made(path: Path, picture: Picture, oversampling: int | None) -> GivenPsf:
     height, width = picture.images.shape[1:]
     if _STARS.match(str(path)) and not path.is_file():
         return _of_stars(str(path), picture, oversampling or 1)
+    scale = None if picture.wcs is None else picture.wcs.pixel_scale
     if not path.is_file():
-        scale = None if picture.wcs is None else picture.wcs.pixel_scale
         return GivenPsf.of([profile_psf(str(path), scale)])
-    # places on the detector or mosaic are pixels of the picture
+    if is_width_map(path):
+        words, sentence = words_of_map(path, picture)
+        return GivenPsf.of([profile_psf(words, scale)], [sentence])
+    # places on the detector or mosaic are pixels of the whole image
     corner = (float(picture.corner[0]), float(picture.corner[1]))
     if not is_psfex(path):
         return read_grid(path, corner, (height, width), picture.wcs)
@@ -138,18 +169,6 @@ def _made(path: Path, picture: Picture, oversampling: int | None) -> GivenPsf:
     field = model.over(corner, (height, width))
     cells = tuple([stamp] for stamp in field.stamps[:, 0])
     return GivenPsf(cells, field.positions if field.n_cells > 1 else None, step=model.step)
-
-
-def sibling_psfs(paths: Sequence[Path]) -> list[Path]:
-    """Return the psf-*.fits that lie beside calexp-*.fits of the same ending; raises ValueError where one has none."""
-    found = []
-    for path in paths:
-        name = re.sub("^calexp", "psf", path.name, flags=re.IGNORECASE)
-        sibling = path.with_name(name)
-        if name == path.name or not sibling.is_file():
-            raise ValueError(f"{path}: its PSF is not known; give --psf FILE, one per image or one for all.")
-        found.append(sibling)
-    return found
 
 
 def _matched(given: GivenPsf, n_planes: int, path: Path, image: Path) -> GivenPsf:

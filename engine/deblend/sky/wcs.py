@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from jaxtyping import Float
 
 ARCSEC_PER_DEGREE = 3600.0
 RADIANS_PER_ARCSEC = np.pi / 180.0 / ARCSEC_PER_DEGREE
+EXACT = 1e-3
+"""A map that is nowhere off by more is the file's own [pix]."""
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]
 
@@ -135,28 +137,48 @@ class TangentWcs:
             raise ValueError(f"The WCS of the header cannot be used: {error}") from error
 
     @classmethod
-    def _from_astropy(cls, wcs: WCS, shape: tuple[int, int]) -> TangentWcs:
-        is_plain_tan = list(wcs.wcs.ctype) == ["RA---TAN", "DEC--TAN"] and not wcs.has_distortion
-        if is_plain_tan:
-            matrix = wcs.pixel_scale_matrix * ARCSEC_PER_DEGREE
-            reference = (float(wcs.wcs.crpix[0]) - 1.0, float(wcs.wcs.crpix[1]) - 1.0)
-            center = (float(wcs.wcs.crval[0]), float(wcs.wcs.crval[1]))
-            return cls(center, reference, _as_tuple(matrix))
+    def fitted(cls, pixel_to_sky: Callable[..., Any], shape: tuple[int, int]) -> TangentWcs:
+        """Return the affine map that fits a projection best over an image of `shape` (height, width).
+
+        `pixel_to_sky` takes pixels (x, y), 0-based, and returns right ascension and declination [deg]. Raises
+        ValueError where it gives no numbers somewhere on the image.
+        """
         height, width = shape
         middle = ((width - 1) / 2.0, (height - 1) / 2.0)
-        ra0, dec0 = wcs.all_pix2world([middle], 0)[0]
-        center = (float(ra0), float(dec0))
+        ra0, dec0 = pixel_to_sky(np.array([middle[0]]), np.array([middle[1]]))
+        center = (float(ra0[0]), float(dec0[0]))
         y, x = np.meshgrid(np.linspace(0, height - 1, 9), np.linspace(0, width - 1, 9), indexing="ij")
-        ra, dec = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+        ra, dec = (np.asarray(angle, float) for angle in pixel_to_sky(x.ravel(), y.ravel()))
+        if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+            raise ValueError("parts of the image have no place on the sky")
         east, north = sky_to_plane(ra, dec, center)
         design = np.column_stack([x.ravel() - middle[0], y.ravel() - middle[1], np.ones(x.size)])
         rows, *_ = np.linalg.lstsq(design, np.column_stack([east, north]), rcond=None)
         matrix = rows[:2].T
         offset = np.linalg.solve(matrix, rows[2])
         local = cls(center, (middle[0] - float(offset[0]), middle[1] - float(offset[1])), _as_tuple(matrix))
-        local_x, local_y = local.sky_to_pixel(ra, dec)
-        residual = float(np.max(np.hypot(local_x - x.ravel(), local_y - y.ravel())))
-        return cls(local.center, local.reference, local.matrix, residual)
+        return replace(local, residual=local.distance_from(pixel_to_sky, shape))
+
+    def distance_from(self, pixel_to_sky: Callable[..., Any], shape: tuple[int, int]) -> float:
+        """Return the largest distance between this map and another over an image of `shape` [pix]."""
+        y, x = np.meshgrid(np.linspace(0, shape[0] - 1, 9), np.linspace(0, shape[1] - 1, 9), indexing="ij")
+        local_x, local_y = self.sky_to_pixel(*pixel_to_sky(x.ravel(), y.ravel()))
+        return float(np.max(np.hypot(local_x - x.ravel(), local_y - y.ravel())))
+
+    @classmethod
+    def _from_astropy(cls, wcs: WCS, shape: tuple[int, int]) -> TangentWcs:
+        def pixel_to_sky(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+            ra, dec = wcs.all_pix2world(x, y, 0)
+            return ra, dec
+
+        if list(wcs.wcs.ctype) == ["RA---TAN", "DEC--TAN"] and not wcs.has_distortion:
+            matrix = wcs.pixel_scale_matrix * ARCSEC_PER_DEGREE
+            reference = (float(wcs.wcs.crpix[0]) - 1.0, float(wcs.wcs.crpix[1]) - 1.0)
+            exact = cls((float(wcs.wcs.crval[0]), float(wcs.wcs.crval[1])), reference, _as_tuple(matrix))
+            # a TAN with PV cards is a TPV in disguise, and LONPOLE may turn one
+            if exact.distance_from(pixel_to_sky, shape) < EXACT:
+                return exact
+        return cls.fitted(pixel_to_sky, shape)
 
 
 def celestial_wcs(header: Header | Mapping[str, Any]) -> WCS | None:
