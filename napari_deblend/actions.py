@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deblend import Status, detect, with_missed
+from deblend.sky import same_passbands
 from napari_deblend.machine import Machine
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.views import View
@@ -138,6 +139,16 @@ def toggle_lock(bench: Workbench) -> None:
     bench.document.set_status(bench.document.selection, Status.FREE if all_locked else Status.LOCKED)
 
 
+def toggle_variable(bench: Workbench) -> None:
+    """Give the selected sources a flux of their own at every epoch, or constant ones where all of them vary."""
+    selected = bench.document.selected
+    if not selected:
+        raise ValueError("No source is selected; click its marker or its row first.")
+    if len(same_passbands(bench.document.scene.channels)) == len(bench.document.scene.channels):
+        raise ValueError("Every band was seen once; what varies needs images of one band at several epochs.")
+    bench.document.set_variable(bench.document.selection, not all(source.is_variable for source in selected))
+
+
 def toggle_adding(bench: Workbench) -> None:
     """Have plain clicks add sources, or no longer."""
     layer = bench.markers.layer
@@ -240,6 +251,7 @@ ACTIONS: dict[str, Action] = {
         Action("toggle_adding", "Add sources by clicking: on or off", toggle_adding, "N"),
         Action("add_at_cursor", "Add a source under the pointer", add_at_cursor, "Shift-N"),
         Action("delete_selected", "Delete the selected sources", delete_selected, "Shift-Delete"),
+        Action("toggle_variable", "Let the selected sources vary with time, or no longer", toggle_variable, "Shift-V"),
         Action("toggle_lock", "Lock or unlock the selected sources", toggle_lock, "K"),
         Action("nudge_left", "Move the selected sources left by 0.1 px", _nudge(-1, 0), "Shift-Left"),
         Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),

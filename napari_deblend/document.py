@@ -182,6 +182,13 @@ class Document:
         verb = {Status.FREE: "Free", Status.FIXED: "Fix", Status.LOCKED: "Lock"}[status]
         self._exchange(changed, lambda s: s.with_status(status), f"{verb} {named(changed)}")
 
+    def set_variable(self, source_ids: Iterable[str], is_variable: bool) -> None:
+        """Give sources a flux of their own at every epoch, or constant ones; raises ValueError where one is locked."""
+        changed = [self.scene[i] for i in source_ids if self.scene[i].is_variable != is_variable]
+        _refuse_locked(changed, "change the epochs of")
+        label = f"Let {named(changed)} vary" if is_variable else f"Keep {named(changed)} constant"
+        self._exchange(changed, lambda s: s.varying(is_variable), label)
+
     def resize(self, source_ids: Iterable[str], radius: int) -> None:
         """Give sources boxes of another radius [pix]; raises ValueError where one is locked."""
         changed = [self.scene[i] for i in source_ids if self.scene[i].radius != radius]

@@ -174,7 +174,7 @@ class ImageLayers:
         if not self._observations:
             return ""
         observation = self._observations[self.seen_by]
-        bands = [channel.band for channel in observation.channels]
+        bands = [channel.name for channel in observation.channels]
         title = self.view.value if len(self._observations) == 1 else f"{self.view.value} · {observation.name}"
         if role_of(self.view, self.color).is_color and len(bands) > 1:
             joint = "" if all(len(b) == 1 for b in bands) else " "

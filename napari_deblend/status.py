@@ -42,10 +42,10 @@ class ReadOut:
         channels = self._observation.channels
         if self._role is None or self._role.is_color:
             bands = self._observation.images[:, row, column]
-            return "  ".join(f"{c.band} {v:.4g}" for c, v in zip(channels, bands, strict=True)) + " nJy/pix"
+            return "  ".join(f"{c.name} {v:.4g}" for c, v in zip(channels, bands, strict=True)) + " nJy/pix"
         band = min(round(position[-3]) if len(position) >= 3 else 0, len(channels) - 1)
         data = layer.data
         key = (band, row, column)
         value = float(data[(round(position[-4]), *key)] if data.ndim == 4 else data[key])
         unit = "σ" if self._role is Role.RESIDUAL else "nJy/pix"
-        return f"{channels[band].band} {value:.4g} {unit}"
+        return f"{channels[band].name} {value:.4g} {unit}"

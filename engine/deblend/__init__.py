@@ -19,6 +19,7 @@ from deblend.detect import (
     start_source,
     unlisted,
     with_missed,
+    with_transients,
 )
 from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
 from deblend.io import read_observations
@@ -93,4 +94,5 @@ __all__ = [
     "start_source",
     "unlisted",
     "with_missed",
+    "with_transients",
 ]

@@ -19,6 +19,7 @@ class Adjustments:
 
     shift: bool = False
     flux_scale: bool = False
+    psf_growth: bool = False
     background: bool = False
     background_slope: bool = False
 
@@ -31,6 +32,7 @@ TIPS = {
     "shift": "How far sources are seen off where the WCS says, per band, relative to the first band",
     "flux_scale": "How much brighter sources are seen, relative to the first band; "
     "needs sources of known or shared fluxes",
+    "psf_growth": "How much wider, and in which direction, PSFs are than given; stars tell it best",
     "background": "Light of the sky that was left in the images, a constant per band",
     "background_slope": "How that rises across the image",
 }

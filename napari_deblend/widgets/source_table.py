@@ -81,7 +81,7 @@ class SourceTable(QAbstractTableModel):
         if role == Role.DisplayRole:
             document = self._bench.document
             if section == FLUX and document.is_open and self.channel < len(document.scene.channels):
-                return f"{document.scene.channels[self.channel].band} [nJy]"
+                return f"{document.scene.channels[self.channel].name} [nJy]"
             return TITLES[section]
         return TOOLTIPS[section] if role == Role.ToolTipRole else None
 

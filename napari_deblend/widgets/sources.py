@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from deblend.scene import MORPHOLOGIES
+from deblend.sky import same_passbands
 from napari_deblend.export import MEASURED, measuring_job
 from napari_deblend.widgets.parts import Section, action_button, row
 from napari_deblend.widgets.source_table import KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
@@ -59,11 +60,13 @@ class SourcesSection(Section):
         self.add_button = action_button(bench, "toggle_adding", "Add")
         self.add_button.setCheckable(True)
         self.add_button.setToolTip("Add sources by clicking on the image (N); Shift-click adds one at any time")
+        self.varying = action_button(bench, "toggle_variable", "Varies")
         self.column.addLayout(
             row(
                 self.add_button,
                 action_button(bench, "delete_selected", "Delete"),
                 action_button(bench, "toggle_lock", "Lock"),
+                self.varying,
                 None,
                 QLabel("Flux in"),
                 self.channel,
@@ -123,9 +126,10 @@ class SourcesSection(Section):
         channels = self.bench.document.scene.channels if self.bench.document.is_open else ()
         several = len({channel.survey for channel in channels}) > 1
         self.channel.clear()
-        self.channel.addItems([str(c) if several else c.band for c in channels])
+        self.channel.addItems([str(c) if several else c.name for c in channels])
         self.channel.setCurrentIndex(len(channels) // 2)
         self.model.snr = {}
+        self.varying.setVisible(len(same_passbands(channels)) < len(channels))
 
     def _open_choice(self, index: QModelIndex) -> None:
         if index.column() in self._choices:

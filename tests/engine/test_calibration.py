@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deblend import Calibration, Channel, Parameter, Scene, Status, fit, measure
+from deblend import Calibration, Channel, Observation, Parameter, Scene, Status, fit, measure
 from deblend.infer.errors import draw
+from deblend.observe import gaussian_psf
 from tests.engine.test_joint import telescopes, truth
 
 SHIFT = np.array([0.31, -0.24])
@@ -112,6 +113,30 @@ def test_a_flux_scale_is_recovered_where_spectra_are_known(systems: Any) -> None
     assert abs(found - 1.07) < 4 * error < 0.02
 
 
+def test_a_psf_that_is_given_too_narrow_is_refined(systems: Any) -> None:
+    """Six per cent wider than given: second moments by 1.06² - 1. With stars, a tenth of that is much."""
+    true = systems.scene(
+        ("point", 13.3, 12.6, (1500.0, 1800.0)),
+        ("point", 34.2, 17.1, (1300.0, 1500.0)),
+        ("gaussian", 24.4, 34.7, (700.0, 800.0), {"half_light_radius": 2.0}),
+    )
+    wider = (gaussian_psf(2.8), gaussian_psf(1.06 * 3.3))
+    blank = systems.blank()
+    seen_wider = Observation.from_arrays(blank.images, wider, blank.weights, channels=list(systems.bands))
+    observation = systems.seen(np.asarray(systems.program([seen_wider], true).model(), float), seed=6)
+    plain = systems.fit(true, [observation]).run()
+    best = systems.fit(true.calibrating("psf_growth"), [observation]).run()
+    table = measure(best.scene, [observation]).calibration
+    assert table is not None
+    for axes in ("xx", "yy"):
+        found, error = table[f"psf_growth_{axes}"][1].value, table[f"psf_growth_{axes}_err"][1].value
+        assert abs(found - 0.1236) < max(4 * error, 0.015)
+        assert 0.001 < error < 0.03
+    assert abs(table["psf_growth_xy"][1].value) < 0.02
+    assert best.chi2 == pytest.approx(1.0, abs=5 * np.sqrt(2 / observation.n_unmasked))
+    assert plain.chi2 > best.chi2 + 0.02, "sources that may change their shape hide a wrong PSF, but not in stars"
+
+
 def test_a_telescope_of_other_pixels_may_be_moved_too() -> None:
     observations = telescopes()
     scene = truth(observations)
@@ -145,7 +170,7 @@ def test_nothing_is_compiled_or_held_where_nothing_is_off(systems: Any) -> None:
 
 
 def test_what_cannot_be_freed_is_said(systems: Any) -> None:
-    with pytest.raises(ValueError, match="no 'tilt' to fit; choose of shift, flux_scale, background"):
+    with pytest.raises(ValueError, match="no 'tilt' to fit; choose of shift, flux_scale, psf_growth"):
         sources(systems).calibrating("tilt")
     with pytest.raises(ValueError, match="expected 2, got 1"):
         sources(systems).with_calibrations([Calibration()])

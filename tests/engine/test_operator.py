@@ -106,7 +106,7 @@ class Machine:
         free_form = scene.sources[-1]
         for kind, strength in ((ConstraintKind.SYMMETRY, 0.5), (ConstraintKind.MONOTONICITY, 0.5)):
             free_form = systems.with_constraint(free_form, Constraint(kind, strength))
-        free = Calibration().freeing(Calibration(), "shift", "flux_scale", "background", "background_slope")
+        free = Calibration().freeing(Calibration(), *Calibration().parameters)
         off = scene.with_calibrations([free] * len(scene.channels))
         program = systems.program([systems.seen(np.zeros((2, *systems.shape)))], off.replace(free_form), dtype=dtype)
         self.layout, self.data = program.layout, program.data

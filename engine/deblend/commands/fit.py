@@ -37,6 +37,7 @@ CALIBRATIONS = {
     "background": ("background",),
     "plane": ("background", "background_slope"),
     "flux-scale": ("flux_scale",),
+    "psf": ("psf_growth",),
 }
 """What `--calibrate` takes, and the parameters that it frees."""
 SOLVERS = ("gauss-newton", "proximal-gradient")
@@ -70,6 +71,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--mask", action="append", metavar="FILE", help="not zero where pixels are bad; once, or per image")
     add("--rescale-weights", action="store_true", help="multiply weights to agree with the noise of blank sky")
+    add("--epochs", metavar="MJD,…", help="when each image was taken, in their order (default: as headers say)")
+    add(
+        "--transient",
+        action="append",
+        type=_place,
+        default=[],
+        metavar="X,Y",
+        help="a star with a flux of its own at every epoch, at this place of the first image, besides all others",
+    )
     add("--bands", metavar="g,r,i", help="name of every plane, in the order of the images")
     add("--zero-point", type=float, metavar="MAG", help="AB magnitude of one count, for all images, whatever they say")
     add("--noise-scale", type=_positive, metavar="F", help="factor on the noise that the weights say, for all images")
@@ -145,6 +155,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             mask=arguments.mask,
             rescale_weights=arguments.rescale_weights,
             bands=arguments.bands,
+            epochs=arguments.epochs,
             psf_oversampling=arguments.psf_oversampling,
             psf_is_integrated=None if arguments.psf_integrated is None else arguments.psf_integrated == "yes",
             cutout=arguments.cutout,
@@ -183,7 +194,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
-    scene = scene.calibrating(*arguments.calibrate)
+    scene = deblend.with_transients(scene, observations, arguments.transient).calibrating(*arguments.calibrate)
     given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
     settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
     with blaming_the_input(), clock.phase("prepare"):
@@ -382,6 +393,14 @@ def _calibrations(text: str) -> tuple[str, ...]:
         if word not in CALIBRATIONS:
             raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(CALIBRATIONS)}")
     return tuple(dict.fromkeys(name for word in words for name in CALIBRATIONS[word]))
+
+
+def _place(text: str) -> tuple[float, float]:
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form X,Y") from None
+    return x, y
 
 
 def _passes(text: str) -> int:

@@ -12,6 +12,7 @@ from deblend.detect.start import (
     scene_from_positions,
     start_source,
 )
+from deblend.detect.transients import with_transients
 from deblend.detect.unlisted import unlisted
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "start_source",
     "unlisted",
     "with_missed",
+    "with_transients",
 ]

@@ -69,9 +69,9 @@ class Draws:
     """[nJy]"""
     centers: Float[np.ndarray, "sample source 2"]
     """(x, y) [pix of the scene's grid]"""
-    calibration: Float[np.ndarray, "sample channel 6"] | None
-    """Shift x, y [pix of the scene's grid], flux scale, background, and its slope along x, y [nJy/pix]; None where
-    images are taken for what their files say."""
+    calibration: Float[np.ndarray, "sample channel 9"] | None
+    """In the order and units of the parameters of `Calibration`; None where images are taken for what their files
+    say."""
 
     @property
     def flux_errors(self) -> Float[np.ndarray, "source channel"]:
@@ -84,7 +84,7 @@ class Draws:
         return np.sqrt(np.mean(self.centers**2, axis=0))
 
     @property
-    def calibration_errors(self) -> Float[np.ndarray, "channel 6"] | None:
+    def calibration_errors(self) -> Float[np.ndarray, "channel 9"] | None:
         """Standard deviations in the order of `calibration`; 0 for what is not free."""
         return None if self.calibration is None else np.sqrt(np.mean(self.calibration**2, axis=0))
 
@@ -128,7 +128,7 @@ def draw(
             fluxes[sample, members] = np.asarray(group.flux)[: len(members)] * program.noise
             centers[sample, members] = np.asarray(group.theta)[: len(members), 1::-1]
         if terms is not None:
-            terms[sample] = in_units_of_scene(change.calibration, program.noise)
+            terms[sample] = in_units_of_scene(change.calibration, program.calibration_units)
         if progress is not None:
             progress(sample + 1, n_samples)
     return Draws(fluxes, centers, terms)

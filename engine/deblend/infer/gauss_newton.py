@@ -28,7 +28,6 @@ from deblend.program.arrays import GroupData, GroupParameters, Parameters, Probl
 from deblend.program.calibration import (
     Tangents,
     calibrated,
-    calibration_bounds,
     calibration_tangents,
     with_background,
 )
@@ -148,7 +147,7 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     bounds: tuple[Any, Any] = (None, None)
     free_terms = None
     if data.calibration is not None and parameters.calibration is not None:
-        bounds, free_terms = calibration_bounds(parameters.calibration), data.calibration.free
+        bounds, free_terms = (data.calibration.lower, data.calibration.upper), data.calibration.free
     least, most = Parameters(tuple(lower), bounds[0]), Parameters(tuple(upper), bounds[1])
     free = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),

@@ -13,6 +13,7 @@ import numpy as np
 
 from deblend.io.companions import Companions, companions_of, files_in, role_of, sort_out
 from deblend.io.cutout import Cutout, Scissors, as_cutout
+from deblend.io.epochs import with_epochs
 from deblend.io.fits_file import packed_remark, split_hdu, stem
 from deblend.io.given_psf import GivenPsf, together
 from deblend.io.image_file import Given, read_picture
@@ -35,6 +36,7 @@ def read_observations(
     rescale_weights: bool = False,
     bands: str | Sequence[str] | None = None,
     survey: str | None = None,
+    epochs: str | Sequence[str] | None = None,
     cutout: str | Cutout | None = None,
     psf_oversampling: int | None = None,
     psf_is_integrated: bool | None = None,
@@ -60,6 +62,9 @@ def read_observations(
         A name per plane, in the order of the images; a text is split at commas.
     survey
         The survey, where the headers do not say it.
+    epochs
+        When each image was taken, a date or MJD per image, in their order; a text is split at commas. Where one band
+        of a survey comes several times, the headers may tell it, too; its channels then have epochs.
     cutout
         The only part of the images that is read: "RA DEC SIZE" or "X0:X1,Y0:Y1", as of `cutout_from_text`, or a
         `SkyCutout` or `PixelCutout`.
@@ -91,6 +96,7 @@ def read_observations(
         pictures = _renamed(pictures, bands.split(",") if isinstance(bands, str) else bands)
     if survey is not None:
         pictures = [picture.with_survey(survey) for picture in pictures]
+    pictures = with_epochs(pictures, epochs)
     pictures = [checked(picture, rescale=rescale_weights) for picture in pictures]
     psf_files = _files(psf)
     if not psf_files:
@@ -182,7 +188,10 @@ def _observations(pairs: list[tuple[Picture, GivenPsf]], notes: list[str]) -> tu
         twice = next((c for c in channels if channels.count(c) > 1), None)
         if twice is not None:
             files = ", ".join(str(p.path) for p in pictures if twice.band in p.bands)
-            raise ValueError(f"{files}: band {twice.band} comes more than once; name the bands apart with --bands.")
+            raise ValueError(
+                f"{files}: band {twice.band} comes more than once; name the bands apart with --bands, or "
+                "say with --epochs when each was taken."
+            )
         psf, said = together([psf for _, psf in group], [str(channel) for channel in channels])
         observations.append(
             Observation.from_arrays(
@@ -210,10 +219,10 @@ def _channels(picture: Picture, name: str, elsewhere: set[Channel]) -> list[Chan
     """Return a channel per band; where another observation has one of them, its survey takes a number."""
     survey = picture.survey or name
     number, unique = 1, survey
-    while any(Channel(unique, band) in elsewhere for band in picture.bands):
+    while any(Channel(unique, band, picture.epoch) in elsewhere for band in picture.bands):
         number += 1
         unique = f"{survey}_{number}"
-    return [Channel(unique, band) for band in picture.bands]
+    return [Channel(unique, band, picture.epoch) for band in picture.bands]
 
 
 def _gathered(pictures: Sequence[Picture]) -> list[str]:

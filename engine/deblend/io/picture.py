@@ -35,6 +35,8 @@ class Picture:
     """Whether the weights come from the noise of the image itself."""
     cards: Cards | None = None
     """Header cards, where the file has some."""
+    epoch: str | None = None
+    """When it was taken, where that tells it from others of its band."""
     piece: Piece | None = None
     """What part of the file's image this is; None for the whole."""
 

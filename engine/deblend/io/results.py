@@ -109,6 +109,8 @@ def _hdu(observation: Observation, cube: Cube, name: str) -> fits.ImageHDU:
         header["SURVEY"] = surveys.pop()
     for i, (channel, size) in enumerate(zip(observation.channels, observation.njy_per_unit, strict=True)):
         header[f"BAND{i + 1}"] = channel.band
+        if channel.epoch is not None:
+            header[f"EPOCH{i + 1}"] = channel.epoch
         header[f"NJY{i + 1}"] = (float(size), "[nJy] one unit of this band")
     header["BUNIT"] = ("count" if observation.unit == UNKNOWN_UNIT else observation.unit, "per pixel")
     is_calibrated = observation.unit != UNKNOWN_UNIT and njy_per_unit(observation.unit) is None

@@ -12,11 +12,12 @@ from deblend.scene import Scene
 SURFACE_BRIGHTNESS = u.nJy / u.pix
 
 
-def calibration_table(scene: Scene, errors: Float[np.ndarray, "channel 6"] | None = None) -> QTable | None:
+def calibration_table(scene: Scene, errors: Float[np.ndarray, "channel 9"] | None = None) -> QTable | None:
     """Return one row per channel, or None where all images are taken for what their files say.
 
     Columns: `channel`; `shift_x`, `shift_y` along the axes of the scene's grid [mas; pix without a WCS], as sources are
-    seen off where the WCS says; `flux_scale`; `background` in the middle of the image and `background_slope_x`, `_y`
+    seen off where the WCS says; `flux_scale`; `psf_growth_xx`, `_yy`, `_xy`, relative to the mean second moment of the
+    PSF; `background` in the middle of the image and `background_slope_x`, `_y`
     from there to its edge [nJy/pix]; an `…_err` for each where `errors` are given, in the order and units of
     `deblend.infer.errors.Draws.calibration`. What is fixed has the error 0.
     """
@@ -30,6 +31,7 @@ def calibration_table(scene: Scene, errors: Float[np.ndarray, "channel 6"] | Non
         ("shift_x", size),
         ("shift_y", size),
         ("flux_scale", u.one),
+        *((f"psf_growth_{axes}", u.one) for axes in ("xx", "yy", "xy")),
         ("background", SURFACE_BRIGHTNESS),
         ("background_slope_x", SURFACE_BRIGHTNESS),
         ("background_slope_y", SURFACE_BRIGHTNESS),
@@ -50,6 +52,9 @@ def calibration_lines(table: QTable) -> list[str]:
             said.append(f"shifted by ({_value(row, 'shift_x')}, {_value(row, 'shift_y')}) {row['shift_x'].unit}")
         if _is_fitted(row, "flux_scale"):
             said.append(f"{_value(row, 'flux_scale', 4)} times as bright")
+        if any(_is_fitted(row, f"psf_growth_{axes}") for axes in ("xx", "yy", "xy")):
+            mean = 0.5 * (row["psf_growth_xx"].value + row["psf_growth_yy"].value)
+            said.append(f"its PSF {100 * (np.sqrt(max(1 + mean, 0)) - 1):+.1f} % wider than given")
         if _is_fitted(row, "background"):
             said.append(f"background {_value(row, 'background', 4)} nJy/pix")
         if _is_fitted(row, "background_slope_x") or _is_fitted(row, "background_slope_y"):

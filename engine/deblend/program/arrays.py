@@ -29,7 +29,7 @@ class Parameters(NamedTuple):
     """All that a fit may change."""
 
     groups: tuple[GroupParameters, ...]
-    calibration: Float[Array, "channel 6"] | None = None
+    calibration: Float[Array, "channel 9"] | None = None
     """How the images are off, in the order of `program.calibration`; None where nothing of it is asked for."""
 
 
@@ -98,9 +98,11 @@ class ObservationData(NamedTuple):
 class CalibrationData(NamedTuple):
     """What a person decides of how the images may be off."""
 
-    free: Float[Array, "channel 6"]
-    mean: Float[Array, "channel 6"]
-    precision: Float[Array, "channel 6"]
+    free: Float[Array, "channel 9"]
+    lower: Float[Array, "channel 9"]
+    upper: Float[Array, "channel 9"]
+    mean: Float[Array, "channel 9"]
+    precision: Float[Array, "channel 9"]
     """Inverse standard deviation of the Gaussian prior; 0 for none."""
 
 

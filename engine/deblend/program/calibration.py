@@ -1,8 +1,10 @@
-"""How images may be off what their files say, inside of the program: moved, brighter, above a sky that is not zero.
+"""How images may be off what their files say, inside of the program: moved, brighter, blurred by a wider PSF, above a
+sky that is not zero.
 
-A channel sees (1 + a) S K x + b₀ + b₁ v + b₂ u: K its kernel, S a shift, u and v the place on the image, -1 and 1 at
-its edges. Shift and scale act on the waves of the sky like the kernel itself, so the kernels take them in, and all
-products cost what they cost without; the derivatives are three images per channel.
+A channel sees (1 + a) S G K x + b₀ + b₁ v + b₂ u: K its kernel, S a shift, G a Gaussian blur of second moments m (which
+sharpens where they are negative), u and v the place on the image, -1 and 1 at its edges. All but the background act on
+the waves of the sky like the kernel itself, so the kernels take them in, and products cost what they cost without; the
+derivatives are six images per channel.
 """
 
 from __future__ import annotations
@@ -20,15 +22,14 @@ from deblend.program.convolution import Canvas, convolve
 from deblend.program.layout import Layout
 from deblend.program.noise import gram
 
-N_TERMS = 6
-"""Shift along y and x [pix of the model], a, b₀, b₁ and b₂ [noise of a pixel]."""
-SHIFT, SCALE, BACKGROUND = slice(0, 2), 2, slice(3, 6)
-MAX_SHIFT = 5.0
-"""How far a fit may move an image, per axis [pix of the model]."""
-LEAST_SCALE, LARGEST_SCALE = -0.9, 9.0
+N_TERMS = 9
+"""Shift along y and x [pix of the model], a, the moments yy, xx, yx [pix² of the model], b₀, b₁, b₂ [noise]."""
+SHIFT, SCALE, MOMENTS, BACKGROUND = slice(0, 2), 2, slice(3, 6), slice(6, 9)
+N_SEEN = 6
+"""How many of them the kernels take in."""
 
-Tangents = tuple[Float[Array, "3 band y x"], ...]
-"""How every observation changes with shift and scale of its channels."""
+Tangents = tuple[Float[Array, "6 band y x"], ...]
+"""How every observation changes with what the kernels of its channels take in."""
 
 
 def frequencies(
@@ -44,11 +45,12 @@ def frequencies(
 
 
 def response(fft_shape: tuple[int, int], resampling: ResamplingLayout | None, terms: Any, xp: Any) -> Any:
-    """Return what the terms (band, 6) of shift and scale multiply every wave by: (band, y, f)."""
-    fy, fx = frequencies(fft_shape, resampling)
-    dtype = terms.dtype
-    angle = terms[:, 0, None, None] * fy.astype(dtype) + terms[:, 1, None, None] * fx.astype(dtype)
-    return (1.0 + terms[:, SCALE, None, None]) * xp.exp(-2j * np.pi * angle).astype(xp.result_type(dtype, np.complex64))
+    """Return what the terms (band, 9) multiply every wave by: (band, y, f)."""
+    fy, fx = (f.astype(terms.dtype) for f in frequencies(fft_shape, resampling))
+    along_y, along_x, scale, yy, xx, yx = (terms[:, k, None, None] for k in range(N_SEEN))
+    blur = -2.0 * np.pi**2 * (yy * fy**2 + xx * fx**2 + 2.0 * yx * fy * fx)
+    wave = xp.exp(blur - 2j * np.pi * (along_y * fy + along_x * fx))
+    return (1.0 + scale) * wave.astype(xp.result_type(terms.dtype, np.complex64))
 
 
 def calibrated(layout: Layout, data: ProblemData, parameters: Parameters) -> ProblemData:
@@ -87,28 +89,30 @@ def with_background(layout: Layout, parameters: Parameters, models: tuple[Canvas
 
 
 def calibration_tangents(layout: Layout, data: ProblemData, parameters: Parameters, sky: Canvas) -> Tangents | None:
-    """Return how the models change with shift and scale, for calibrated `data` and the canvas of all sources."""
+    """Return how the models change with what kernels take in, for calibrated `data` and the canvas of all sources."""
     if parameters.calibration is None:
         return None
     result = []
     for o, d in zip(layout.observations, data.observations, strict=True):
         scale = 1.0 + parameters.calibration[o.start : o.stop, SCALE, None, None]
-        slopes = [
-            convolve(layout, o, _through(d, (-2j * np.pi * f).astype(d.transfer.dtype)), sky)
-            for f in frequencies(o.fft_shape, o.resampling)
-        ]
-        result.append(jnp.stack([*slopes, convolve(layout, o, d, sky) / scale]))
+        fy, fx = frequencies(o.fft_shape, o.resampling)
+        factors: list[np.ndarray] = [-2j * np.pi * fy, -2j * np.pi * fx]
+        factors += [-2.0 * np.pi**2 * fy**2, -2.0 * np.pi**2 * fx**2, -4.0 * np.pi**2 * fy * fx]
+        moved_y, moved_x, *blurred = (
+            convolve(layout, o, _through(d, factor.astype(d.transfer.dtype)), sky) for factor in factors
+        )
+        result.append(jnp.stack([moved_y, moved_x, convolve(layout, o, d, sky) / scale, *blurred]))
     return tuple(result)
 
 
 def calibration_change(layout: Layout, tangents: Tangents | None, change: Any) -> tuple[Canvas, ...] | None:
-    """Return how the models change with the terms (channel, 6)."""
+    """Return how the models change with the terms (channel, 9)."""
     if tangents is None or change is None:
         return None
     result = []
     for o, tangent in zip(layout.observations, tangents, strict=True):
         own = change[o.start : o.stop]
-        result.append(jnp.einsum("bk,kbyx->byx", own[:, :3], tangent) + plane(o.shape, own[:, BACKGROUND], jnp))
+        result.append(jnp.einsum("bk,kbyx->byx", own[:, :N_SEEN], tangent) + plane(o.shape, own[:, BACKGROUND], jnp))
     return tuple(result)
 
 
@@ -125,7 +129,7 @@ def calibration_adjoint(layout: Layout, tangents: Tangents | None, images: tuple
     return jnp.concatenate(result)
 
 
-def calibration_gram(layout: Layout, data: ProblemData, tangents: Tangents) -> Float[Array, "channel 6 6"]:
+def calibration_gram(layout: Layout, data: ProblemData, tangents: Tangents) -> Float[Array, "channel 9 9"]:
     """Return Jᵀ W J of every channel's own terms."""
     result = []
     for o, d, tangent in zip(layout.observations, data.observations, tangents, strict=True):
@@ -143,11 +147,3 @@ def calibration_penalty(data: ProblemData, parameters: Parameters) -> Any:
     if c is None or parameters.calibration is None:
         return 0.0
     return 0.5 * jnp.sum((c.precision * (parameters.calibration - c.mean)) ** 2)
-
-
-def calibration_bounds(terms: Any) -> tuple[Any, Any]:
-    """Return the least and the largest value of every term."""
-    least = np.array([-MAX_SHIFT, -MAX_SHIFT, LEAST_SCALE, -np.inf, -np.inf, -np.inf])
-    largest = np.array([MAX_SHIFT, MAX_SHIFT, LARGEST_SCALE, np.inf, np.inf, np.inf])
-    low, high = (jnp.broadcast_to(jnp.asarray(bound, terms.dtype), terms.shape) for bound in (least, largest))
-    return low, high

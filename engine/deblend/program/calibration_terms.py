@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,68 +10,74 @@ from jaxtyping import Float
 
 from deblend.program.arrays import CalibrationData
 from deblend.program.calibration import N_TERMS
-from deblend.scene import FLUX_SCALE_SCATTER, SHIFT_SCATTER, Calibration, Scene
+from deblend.scene import FLUX_SCALE_SCATTER, PSF_GROWTH_SCATTER, SHIFT_SCATTER, Calibration, Scene
 
-Terms = Float[np.ndarray, "channel 6"]
+Terms = Float[np.ndarray, "channel 9"]
 
-ROWS_FIRST = np.array([1, 0, 2, 3, 5, 4])
+ROWS_FIRST = np.array([1, 0, 2, 4, 3, 5, 6, 8, 7])
 """A scene says x before y, the program y before x; the same order leads back."""
+NEUTRAL = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+"""What a scene says where nothing is off; the terms of the program are zero there."""
+SCATTER = np.array([SHIFT_SCATTER] * 2 + [FLUX_SCALE_SCATTER] + [PSF_GROWTH_SCATTER] * 3 + [np.inf] * 3)
+LOWER = np.array([-5.0] * 2 + [-0.9] + [-0.4, -0.4, -0.4] + [-np.inf] * 3)
+UPPER = np.array([5.0] * 2 + [9.0] + [3.0, 3.0, 0.4] + [np.inf] * 3)
+"""How far a fit may go, off what is neutral, in the units of a scene."""
 
 
-def terms_of(scene: Scene, noise: Float[np.ndarray, " channel"], dtype: Any) -> Terms | None:
-    """Return the terms of every channel; None where all images are taken for what their files say.
+def units_of(noise: Float[np.ndarray, " channel"], psf_variance: Float[np.ndarray, " channel"]) -> Terms:
+    """Return what one of each number of a scene is in the program, in the order of the scene.
 
-    `noise` is the unit of flux of each channel [nJy].
+    `noise` is the unit of flux of each channel [nJy], `psf_variance` the second moment of its PSF [pix² of the model].
     """
+    ones = np.ones((len(noise), 3))
+    return np.concatenate([ones, np.tile(psf_variance[:, None], 3), np.tile(1.0 / noise[:, None], 3)], axis=1)
+
+
+def terms_of(scene: Scene, units: Terms, dtype: Any) -> Terms | None:
+    """Return the terms of every channel; None where all images are taken for what their files say."""
     if not scene.calibrations:
         return None
-    values = np.stack([_flat(c, [p.value for p in c.parameters.values()]) for c in scene.calibrations])
-    values[:, 2] -= 1.0
-    return (values / _units(noise))[:, ROWS_FIRST].astype(dtype)
+    values = _stacked(scene.calibrations, [[p.value for p in c.parameters.values()] for c in scene.calibrations])
+    return ((values - NEUTRAL) * units)[:, ROWS_FIRST].astype(dtype)
 
 
-def freedom_of(scene: Scene, dtype: Any) -> CalibrationData | None:
-    """Return which of the terms are free, and their priors."""
+def freedom_of(scene: Scene, units: Terms, dtype: Any) -> CalibrationData | None:
+    """Return which of the terms are free, and their bounds and priors."""
     if not scene.calibrations:
         return None
-    free = np.stack([_flat(c, [float(p.is_free) for p in c.parameters.values()]) for c in scene.calibrations])
-    scatter = np.array([SHIFT_SCATTER, SHIFT_SCATTER, FLUX_SCALE_SCATTER, np.inf, np.inf, np.inf])
-    precision = np.broadcast_to(1.0 / scatter, free.shape)
-    free = free[:, ROWS_FIRST].astype(dtype)
-    return CalibrationData(free, np.zeros_like(free), precision.astype(dtype))
+    free = _stacked(scene.calibrations, [[p.is_free for p in c.parameters.values()] for c in scene.calibrations])
+    each = (free, LOWER * units, UPPER * units, np.zeros_like(free), 1.0 / (SCATTER * units))
+    return CalibrationData(*(np.ascontiguousarray(part[:, ROWS_FIRST]).astype(dtype) for part in each))
 
 
-def with_terms(scene: Scene, terms: Terms, noise: Float[np.ndarray, " channel"]) -> Scene:
+def with_terms(scene: Scene, terms: Terms, units: Terms) -> Scene:
     """Return the scene with fitted terms; what is not free stays as it was."""
-    values = in_units_of_scene(terms, noise)
-    values[:, 2] += 1.0
+    values = in_units_of_scene(terms, units) + NEUTRAL
     changed = []
     for calibration, value in zip(scene.calibrations, values, strict=True):
-        parts = {"shift": value[:2], "flux_scale": value[2], "background": value[3], "background_slope": value[4:]}
-        parameters = {
-            name: parameter.at(parts[name]) if parameter.is_free else parameter
-            for name, parameter in calibration.parameters.items()
-        }
+        parameters, start = {}, 0
+        for name, parameter in calibration.parameters.items():
+            part = value[start : start + parameter.value.size].reshape(parameter.value.shape)
+            parameters[name] = parameter.at(part) if parameter.is_free else parameter
+            start += parameter.value.size
         changed.append(Calibration(**parameters))
     return scene.with_calibrations(changed)
 
 
-def in_units_of_scene(terms: Float[np.ndarray, "*draw channel 6"], noise: Float[np.ndarray, " channel"]) -> np.ndarray:
+def in_units_of_scene(terms: Float[np.ndarray, "*draw channel 9"], units: Terms) -> np.ndarray:
     """Return (changes of) terms in the order and the units of a scene's calibrations."""
-    result: np.ndarray = np.asarray(terms, np.float64)[..., ROWS_FIRST] * _units(noise)
+    result: np.ndarray = np.asarray(terms, np.float64)[..., ROWS_FIRST] / units
     return result
 
 
-def _flat(calibration: Calibration, values: list[Any]) -> Float[np.ndarray, " 6"]:
-    """Return one number per term, in the order of the scene."""
-    sizes = [p.value.size for p in calibration.parameters.values()]
-    result = np.concatenate([np.broadcast_to(v, size) for v, size in zip(values, sizes, strict=True)])
-    if len(result) != N_TERMS:
-        raise ValueError(f"A calibration has {N_TERMS} numbers, got {len(result)}.")
-    return result.astype(np.float64)
-
-
-def _units(noise: Float[np.ndarray, " channel"]) -> Float[np.ndarray, "channel 6"]:
-    """Return what one of each term is, in the order of the scene."""
-    own = np.ones((len(noise), 3))
-    return np.concatenate([own, np.tile(np.asarray(noise, np.float64)[:, None], 3)], axis=1)
+def _stacked(calibrations: Sequence[Calibration], values: Sequence[Sequence[Any]]) -> Terms:
+    """Return one number per term of each calibration, in the order of the scene."""
+    rows = []
+    for calibration, each in zip(calibrations, values, strict=True):
+        sizes = [p.value.size for p in calibration.parameters.values()]
+        parts = (np.broadcast_to(np.ravel(v), size) for v, size in zip(each, sizes, strict=True))
+        rows.append(np.concatenate(list(parts)))
+    result = np.stack(rows).astype(np.float64)
+    if result.shape[1] != N_TERMS:
+        raise ValueError(f"A calibration has {N_TERMS} numbers, got {result.shape[1]}.")
+    return result

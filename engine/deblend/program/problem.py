@@ -11,7 +11,7 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Complex, Float
 
-from deblend.observe import Observation
+from deblend.observe import Observation, full_width_half_maximum
 from deblend.observe.kernel import difference_kernel, kernel_radius, transfer, trimmed
 from deblend.observe.psf_field import PsfField
 from deblend.observe.resampling import ResamplingLayout, plan, spectrum, tables
@@ -106,6 +106,12 @@ class PreparedObservation:
             return through(self.kernels)
         return np.stack([through(kernels) for kernels in self.cell_kernels])
 
+    @property
+    def psf_variance(self) -> Float[np.ndarray, " band"]:
+        """Second moment of its PSF along an axis, as that of a Gaussian of the same full width [pix² of the model]."""
+        widths = [full_width_half_maximum(stamp) for stamp in self.observation.psf]
+        return (np.array(widths) * self.affine.scale) ** 2 / (8.0 * np.log(2.0))
+
     def psf_share(self, x: float, y: float) -> Float[np.ndarray, " cell"]:
         """Return how much each cell of its PSF counts for a source at (x, y) of the model's grid."""
         field = self.observation.psf_field
@@ -142,7 +148,7 @@ class PreparedObservation:
         resampling = plan(self.affine, (height, width), (side, side), 2 * radius, self.highest)
         return ColumnView(self.layout.start, self.layout.stop, radius, (height, width), resampling, self.layout.n_cells)
 
-    def column_tables(self, side: int, terms: Float[np.ndarray, "channel 6"] | None = None) -> ColumnTables:
+    def column_tables(self, side: int, terms: Float[np.ndarray, "channel 9"] | None = None) -> ColumnTables:
         """Return what columns of boxes of this side are drawn with, where images are off by these terms."""
         dtype, resampling = self.images.dtype, self.column_view(side).resampling
         fft_shape = column_fft_shape(side, self.layout.radius)

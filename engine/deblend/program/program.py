@@ -18,7 +18,7 @@ from jaxtyping import Float
 from deblend.observe import Observation
 from deblend.program.arrays import ObservationData, Parameters, ProblemData
 from deblend.program.calibration import BACKGROUND, SHIFT, plane
-from deblend.program.calibration_terms import freedom_of, terms_of, with_terms
+from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
 from deblend.program.columns import CHUNK, Column, ColumnLayout, ColumnTables, clipped, compiled_columns
 from deblend.program.compiled import compilations, on_device, side_by_side
 from deblend.program.fluxes import NormalEquations, Ties
@@ -64,6 +64,8 @@ class Program:
         """As they were given, but for masks of what lies beyond the scene's grid."""
         self.noise = noise_units(self._prepared)
         """Unit of flux of every channel [nJy]."""
+        self.calibration_units = units_of(self.noise, np.concatenate([p.psf_variance for p in self._prepared]))
+        """What one of each number of a scene's calibrations is in the program."""
         self._has_epochs = has_epochs(scene.channels)
         self._sizes = len(self.noise), len(same_passbands(scene.channels))
         varies = any(p.layout.n_cells > 1 for p in self._prepared)
@@ -74,7 +76,7 @@ class Program:
             for key in STANDARD_GROUPS
             if standard_groups
         ]
-        self._terms: Float[np.ndarray, "channel 6"] | None = None
+        self._terms: Float[np.ndarray, "channel 9"] | None = None
         """How the images are off, of the present scene."""
         self._normal = self._new_normal_equations()
         self._columns: dict[str, tuple[Source, tuple[Column, ...]]] = {}
@@ -146,13 +148,13 @@ class Program:
             own = members.get((slots.layout.kind, slots.layout.side), [])
             slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
         self._scene, self._models, self._chi2 = scene, {}, None
-        self._calibrate(terms_of(scene, self.noise, self.dtype))
+        self._calibrate(terms_of(scene, self.calibration_units, self.dtype))
 
     def _psf_share(self, source: Source) -> Float[np.ndarray, " plane"]:
         """Return how much of a source's light is seen through the PSF of each plane of the canvas."""
         return np.concatenate([np.repeat(p.psf_share(source.x, source.y), len(p.noise)) for p in self._prepared])
 
-    def _calibrate(self, terms: Float[np.ndarray, "channel 6"] | None) -> None:
+    def _calibrate(self, terms: Float[np.ndarray, "channel 9"] | None) -> None:
         """Take how the images are off; what was drawn before is of no use where that has changed."""
         if (terms is None and self._terms is None) or (
             terms is not None and self._terms is not None and np.array_equal(terms, self._terms)
@@ -177,7 +179,7 @@ class Program:
 
     def snapshot(self) -> Callable[[Parameters], Scene]:
         """Return the function that turns parameters of the present slots into a scene, whatever is edited later."""
-        scene, noise, members = self._scene, self.noise, self.members
+        scene, noise, units, members = self._scene, self.noise, self.calibration_units, self.members
         plain = scene.with_sources(())
 
         def raised(parameters: Parameters) -> Scene:
@@ -189,7 +191,7 @@ class Program:
                     fitted[source.id] = raise_component(
                         source, index, theta, flux, pixels, aspect, scene.grid.shape, noise
                     )
-            calibrated = plain if parameters.calibration is None else with_terms(plain, parameters.calibration, noise)
+            calibrated = plain if parameters.calibration is None else with_terms(plain, parameters.calibration, units)
             return calibrated.with_sources(fitted[source.id] for source in scene.sources)
 
         return raised
@@ -217,7 +219,7 @@ class Program:
             # on the device once: they are as large as the images
             self._seen = jax.device_put(tuple(p.data(layouts) for p in self._prepared))
         groups = tuple(jax.tree.map(np.copy, g.data) for g in self._groups)
-        freedom = freedom_of(self._scene, self.dtype)
+        freedom = freedom_of(self._scene, self.calibration_units, self.dtype)
         if freedom is not None and np.any(freedom.free[:, SHIFT]):
             for group in groups:
                 # what moves all sources of an image alike is its shift: less is left to each of them

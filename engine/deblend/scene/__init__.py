@@ -1,6 +1,6 @@
 """What is on the sky, as said by a person. Frozen, NumPy only."""
 
-from deblend.scene.calibration import FLUX_SCALE_SCATTER, SHIFT_SCATTER, Calibration
+from deblend.scene.calibration import FLUX_SCALE_SCATTER, PSF_GROWTH_SCATTER, SHIFT_SCATTER, Calibration
 from deblend.scene.constraint import Constraint, ConstraintKind
 from deblend.scene.morphology import (
     MORPHOLOGIES,
@@ -36,6 +36,7 @@ __all__ = [
     "MODEL_PSF_SIGMA",
     "MORPHOLOGIES",
     "PROFILE_SIGMAS",
+    "PSF_GROWTH_SCATTER",
     "SHIFT_SCATTER",
     "Calibration",
     "Component",

@@ -1,11 +1,11 @@
-"""How a channel's image is off what its file says: a little moved, brighter, above a sky that is not zero.
+"""How a channel's image is off what its file says: a little moved, brighter, blurred, above a sky that is not zero.
 
 All of it is fixed at nothing unless a person sets it free.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -17,8 +17,11 @@ FLUX_SCALE_SCATTER = 0.1
 """How far zero points are believed to be wrong, relative."""
 
 
+PSF_GROWTH_SCATTER = 0.1
+"""How far second moments of PSFs are believed to be wrong, relative: a twentieth of their width."""
 NOTHING = Parameter(0.0, Status.FIXED)
 NOWHERE = Parameter((0.0, 0.0), Status.FIXED)
+NO_GROWTH = Parameter((0.0, 0.0, 0.0), Status.FIXED)
 AS_IT_IS = Parameter(1.0, Status.FIXED)
 
 
@@ -30,6 +33,9 @@ class Calibration:
     """How far sources are seen off where the WCS says, (x, y) [pix of the scene's grid]; with a prior around zero."""
     flux_scale: Parameter = AS_IT_IS
     """How much brighter sources are seen than the unit says; with a prior around one."""
+    psf_growth: Parameter = NO_GROWTH
+    """How much larger the second moments xx, yy and xy of the PSF are than given, as parts of its mean one; with a
+    prior around zero. A tenth in xx and yy is a PSF that is wider by a twentieth."""
     background: Parameter = NOTHING
     """Light of the sky in the middle of the image [nJy/pix]."""
     background_slope: Parameter = NOWHERE
@@ -39,12 +45,13 @@ class Calibration:
     def is_trivial(self) -> bool:
         """Whether the image is taken for what its file says."""
         values = np.concatenate([np.ravel(p.value) for p in self.parameters.values()])
-        fixed = not any(p.is_free for p in self.parameters.values())
-        return fixed and bool(np.all(values == (0.0, 0.0, 1.0, 0.0, 0.0, 0.0)))
+        neutral = np.concatenate([np.ravel(p.value) for p in Calibration().parameters.values()])
+        return not any(p.is_free for p in self.parameters.values()) and bool(np.all(values == neutral))
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        return {name: getattr(self, name) for name in ("shift", "flux_scale", "background", "background_slope")}
+        """By name; their numbers in this order are those of the catalog's table and of error draws."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def freeing(self, start: Calibration, *names: str) -> Calibration:
         """Return it with these of its parameters free from where they are in `start`; raises ValueError for a name

@@ -110,7 +110,7 @@ class Scene:
 
     def calibrating(self, *names: str, reference: Channel | None = None) -> Scene:
         """Return the scene with these parameters of every channel free, and the others as the files say: "shift",
-        "flux_scale", "background", "background_slope".
+        "flux_scale", "psf_growth", "background", "background_slope".
 
         Positions and fluxes are those that the `reference`, by default the first channel, sees: its shift and flux
         scale stay as its file says.

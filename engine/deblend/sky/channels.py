@@ -18,6 +18,11 @@ class Channel(NamedTuple):
         return " ".join(part for part in self if part)
 
     @property
+    def name(self) -> str:
+        """What tells it from others of its survey: the band, and the epoch where it has one."""
+        return self.band if self.epoch is None else f"{self.band} {self.epoch}"
+
+    @property
     def time(self) -> float | None:
         """When it was taken [MJD, days]; None without an epoch. Raises ValueError where the epoch is no date."""
         if self.epoch is None:
