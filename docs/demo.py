@@ -127,8 +127,20 @@ class Director:
     def start_fit(self) -> None:
         self.do("fit_or_pause")
 
+    def find_missed(self) -> None:
+        """Look for sources in what the fit leaves over, and wait for the answer."""
+        from napari_deblend.workbench import MISSED
+
+        done: list[str] = []
+        self.bench.result.connect(lambda name, outcome: done.append(name) if name == MISSED else None)
+        self.do("find_missed")
+        self.wait(lambda: done, "A look at the residual")
+        self.wait(lambda: self.is_answered, "The model with what was missed")
+
     def finish_fit(self) -> None:
-        self.wait(lambda: self.bench.frame is not None and self.bench.frame.sentence, "The end of the fit", 900.0)
+        bench = self.bench
+        self.wait(lambda: bench.runner is not None and not bench.runner.is_running, "The end of the fit", 900.0)
+        self.wait(lambda: bench.frame is not None and bench.frame.sentence, "The fitted model")
 
     def look(self, action: str, path: Path) -> None:
         """Look at something and save a picture of the window."""
@@ -157,7 +169,7 @@ class Director:
         self.bench.result.connect(lambda name, outcome: done.append(outcome) if name == WRITTEN else None)
         self.bench.told.connect(said.append)
         self.bench.runner.submit(WRITTEN, folder_job(folder))
-        self.wait(lambda: done or said, "Writing the results")
+        self.wait(lambda: done or said, "Writing the results", 900.0)
         if not done:
             raise SystemExit(said[-1])
 
@@ -181,6 +193,9 @@ def demo_unattended() -> None:
         director.open_sample()
         director.find_sources()
         director.do("look_at_model")
+        director.start_fit()
+        director.finish_fit()
+        director.find_missed()
         director.start_fit()
         director.finish_fit()
         for telescope in ("hsc", "hst"):

@@ -31,7 +31,6 @@ from generate import (
     Part,
     fluxes,
     sersic,
-    spiral_arms,
     star,
 )
 from scipy.signal import fftconvolve
@@ -81,19 +80,25 @@ SPACE = Telescope("HST", (336, 336), 0.03, 27.0, 3, "w", (0.085,), 2.5, (0.55,),
 
 OBJECTS = (
     Object(
-        "spiral",
+        "disk",
         29.4,
         31.2,
         190.0,
         (
-            Part(BULGE, 0.2, sersic(1.5, 0.9, 0.85, 60)),
-            Part(OLD_DISK, 0.2, sersic(1.0, 4.0, 0.75, 60)),
-            Part(SPIRAL_ARM, 0.6, spiral_arms(3.6, 0.8, 60, 21, 9)),
+            Part(BULGE, 0.25, sersic(1.5, 0.9, 0.85, 60)),
+            Part(OLD_DISK, 0.25, sersic(1.0, 3.2, 0.75, 60)),
+            Part(SPIRAL_ARM, 0.5, sersic(0.8, 4.2, 0.75, 60)),
         ),
     ),
     Object("elliptical", 40.1, 36.9, 160.0, (Part(ELLIPTICAL, 1.0, sersic(3.0, 2.6, 0.8, 20)),)),
     Object("companion", 42.3, 35.2, 38.0, (Part(ELLIPTICAL, 1.0, sersic(1.5, 0.8, 0.7, 100)),)),
-    Object("edge-on disk", 20.3, 22.1, 60.0, (Part(GREEN_VALLEY, 1.0, sersic(1.0, 3.6, 0.2, 35)),)),
+    Object(
+        "edge-on disk",
+        20.3,
+        22.1,
+        60.0,
+        (Part(BULGE, 0.2, sersic(1.5, 0.5, 0.8, 35)), Part(GREEN_VALLEY, 0.8, sersic(1.0, 3.6, 0.2, 35))),
+    ),
     Object("knot", 21.9, 24.6, 20.0, (Part(STARBURST, 1.0, sersic(1.0, 0.6, 0.9, 0)),)),
     Object("close pair, west", 45.6, 17.3, 34.0, (Part(GREEN_VALLEY, 1.0, sersic(1.0, 1.1, 0.7, 150)),)),
     Object("close pair, east", 43.2, 18.1, 28.0, (Part(STARBURST, 1.0, sersic(1.0, 0.9, 0.8, 40)),)),

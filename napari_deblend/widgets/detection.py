@@ -39,13 +39,11 @@ class DetectionSection(Section):
         self.kind.setToolTip("What new sources are taken for")
         self.kind.currentTextChanged.connect(self._set_kind)
         self.column.addLayout(row(QLabel("Threshold"), self.slider, self.number))
+        self.column.addLayout(row(QLabel("New sources"), self.kind, None, self.found))
         self.column.addLayout(
             row(
-                QLabel("New sources"),
-                self.kind,
                 None,
-                self.found,
-                action_button(bench, "find_missed", "In residual"),
+                action_button(bench, "find_missed", "Add from residual"),
                 action_button(bench, "find_sources", "Detect"),
             )
         )

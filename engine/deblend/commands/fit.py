@@ -216,8 +216,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             fit.edit(more)
         last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
     best = fit.best
-    with clock.phase("measure"):
-        catalog = deblend.measure(best.scene, observations, program=fit.program, errors=not arguments.no_errors)
+    with clock.phase("measure"), told_of("errors", quiet=arguments.quiet or arguments.no_errors) as tell:
+        catalog = deblend.measure(best.scene, observations, fit.program, errors=not arguments.no_errors, progress=tell)
     with blaming_the_input(), clock.phase("write"):
         _write(arguments.out, observations, best, catalog)
     outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
@@ -275,6 +275,20 @@ def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
                 bar.set_postfix_str(f"chi2 {last.chi2:.4f}", refresh=False)
                 bar.update(last.iteration - bar.n)
     return last, is_interrupted() and not last.outcome.is_final
+
+
+@contextmanager
+def told_of(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how many of how many parts of a work are done."""
+    from tqdm import tqdm
+
+    with tqdm(desc=what, disable=quiet, file=sys.stderr) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield tell
 
 
 def _write(out: Path, observations: Sequence[Observation], state: FitState, catalog: Catalog) -> None:

@@ -15,6 +15,8 @@ SELECTED = 0.98
 """Spread of white noise among pixels that were chosen for being faint (measured on pure noise)."""
 LEAST_PAIRS = 30
 """From fewer the noise is not known to a fifth."""
+BEYOND_NOISE = tuple((0, n) for n in (3, 4, 5)) + tuple((n, 0) for n in (3, 4, 5))
+"""Lags (y, x) at which the noise of resampled images is no longer alike [pix]."""
 FEIGNED = 1.4
 """Crowded images of white noise look as correlated as that."""
 
@@ -82,16 +84,25 @@ def spread_between(image: Float[np.ndarray, "y x"], where: Bool[np.ndarray, "y x
 def noise_growth(image: Float[np.ndarray, "y x"], sigma: float) -> float:
     """Return how much larger correlated noise is than white noise, after smoothing by a Gaussian of `sigma` [pix].
 
-    1 where neighbours are no more alike than the light of a crowded image makes them.
+    1 where neighbours are no more alike than the light of a crowded image makes them. Light makes pixels differ the
+    more the further they lie apart, by about the square of the distance while that is short; what is left at no
+    distance at all is noise.
     """
     is_faint = faint_pixels(image)
-    alone = sky_sigma(image)
+    apart = np.array([np.hypot(*lag) for lag in BEYOND_NOISE])
+    squares = np.array([spread_between(image, is_faint, lag) for lag in BEYOND_NOISE]) ** 2
+    known = np.isfinite(squares)
+    if np.count_nonzero(known) < 2:
+        return 1.0
+    rise, alone = np.polyfit(apart[known] ** 2, squares[known], 1)
+    rise, alone = (rise, alone) if rise > 0 and alone > 0 else (0.0, float(squares[known].mean()))
     total = 1.0
     for dy in range(3):
         for dx in range(-2, 3):
             # each pair once; the other half of the plane is the same
             if (dy, dx) > (0, 0):
-                likeness = 1.0 - (spread_between(image, is_faint, (dy, dx)) / alone) ** 2
+                of_noise = spread_between(image, is_faint, (dy, dx)) ** 2 - rise * (dy**2 + dx**2)
+                likeness = 1.0 - of_noise / alone
                 weight = np.exp(-(dy**2 + dx**2) / (4.0 * sigma**2))
                 total += 2.0 * weight * max(np.nan_to_num(likeness), 0.0)
     growth = float(np.sqrt(total))
