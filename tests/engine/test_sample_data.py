@@ -152,12 +152,12 @@ def test_the_sample_of_two_telescopes_is_made_again(
 def test_both_telescopes_are_explained_from_the_true_positions(
     telescopes: list[Observation], sample_folder: Path
 ) -> None:
-    """A pixel's chi² is 1 within some per cent; what is more is what profiles cannot say of a spiral."""
+    """A pixel's chi² is 1 within some per cent; fluxes of what both telescopes see well are right to a few per cent."""
     truth = Table.read(sample_folder / "two_telescopes" / "truth.ecsv")
     best = fit(scene_from_positions(telescopes, truth["x"], truth["y"]), telescopes).run()
-    assert all(0.95 < chi2 < 1.15 for chi2 in best.chi2_per_observation.values())
+    assert all(0.95 < chi2 < 1.06 for chi2 in best.chi2_per_observation.values())
     bright = np.array(truth["snr_HST"]) > 100
     for column, index in (("flux_HSC_r", 1), ("flux_HSC_i", 2), ("flux_HST_w", 5)):
         ratio = best.scene.fluxes[bright, index] / np.array(truth[column])[bright]
-        assert np.median(np.abs(ratio - 1)) < 0.1
-        assert np.abs(ratio - 1).max() < 0.3
+        assert np.median(np.abs(ratio - 1)) < 0.04
+        assert np.abs(ratio - 1).max() < 0.12

@@ -25,7 +25,7 @@ def test_a_sky_that_is_not_zero_is_found(
     raised = replace(observation, images=observation.images + np.array([0.0, 0.0, 2.0])[:, None, None])
     bench.open([raised])
     _, widget = bench.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
-    bench.document.add(*(make_source("point", x, y, n_channels=3) for x, y, _ in STARS))
+    bench.document.add(*(make_source("gaussian", x, y, n_channels=3) for x, y, _ in STARS))
     settle(bench)
     part = widget.fitting.calibrating
     box = part.form["background"].native

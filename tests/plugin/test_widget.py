@@ -211,7 +211,9 @@ def test_a_tick_measures_the_noise_and_keeps_the_scene(
     assert opened.document.undo_label is not None
     tick.click()
     settle(opened)
-    assert opened.document.observations == white and not tick.isChecked()
+    assert not opened.is_noise_correlated and not tick.isChecked()
+    assert [o.notes for o in opened.document.observations] == [o.notes for o in white]
+    assert opened.frame.chi2 == pytest.approx(chi2, rel=1e-3)
 
 
 def test_where_blank_sky_is_missing_the_tick_goes_back(

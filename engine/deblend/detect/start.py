@@ -17,7 +17,7 @@ from deblend.observe import Observation, full_width_half_maximum
 from deblend.observe.kernel_check import waves_beyond
 from deblend.program import Program
 from deblend.program.layout import SIDES
-from deblend.scene import MODEL_PSF_SIGMA, Galaxy, Scene, Source, make_source
+from deblend.scene import MODEL_PSF_SIGMA, PROFILE_SIGMAS, Galaxy, Scene, Source, make_source
 from deblend.sky import Cover, PixelAffine, PixelGrid, common_grid
 
 LARGEST_RADIUS = SIDES[-1] // 2
@@ -34,6 +34,10 @@ WELL_SAMPLED = 0.7
 MOST_OVERSAMPLED = 3
 LOST_WAVES = 2e-3
 """Share of a PSF's peak in waves that may be too short for the scene's pixels."""
+REACH_OF_PROFILE = 4.0
+"""How far a profile reaches [widths of its widest Gaussian]."""
+RIVAL = 0.5
+"""Of the brightest source that a coarse image does not tell apart: from there on its light may be another's, too."""
 SNAP = 1.25
 """How much larger than a compiled box a box may be to be cut to it."""
 
@@ -213,7 +217,10 @@ def _started(
     for k, (stack, affine, (rows, columns)) in enumerate(zip(seen, places, own, strict=True)):
         mine = np.flatnonzero(chosen == k)
         objects = None if alone or not mine.size else unlisted_in(stack, columns, rows)
-        sources = [_sized(stack, n_channels, columns[i], rows[i], kind, box_scale, objects) for i in mine]
+        sources = [
+            _sized(stack, n_channels, columns[i], rows[i], kind, box_scale, objects, radii[i] / affine.scale)
+            for i in mine
+        ]
         for i, source in zip(mine.tolist(), with_profiles(stack, sources, recenter=not alone), strict=True):
             result[i] = _carried(source, affine, radii[i] * box_scale)
     return [result[i] for i in range(len(x))]
@@ -237,16 +244,16 @@ def _reaches(
     y: Float[np.ndarray, " source"],
     x: Float[np.ndarray, " source"],
     snr: Float[np.ndarray, " source"],
-    sharp: Float[np.ndarray, " source"],
+    apart: Float[np.ndarray, " source"],
 ) -> Float[np.ndarray, " source"]:
-    """Return how far the light of sources reaches in a stack [pix]; 0 for one that a brighter one hides there.
+    """Return how far the light of sources reaches in a stack [pix]; 0 for one that a much brighter one hides there.
 
-    `sharp` is how bright they are where they can be told apart.
+    `apart` is how bright they are where they can be told apart.
     """
     result = np.zeros(len(x))
     for k in np.flatnonzero(snr >= SEEN_WELL):
         near = np.hypot(y - y[k], x - x[k]) < FULL_WIDTH * stack.psf_sigma
-        if sharp[k] >= sharp[near].max():
+        if apart[k] >= RIVAL * apart[near].max():
             result[k] = box_radius(stack.signal_to_noise, x[k], y[k])
     return result
 
@@ -273,15 +280,26 @@ def _carried(source: Source, affine: PixelAffine, reach: float = 0.0) -> Source:
 
 
 def _sized(
-    stack: Stack, n_channels: int, x: float, y: float, kind: str, box_scale: float, unlisted: Peaks | None = None
+    stack: Stack,
+    n_channels: int,
+    x: float,
+    y: float,
+    kind: str,
+    box_scale: float,
+    unlisted: Peaks | None = None,
+    reach: float = 0.0,
 ) -> Source:
-    """Return a round source of about the size of the light there, that reaches no object without a source."""
+    """Return a round source of about the size of the light there, that reaches no object without a source.
+
+    `reach` is how far its light is known to go from elsewhere [pix].
+    """
     picture = stack.signal_to_noise
     extent = box_radius(picture, x, y)
     size = half_light_radius(picture, x, y, stack.psf_sigma)
     radius = int(np.clip(round(max(snapped(extent), SMALLEST_RADIUS) * box_scale), 3, LARGEST_RADIUS))
-    # the profile's widths suit galaxies of a few pixels; larger ones stretch them
-    scale = max(size / 3.0, 1.0)
+    # the profile's widths suit galaxies of a few pixels; larger ones stretch them, also those that reach far beyond a
+    # sharp core
+    scale = max(size / 3.0, max(radius, reach * box_scale) / (REACH_OF_PROFILE * PROFILE_SIGMAS[-1]), 1.0)
     source = make_source(kind, x, y, n_channels=n_channels, half_light_radius=size, radius=radius, scale=scale)
     return source if unlisted is None else kept_from(source, unlisted, extent)
 

@@ -131,8 +131,10 @@ def _bare(path: Path) -> tuple[str, ...]:
 
 
 def _is_exact(path: Path, image: Path) -> bool:
-    whole = tuple(word for word in words_of(path) if word not in _ROLE_OF_WORD)
-    is_one_name = bool(whole) and whole == words_of(image)
+    whole = {word for word in words_of(path) if word not in _ROLE_OF_WORD}
+    more = set(words_of(image)) - whole
+    # where all words are such as images have, some must be shared: "psf-mosaic" of "calexp-mosaic"
+    is_one_name = bool(whole) and whole <= set(words_of(image)) and more <= _IMAGE_WORDS and not _bare(image)
     return path != image and (is_one_name or (bool(_bare(path)) and _bare(path) == _bare(image)))
 
 

@@ -235,7 +235,9 @@ def prepare_observations(
         radius = min(kernel_radius(everywhere), stamp, max(scene.grid.shape))
         kernels = trimmed(kernels, radius)
         cells = None if cells is None else np.stack([trimmed(k, radius) for k in cells])
-        highest = highest_frequencies(trimmed(everywhere, radius), scene.model_psf_sigma)
+        let_through = highest_frequencies(trimmed(everywhere, radius), scene.model_psf_sigma)
+        carried = carried_frequencies(affine, observation.psf_oversampling)
+        highest = min(let_through[0], carried[0]), min(let_through[1], carried[1])
         stop = start + len(noise)
         if first is not None and _is_inside(first, observation.shape, scene.grid.shape):
             layout = aligned_layout(start, stop, observation.shape, radius, first)
@@ -326,6 +328,15 @@ def highest_frequencies(kernels: Float[np.ndarray, "band side side"], model_sigm
         beyond = along.sum() - np.cumsum(along[order])
         result.append(float(frequency[order][np.flatnonzero(beyond <= DROPPED * along.sum())[0]]))
     return result[0], result[1]
+
+
+def carried_frequencies(affine: PixelAffine, oversampling: int) -> tuple[float, float]:
+    """Return the frequency along y and x above which samples of a PSF say nothing [1/pix of the model].
+
+    What a kernel has beyond comes from its edge, where it was cut.
+    """
+    reach = 0.5 * oversampling * np.abs(affine.inverse.array).sum(axis=0)
+    return float(reach[0]), float(reach[1])
 
 
 def noise_units(prepared: Sequence[PreparedObservation]) -> Float[np.ndarray, " channel"]:
