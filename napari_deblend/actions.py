@@ -251,7 +251,7 @@ ACTIONS: dict[str, Action] = {
         Action("toggle_adding", "Add sources by clicking: on or off", toggle_adding, "N"),
         Action("add_at_cursor", "Add a source under the pointer", add_at_cursor, "Shift-N"),
         Action("delete_selected", "Delete the selected sources", delete_selected, "Shift-Delete"),
-        Action("toggle_variable", "Let the selected sources vary with time, or no longer", toggle_variable, "Shift-V"),
+        Action("toggle_variable", "Let the selected sources vary with time, or no longer", toggle_variable, "Shift-Y"),
         Action("toggle_lock", "Lock or unlock the selected sources", toggle_lock, "K"),
         Action("nudge_left", "Move the selected sources left by 0.1 px", _nudge(-1, 0), "Shift-Left"),
         Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),
