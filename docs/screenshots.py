@@ -21,13 +21,18 @@ def main() -> int:
         director.find_sources()
         director.start_fit()
         director.finish_fit()
+        director.find_missed()
+        director.start_fit()
+        director.finish_fit()
         # signal-to-noise is measured once nothing changes any more
         director.rest(2.0)
         sources = director.bench.document.scene.sources
         brightest = max(sources, key=lambda source: source.flux.sum())
         director.bench.document.select([brightest.id])
-        for view, name in (("data", "main"), ("residual", "residual")):
+        for view, name in (("data", "ground"), ("residual", "residual")):
             director.look(f"look_at_{view}", IMAGES / f"{name}.png")
+        director.do("next_telescope")
+        director.look("look_at_data", IMAGES / "main.png")
     return 0
 
 

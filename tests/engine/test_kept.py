@@ -110,6 +110,17 @@ def test_what_was_not_used_for_longest_goes_first(folder: Path, monkeypatch: pyt
     assert {path.name for path in folder.iterdir()} == {"older but used", "new"}
 
 
+def test_a_file_that_vanishes_while_all_are_listed_is_no_trouble(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another thread's file is listed under a name that it has no longer when it is looked at."""
+    real = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter([*real(path), path / ".written-by-another-thread"]))
+    kept._write("mine", b"x" * 64)
+    assert kept._read("mine") == b"x" * 64
+    assert "cannot be kept" not in caplog.text
+
+
 CHOLESKY = """
 import sys
 import jax.numpy as jnp, numpy as np

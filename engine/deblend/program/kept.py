@@ -156,7 +156,12 @@ def _write(name: str, content: bytes) -> None:
 
 def _forget_oldest(parent: Path) -> None:
     """Remove what was not used for longest, until the rest is within the limit."""
-    files = sorted(((path.stat(), path) for path in parent.iterdir()), key=lambda file: -file[0].st_mtime)
+    known = []
+    for path in parent.iterdir():
+        # another thread's file may have got its name since it was listed
+        with contextlib.suppress(FileNotFoundError):
+            known.append((path.stat(), path))
+    files = sorted(known, key=lambda file: -file[0].st_mtime)
     total = 0
     for status, path in files:
         total += status.st_size

@@ -1,0 +1,135 @@
+"""What `deblend fit` may be told."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+KINDS = ("galaxy", "point", "gaussian", "sersic", "free-form")
+CALIBRATIONS = {
+    "shift": ("shift",),
+    "background": ("background",),
+    "plane": ("background", "background_slope"),
+    "flux-scale": ("flux_scale",),
+    "psf": ("psf_growth",),
+}
+"""What `--calibrate` takes, and the parameters that it frees."""
+SOLVERS = ("gauss-newton", "proximal-gradient")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments the command takes."""
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="FITS image or cube, a folder of them, or FILE[HDU]")
+    add(
+        "--psf",
+        action="append",
+        metavar="FILE",
+        help="PSF stamps, or a grid of them, or a PSFEx model; gaussian:FWHM, moffat:FWHM,BETA [arcsec]; stars or "
+        "stars:TABLE, made of stars of the image; once, or per image",
+    )
+    add(
+        "--psf-oversampling",
+        type=_count,
+        metavar="N",
+        help="samples of the PSF per pixel (default: as files say)",
+    )
+    add("--psf-integrated", choices=("yes", "no"), help="whether stamps hold the light of whole pixels")
+    add(
+        "--weights",
+        action="append",
+        metavar="[KIND:]FILE",
+        help="inverse variances [1/(image unit)²], or KIND: rms, variance, ivar, weight, exposure; once per image; or "
+        "'measured'",
+    )
+    add("--mask", action="append", metavar="FILE", help="not zero where pixels are bad; once, or per image")
+    add("--rescale-weights", action="store_true", help="multiply weights to agree with the noise of blank sky")
+    add("--epochs", metavar="MJD,…", help="when each image was taken, in their order (default: as headers say)")
+    add(
+        "--transient",
+        action="append",
+        type=_place,
+        default=[],
+        metavar="X,Y",
+        help="a star with a flux of its own at every epoch, at this place of the first image, besides all others",
+    )
+    add("--bands", metavar="g,r,i", help="name of every plane, in the order of the images")
+    add("--zero-point", type=float, metavar="MAG", help="AB magnitude of one count, for all images, whatever they say")
+    add("--noise-scale", type=_positive, metavar="F", help="factor on the noise that the weights say, for all images")
+    add(
+        "--cutout",
+        metavar="BOX",
+        help='the only part that is read: "RA DEC SIZE" (degrees or sexagesimal; size in arcsec, with a unit, or px), '
+        "or X0:X1,Y0:Y1 in 0-based pixels of the first image, ends not included",
+    )
+    add(
+        "--peaks",
+        metavar="FILE",
+        help="table or DS9 regions with x, y of the first image as it is read, or ra, dec; without it sources are "
+        "detected",
+    )
+    add("--peaks-origin", type=int, choices=(0, 1), help="number of the first pixel in --peaks")
+    add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
+    add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
+    add(
+        "--passes",
+        type=_passes,
+        default=1,
+        metavar="N",
+        help="how often sources are looked for in the residual of a fit, without --peaks (default: %(default)s)",
+    )
+    add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
+    add(
+        "--calibrate",
+        metavar="WHAT",
+        type=_calibrations,
+        default=(),
+        help=f"let the fit find how images are off, separated by commas: {', '.join(CALIBRATIONS)}; "
+        "shift and flux-scale are relative to the first channel",
+    )
+    add("--solver", choices=SOLVERS, default="gauss-newton", help="(default: %(default)s)")
+    add(
+        "--correlated-noise", action="store_true", help="measure in blank sky how the noise of neighbours goes together"
+    )
+    add("--max-iterations", type=_count, metavar="N", help="stop there, converged or not")
+    add("--no-errors", action="store_true", help="leave the error bars out")
+    add("--out", type=Path, default=Path("deblend_output"), metavar="DIR", help="(default: %(default)s)")
+    add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+
+
+def _calibrations(text: str) -> tuple[str, ...]:
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in CALIBRATIONS:
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(CALIBRATIONS)}")
+    return tuple(dict.fromkeys(name for word in words for name in CALIBRATIONS[word]))
+
+
+def _place(text: str) -> tuple[float, float]:
+    try:
+        x, y = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form X,Y") from None
+    return x, y
+
+
+def _passes(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, got {text}")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
