@@ -43,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="inverse variances [1/(image unit)²], or KIND: rms, variance, ivar, weight, exposure; once per image; or "
         "'measured'",
     )
-    add("--mask", action="append", metavar="FILE", help="not zero where pixels are bad; once, or per image")
+    add(
+        "--mask",
+        action="append",
+        metavar="FILE",
+        help="image that is not zero where pixels are bad, or DS9 regions; once, or per image",
+    )
     add("--rescale-weights", action="store_true", help="multiply weights to agree with the noise of blank sky")
     add("--epochs", metavar="MJD,…", help="when each image was taken, in their order (default: as headers say)")
     add(

@@ -16,6 +16,7 @@ from deblend.io.masks import MASK_NAMES, masked_by, spoilt_integers
 from deblend.io.names import bands_of, survey_of
 from deblend.io.parts import Parts, parts_of
 from deblend.io.picture import Picture, check_usable
+from deblend.io.regions import covered_by, is_regions
 from deblend.io.roman import is_roman, roman_parts
 from deblend.io.weights import (
     WEIGHT_NAMES,
@@ -89,7 +90,12 @@ def _masked(
         masked, remarks = masked | more, remarks + said
     elif parts.is_lsst and given.mask is None and found.mask is None:
         remarks.append("has no MASK; no pixel is masked by it.")
-    if given.mask is not None:
+    if given.mask is not None and is_regions(given.mask):
+        corner = (0, 0) if parts.image.piece is None else (parts.image.piece.box.x[0], parts.image.piece.box.y[0])
+        covered = covered_by(given.mask, planes.shape[1:], parts.place[0], corner, parts.image.where)
+        masked = masked | covered
+        remarks.append(f"{np.count_nonzero(covered)} pixels are masked by the regions of {given.mask.name}.")
+    elif given.mask is not None:
         more, said = masked_by(
             read_image(given.mask, MASK_NAMES, parts.image.cut), given.mask.name, planes.shape, bands
         )

@@ -1,4 +1,4 @@
-"""DS9's regions as positions of sources: the centers of points, circles and ellipses."""
+"""DS9's regions: as positions of sources, the centers of points, circles, ellipses; or as a mask of what they cover."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from deblend.sky import TangentWcs
 
@@ -28,30 +28,17 @@ def read_regions(
     Regions are in pixels of the image, which DS9 counts from 1, or on the sky in any frame. Raises ValueError, naming
     the file, where there is none, or the image has no WCS to place it by.
     """
-    try:
-        from regions import PixelRegion, Regions
-    except ImportError as error:
-        raise ValueError(
-            f"{path}: reading regions needs the library regions; install it (pip install regions), or give a table."
-        ) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = Regions.read(path, format="ds9")
-    except Exception as error:  # the parser raises whatever it stumbles over
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ValueError(f"{path}: cannot be read as DS9 regions ({reason}); give a table instead.") from error
+    found = _regions_of(path)
     marks = [region for region in found if type(region).__name__.startswith(SHAPES)]
     if not marks:
         raise ValueError(f"{path}: holds no point, circle or ellipse; leave --peaks out to have the sources detected.")
-    is_pixel = [isinstance(region, PixelRegion) for region in marks]
-    if not all(is_pixel) and wcs is None:
-        raise ValueError(f"{path}: is on the sky, and {image} has no WCS; give image coordinates instead.")
+    is_pixel = [_is_pixel(region) for region in marks]
+    _require_wcs(path, all(is_pixel) or wcs is not None, image)
     counted = 1 if origin is None else origin
     # the library has taken 1 off, as DS9 means it
     places = [
         (region.center.x + 1 - counted, region.center.y + 1 - counted)
-        if isinstance(region, PixelRegion)
+        if _is_pixel(region)
         else _on_image(region.center, wcs)
         for region in marks
     ]
@@ -70,3 +57,62 @@ def _on_image(center: Any, wcs: TangentWcs | None) -> tuple[float, float]:
     assert wcs is not None, "the caller has looked"
     x, y = wcs.sky_to_pixel(place.ra.deg, place.dec.deg)
     return float(x), float(y)
+
+
+def covered_by(
+    path: Path, shape: tuple[int, int], wcs: TangentWcs | None, corner: tuple[int, int], image: str
+) -> Bool[np.ndarray, "y x"]:
+    """Return which pixels of an image have their middle in one of the regions of a file.
+
+    Regions are in pixels of the image's file, of which the first one here is `corner` (x, y), or on the sky. Raises
+    ValueError, naming the file, where there is no region with an area, or the image has no WCS to place it by.
+    """
+    from astropy.wcs import WCS
+    from regions import PixCoord
+
+    areas = [region for region in _regions_of(path) if hasattr(region, "contains") and not _is_mark(region)]
+    if not areas:
+        raise ValueError(f"{path}: holds no region with an area; draw circles, ellipses, boxes or polygons.")
+    _require_wcs(path, wcs is not None or all(map(_is_pixel, areas)), image)
+    y, x = np.indices(shape)
+    result = np.zeros(shape, bool)
+    for region in areas:
+        if _is_pixel(region):
+            result |= region.contains(PixCoord(x + corner[0], y + corner[1]))
+        elif wcs is not None:
+            result |= region.to_pixel(WCS(wcs.to_header())).contains(PixCoord(x, y))
+    return result
+
+
+def _regions_of(path: Path) -> Any:
+    try:
+        from regions import Regions
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: reading regions needs the library regions; install it (pip install regions), or give a table."
+        ) from error
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; check the path.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Regions.read(path, format="ds9")
+    except Exception as error:  # the parser raises whatever it stumbles over
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ValueError(f"{path}: cannot be read as DS9 regions ({reason}); give another file.") from error
+
+
+def _is_pixel(region: Any) -> bool:
+    from regions import PixelRegion
+
+    return isinstance(region, PixelRegion)
+
+
+def _is_mark(region: Any) -> bool:
+    """Tell whether a region has no area."""
+    return type(region).__name__.startswith(("Point", "Text", "Line"))
+
+
+def _require_wcs(path: Path, is_there: bool, image: str) -> None:
+    if not is_there:
+        raise ValueError(f"{path}: is on the sky, and {image} has no WCS; give image coordinates instead.")
