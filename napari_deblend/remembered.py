@@ -31,11 +31,8 @@ def recall(signature: str) -> Interpretation | None:
 
 
 def remember(signature: str, interpretation: Interpretation) -> None:
-    """Keep a correction; one whose PSF is a file is kept without it, since that file is of one image."""
-    kept = dict(interpretation.to_dict())
-    if not interpretation.names_no_file:
-        kept["psf"] = ""
-    _write({**_all(), signature: kept})
+    """Keep a correction, without what files of their own say, since these are of one image."""
+    _write({**_all(), signature: interpretation.without_files.to_dict()})
 
 
 def forget(signature: str) -> None:

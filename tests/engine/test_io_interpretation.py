@@ -133,5 +133,42 @@ def test_a_signature_is_of_a_kind_of_file() -> None:
 def test_it_is_written_and_read_again() -> None:
     present = Interpretation.of(observation())
     assert Interpretation.from_dict(present.to_dict()) == present
-    with pytest.raises(ValueError, match="has the fields bands, noise_scale"):
+    with pytest.raises(ValueError, match="has the fields bands, mask, noise_scale"):
         Interpretation.from_dict({"survey": "x"})
+
+
+def test_noise_is_measured_and_more_is_masked(tmp_path: Path) -> None:
+    """Weights that are four times too large; 3000 pixels know the noise to 2 %."""
+    odd = observation(2.0)
+    bad = np.zeros((60, 50), "i2")
+    bad[:10] = 1
+    fits.writeto(tmp_path / "bad.fits", bad)
+    wanted = replace(Interpretation.of(odd), weights="measured", mask=str(tmp_path / "bad.fits"))
+    made = wanted.applied(odd)
+    assert np.all(made.weights[:, :10] == 0) and np.all(made.weights[:, 10:] > 0)
+    noise = 1.0 / np.sqrt(made.weights[:, 30, 20])
+    np.testing.assert_allclose(noise, 2.0 * odd.njy_per_unit, rtol=0.08)
+    assert any("1000 pixels are masked where bad.fits is not zero" in note for note in made.notes)
+    assert not wanted.names_no_file
+    assert wanted.without_files == replace(wanted, mask="")
+
+
+def test_a_wcs_is_moved() -> None:
+    before = observation()
+    assert before.wcs is not None
+    after = replace(Interpretation.of(before), sky_shift="1.5, -0.5").applied(before).wcs
+    assert after is not None
+    (ra, dec), (moved_ra, moved_dec) = (w.pixel_to_sky(20.0, 30.0) for w in (before.wcs, after))
+    assert (moved_ra - ra) * 3600 * np.cos(np.radians(dec)) == pytest.approx(1.5, abs=1e-3)
+    assert (moved_dec - dec) * 3600 == pytest.approx(-0.5, abs=1e-3)
+    with pytest.raises(ValueError, match="sky shift: the image has no WCS"):
+        replace(Interpretation.of(before), sky_shift="1, 0").applied(replace(before, wcs=None))
+
+
+def test_what_cannot_be_measured_or_masked_is_said(tmp_path: Path) -> None:
+    present = Interpretation.of(observation())
+    with pytest.raises(ValueError, match='weights: say "measured", or leave it empty'):
+        replace(present, weights="rms.fits").applied(observation())
+    fits.writeto(tmp_path / "all.fits", np.ones((60, 50), "i2"))
+    with pytest.raises(ValueError, match="leaves a band without a usable pixel"):
+        replace(present, mask=str(tmp_path / "all.fits")).applied(observation())

@@ -17,17 +17,22 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from deblend.io.fits_file import read_image
 from deblend.io.given_psf import together
+from deblend.io.masks import MASK_NAMES, masked_by
 from deblend.io.noise_check import noise_ratios, noise_tolerance
 from deblend.io.picture import Picture
 from deblend.io.psf import PROFILES, psfs_for
+from deblend.io.regions import covered_by, is_regions
 from deblend.io.world import PROJECTION_TOLERANCE
 from deblend.observe import Observation, full_width_half_maximum
+from deblend.observe.noise import measured_weights
 from deblend.observe.psf import centroid
-from deblend.sky import AB_ZERO_POINT_NJY, Channel, njy_per_count
+from deblend.sky import AB_ZERO_POINT_NJY, Channel, TangentWcs, njy_per_count
 
 OFF_CENTER = 0.05
 """A PSF whose centroid is further from its middle than this is said to be off [pix]."""
+MEASURED = "measured"
 NARROW = 2.0
 """A PSF of a smaller full width at half maximum is undersampled [pix]."""
 
@@ -44,6 +49,13 @@ class Interpretation:
     """AB magnitude of one count of the files [mag]."""
     noise_scale: str = "1"
     """Factor on the noise that the weights say."""
+    weights: str = ""
+    """"measured" to measure the noise in the image and leave its weights aside; empty to keep them."""
+    mask: str = ""
+    """A file of bad pixels, of the shape of what is open: an image that is not zero there, or bits that are known, or
+    DS9 regions; empty for no more than there are."""
+    sky_shift: str = "0, 0"
+    """How far east and north the image lies of where its WCS says [arcsec]."""
     psf: str = ""
     """Another PSF: gaussian:FWHM, moffat:FWHM,BETA or double-gaussian:FWHM,FWHM,SHARE [arcsec], or a FITS file of
     stamps; empty to leave it."""
@@ -75,6 +87,7 @@ class Interpretation:
         noise = _numbers(self.noise_scale, n_bands, "noise scale")
         if not (noise > 0).all():
             raise ValueError(f"noise scale: must be above 0, got {self.noise_scale}.")
+        observation, remarks = self._with_masks_and_weights(observation)
         factor = scale / observation.njy_per_unit
         said = ", ".join(f"{name.replace('_', ' ')} {getattr(self, name)}" for name in changed)
         corrected = replace(
@@ -83,7 +96,8 @@ class Interpretation:
             images=_frozen(observation.images * factor[:, None, None]),
             weights=_frozen(observation.weights / (factor * noise)[:, None, None] ** 2),
             njy_per_unit=_frozen(np.array(scale, dtype=float)),
-            notes=(*observation.notes, f"{observation.name}: corrected by hand: {said}."),
+            wcs=self._shifted(observation.wcs),
+            notes=(*observation.notes, f"{observation.name}: corrected by hand: {said}.", *remarks),
         )
         return corrected if not self.psf.strip() else self._with_psf(corrected)
 
@@ -100,12 +114,58 @@ class Interpretation:
 
     @property
     def names_no_file(self) -> bool:
-        """Whether it holds for other files too: its PSF is no file of its own."""
+        """Whether it holds for other files too: neither its PSF nor its mask is a file of its own."""
+        return self.is_psf_in_words and not self.mask.strip()
+
+    @property
+    def is_psf_in_words(self) -> bool:
         return not self.psf.strip() or self.psf.split(":")[0].strip().lower() in PROFILES
+
+    @property
+    def without_files(self) -> Interpretation:
+        """The same without what files of their own say, for other files of the kind."""
+        return replace(self, mask="", psf=self.psf if self.is_psf_in_words else "")
+
+    def _with_masks_and_weights(self, observation: Observation) -> tuple[Observation, list[str]]:
+        """Return the observation with what else is masked, and with the noise measured where that is wanted."""
+        weights, remarks = observation.weights, []
+        bands = [channel.name for channel in observation.channels]
+        if self.mask.strip():
+            path = Path(self.mask.strip())
+            if is_regions(path):
+                masked = covered_by(path, observation.shape, observation.wcs, (0, 0), observation.name)
+                remarks.append(f"{np.count_nonzero(masked)} pixels are masked by the regions of {path.name}.")
+            else:
+                masked, remarks = masked_by(read_image(path, MASK_NAMES), path.name, weights.shape, bands)
+            weights = np.where(masked, 0.0, weights)
+        wanted = self.weights.strip().lower()
+        if wanted not in ("", MEASURED):
+            raise ValueError(f'weights: say "{MEASURED}", or leave it empty; open the images again to give a file.')
+        if wanted:
+            seen = np.where(weights > 0, observation.images, np.nan)
+            measured, said = measured_weights(seen, bands, "nJy")
+            weights = np.where(weights > 0, measured, 0.0)
+            remarks.append(said)
+        if weights is observation.weights:
+            return observation, []
+        if not (weights > 0).any(axis=(1, 2)).all():
+            raise ValueError(f"mask: {self.mask} leaves a band without a usable pixel; give another.")
+        return replace(observation, weights=_frozen(weights)), [f"{observation.name}: {remark}" for remark in remarks]
+
+    def _shifted(self, wcs: TangentWcs | None) -> TangentWcs | None:
+        east, north = _numbers(self.sky_shift, 2, "sky shift")
+        if east == 0 and north == 0:
+            return wcs
+        if wcs is None:
+            raise ValueError("sky shift: the image has no WCS that could be moved.")
+        ra, dec = wcs.center
+        return replace(wcs, center=(ra + east / 3600 / np.cos(np.radians(dec)), dec + north / 3600))
 
     def _channels(self, observation: Observation) -> tuple[Channel, ...]:
         names = [name.strip() for name in self.bands.split(",")]
-        if len(names) != len(observation.channels) or not all(names) or len(set(names)) != len(names):
+        epochs = [channel.epoch for channel in observation.channels]
+        are_told_apart = len(set(zip(names, epochs, strict=False))) == len(names)
+        if len(names) != len(observation.channels) or not all(names) or not are_told_apart:
             raise ValueError(f"bands: {len(observation.channels)} different names are needed, got {self.bands!r}.")
         survey = self.survey.strip()
         if not survey:
