@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from deblend import Observation
 from deblend.io import checks
@@ -76,6 +76,8 @@ class ObservationsSection(Section):
         for index, observation in enumerate(observations):
             name = QLabel(f"<b>{observation.name}</b>  {describe(observation)}")
             name.setWordWrap(True)
+            # else a second line is cut in half where the panel is full
+            name.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
             name.setToolTip(shapes(observation))
             self._lines_layout.addWidget(name)
             self._lines_layout.addWidget(self._understood(index, observation))
