@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deblend import Status, detect, with_missed
+from deblend import Source, Status, detect, with_missed
 from deblend.sky import same_passbands
 from napari_deblend.machine import Machine
 from napari_deblend.star_psf import make_star_psf
@@ -124,6 +124,14 @@ def psf_from_stars(bench: Workbench) -> None:
     make_star_psf(bench)
 
 
+def _selected(bench: Workbench) -> tuple[Source, ...]:
+    """Return the selected sources; raises ValueError where there are none."""
+    selected = bench.document.selected
+    if not selected:
+        raise ValueError("No source is selected; click its marker or its row first.")
+    return selected
+
+
 def delete_selected(bench: Workbench) -> None:
     if not bench.document.selection:
         raise ValueError("No source is selected; click its marker or its row first.")
@@ -132,18 +140,14 @@ def delete_selected(bench: Workbench) -> None:
 
 def toggle_lock(bench: Workbench) -> None:
     """Lock the selected sources, or unlock them where all are locked."""
-    selected = bench.document.selected
-    if not selected:
-        raise ValueError("No source is selected; click its marker or its row first.")
+    selected = _selected(bench)
     all_locked = all(source.is_locked for source in selected)
     bench.document.set_status(bench.document.selection, Status.FREE if all_locked else Status.LOCKED)
 
 
 def toggle_variable(bench: Workbench) -> None:
     """Give the selected sources a flux of their own at every epoch, or constant ones where all of them vary."""
-    selected = bench.document.selected
-    if not selected:
-        raise ValueError("No source is selected; click its marker or its row first.")
+    selected = _selected(bench)
     if len(same_passbands(bench.document.scene.channels)) == len(bench.document.scene.channels):
         raise ValueError("Every band was seen once; what varies needs images of one band at several epochs.")
     bench.document.set_variable(bench.document.selection, not all(source.is_variable for source in selected))

@@ -247,10 +247,10 @@ def fine_psf(band: str) -> np.ndarray:
     return psf / psf.sum()
 
 
-def binned(fine: np.ndarray) -> np.ndarray:
-    """Sum over the drawing pixels of every pixel."""
-    height, width = (n // FINE for n in fine.shape)
-    return fine.reshape(height, FINE, width, FINE).sum(axis=(1, 3))
+def binned(drawing: np.ndarray, fine: int = FINE) -> np.ndarray:
+    """Sum over the drawing pixels of every pixel, so many along each axis."""
+    height, width = (n // fine for n in drawing.shape)
+    return drawing.reshape(height, fine, width, fine).sum(axis=(1, 3))
 
 
 def render(obj: Object, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

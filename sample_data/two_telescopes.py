@@ -29,6 +29,7 @@ from generate import (
     STARBURST,
     Object,
     Part,
+    binned,
     fluxes,
     sersic,
     star,
@@ -128,12 +129,6 @@ def fine_psf(telescope: Telescope, band: int) -> np.ndarray:
     line = np.arange(-half, half + 1) / telescope.fine
     psf = moffat(telescope, band, np.hypot(line[:, None], line))
     return psf / psf.sum()
-
-
-def binned(drawing: np.ndarray, fine: int) -> np.ndarray:
-    """Sum over the drawing pixels of every pixel."""
-    height, width = (n // fine for n in drawing.shape)
-    return drawing.reshape(height, fine, width, fine).sum(axis=(1, 3))
 
 
 def render(telescope: Telescope, obj: Object, seed: Sequence[int]) -> np.ndarray:

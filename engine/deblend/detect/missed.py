@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.detect.peaks import Peaks, peaks_of
-from deblend.detect.stack import FULL_WIDTH, Stack, matched, stacks
+from deblend.detect.stack import FULL_WIDTH, Stack, stacks
 from deblend.detect.start import start_source
 from deblend.observe import Observation
 from deblend.scene import Scene
@@ -46,15 +46,21 @@ def find_missed(
     ValueError
         Where the threshold is not positive.
     """
-    if not threshold > 0:
-        raise ValueError(f"The detection threshold must be positive, got {threshold}.")
+    return _missed_in(_stacks_left_over(observations, models), observations, models, scene, threshold)
+
+
+def _missed_in(
+    residuals: Sequence[Stack], observations: Sequence[Observation], models: Models, scene: Scene, threshold: float
+) -> Peaks:
+    """Return what `find_missed` does, for stacks of the residual that are known already."""
     taken = np.array([(s.x, s.y) for s in scene.sources]).reshape(-1, 2)
     x, y, snr = ([np.zeros(0)] for _ in range(3))
-    residuals, modelled = _left_over(observations, models), _as_images(observations, models)
-    for stack, model in zip(stacks(residuals), stacks(modelled), strict=True):
+    modelled = stacks([replace(o, images=np.asarray(m, float)) for o, m in zip(observations, models, strict=True)])
+    for stack, model in zip(residuals, modelled, strict=True):
         affine = stack.grid.affine_to(scene.grid)
         peaks = peaks_of(stack, threshold)
-        stands_out = _light_at(stack, peaks) > CONTRAST * _light_at(model, peaks)
+        left, light = (of.of_stars_at(peaks.y, peaks.x)[0] for of in (stack, model))
+        stands_out = left > CONTRAST * light
         rows, columns = affine(peaks.y, peaks.x)
         reach = SAME_SOURCE * FULL_WIDTH * stack.psf_sigma * affine.scale
         others_x, others_y = np.concatenate([taken[:, 0], *x]), np.concatenate([taken[:, 1], *y])
@@ -79,8 +85,8 @@ def with_missed(
 
     Parameters as in `find_missed` and `detect`. The same scene where nothing is missed.
     """
-    peaks = find_missed(observations, models, scene, threshold)
-    seen = stacks(_left_over(observations, models))
+    seen = _stacks_left_over(observations, models)
+    peaks = _missed_in(seen, observations, models, scene, threshold)
     height, width = scene.grid.shape
     for x, y in zip(peaks.x, peaks.y, strict=True):
         column, row = float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1))
@@ -88,20 +94,10 @@ def with_missed(
     return scene
 
 
-def _left_over(observations: Sequence[Observation], models: Models) -> list[Observation]:
-    return [
-        replace(o, images=np.where(o.weights > 0, o.images - m, 0.0)) for o, m in zip(observations, models, strict=True)
-    ]
-
-
-def _as_images(observations: Sequence[Observation], models: Models) -> list[Observation]:
-    return [replace(o, images=np.asarray(m, float)) for o, m in zip(observations, models, strict=True)]
-
-
-def _light_at(stack: Stack, peaks: Peaks) -> Float[np.ndarray, " peak"]:
-    """Return the signal to noise of point sources at peaks of a stack."""
-    height, width = stack.light.shape
-    rows = np.clip(np.floor(peaks.y + 0.5).astype(int), 0, height - 1)
-    columns = np.clip(np.floor(peaks.x + 0.5).astype(int), 0, width - 1)
-    result: Float[np.ndarray, " peak"] = matched(stack.signal_to_noise, stack.psf_sigma)[rows, columns]
-    return result
+def _stacks_left_over(observations: Sequence[Observation], models: Models) -> tuple[Stack, ...]:
+    return stacks(
+        [
+            replace(o, images=np.where(o.weights > 0, o.images - m, 0.0))
+            for o, m in zip(observations, models, strict=True)
+        ]
+    )

@@ -52,8 +52,6 @@ def find_peaks(observations: Sequence[Observation], threshold: float = 5.0) -> P
     ValueError
         Where the threshold is not positive.
     """
-    if not threshold > 0:
-        raise ValueError(f"The detection threshold must be positive, got {threshold}.")
     return peaks_in(stacks(observations), observations[0].grid, threshold)
 
 
@@ -78,7 +76,9 @@ def peaks_in(seen: Sequence[Stack], grid: PixelGrid, threshold: float) -> Peaks:
 
 
 def peaks_of(stack: Stack, threshold: float) -> Peaks:
-    """Return what `find_peaks` does, for a stack that is known already."""
+    """Return what `find_peaks` does, for a stack that is known already; raises ValueError as it does."""
+    if not threshold > 0:
+        raise ValueError(f"The detection threshold must be positive, got {threshold}.")
     picture, sigma = stack.signal_to_noise, stack.psf_sigma
     # noise of resampled images adds up faster than white noise does
     picture = picture / noise_growth(picture, sigma)

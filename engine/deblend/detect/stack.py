@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from deblend.observe import Observation
@@ -39,6 +39,21 @@ class Stack:
     def signal_to_noise(self) -> Float[np.ndarray, "y x"]:
         """Light of each pixel divided by its noise."""
         return self.light * np.sqrt(self.weight)
+
+    @cached_property
+    def of_stars(self) -> Float[np.ndarray, "y x"]:
+        """Signal to noise of a point source in every pixel."""
+        return matched(self.signal_to_noise, self.psf_sigma)
+
+    def of_stars_at(
+        self, y: Float[np.ndarray, " place"], x: Float[np.ndarray, " place"]
+    ) -> tuple[Float[np.ndarray, " place"], Bool[np.ndarray, " place"]]:
+        """Return the signal to noise of point sources at places [pix], and which of these are seen at all."""
+        height, width = self.light.shape
+        rows, columns = np.floor(y + 0.5).astype(int), np.floor(x + 0.5).astype(int)
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+        return self.of_stars[rows, columns], inside & (self.weight[rows, columns] > 0)
 
     @cached_property
     def noise(self) -> float:

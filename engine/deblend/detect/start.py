@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.profile import with_amplitudes, with_profiles
-from deblend.detect.stack import FULL_WIDTH, NEAR, Stack, box_radius, matched, rings, stacks, symmetric_part
+from deblend.detect.stack import FULL_WIDTH, NEAR, Stack, box_radius, rings, stacks, symmetric_part
 from deblend.detect.unlisted import kept_from, unlisted_in
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.observe.kernel_check import waves_beyond
@@ -82,7 +82,7 @@ def scene_from_positions(
     """
     scene = empty_scene(observations)
     first = observations[0].grid
-    row_x, row_y, is_inside = _on_scene(scene, first, x, y)
+    row_x, row_y, is_inside = on_scene(scene, first, x, y)
     for row in range(len(row_x)):
         if not is_inside[row]:
             raise ValueError(
@@ -100,11 +100,11 @@ def positions_within(
 ) -> tuple[tuple[Float[np.ndarray, " source"], Float[np.ndarray, " source"]], int]:
     """Return those positions (0-based pixels of the first observation) that are on an image, and how many are not."""
     x, y = np.asarray(x, float), np.asarray(y, float)
-    _, _, is_inside = _on_scene(empty_scene(observations), observations[0].grid, x, y)
+    _, _, is_inside = on_scene(empty_scene(observations), observations[0].grid, x, y)
     return (x[is_inside], y[is_inside]), int(np.count_nonzero(~is_inside))
 
 
-def _on_scene(
+def on_scene(
     scene: Scene, first: PixelGrid, x: Any, y: Any
 ) -> tuple[Float[np.ndarray, " source"], Float[np.ndarray, " source"], Bool[np.ndarray, " source"]]:
     """Return positions (x, y) of the first grid in pixels of the scene, and which of them are on it."""
@@ -230,12 +230,8 @@ def _significance(
     stack: Stack, y: Float[np.ndarray, " source"], x: Float[np.ndarray, " source"]
 ) -> Float[np.ndarray, " source"]:
     """Return the signal to noise of point sources at places of a stack; -1 where it is blind."""
-    height, width = stack.light.shape
-    rows, columns = np.floor(y + 0.5).astype(int), np.floor(x + 0.5).astype(int)
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-    snr = matched(stack.signal_to_noise, stack.psf_sigma)[rows, columns]
-    result: Float[np.ndarray, " source"] = np.where(inside & (stack.weight[rows, columns] > 0), snr, -1.0)
+    snr, is_seen = stack.of_stars_at(y, x)
+    result: Float[np.ndarray, " source"] = np.where(is_seen, snr, -1.0)
     return result
 
 

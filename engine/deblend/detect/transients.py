@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from deblend.detect.start import on_scene
 from deblend.observe import Observation
 from deblend.scene import Scene, make_source
 
@@ -15,15 +16,13 @@ def with_transients(scene: Scene, observations: Sequence[Observation], places: S
 
     Raises ValueError where a place is not on the scene.
     """
-    to_scene = observations[0].grid.affine_to(scene.grid)
-    height, width = scene.grid.shape
     for number, (x, y) in enumerate(places, 1):
-        row, column = (float(v) for v in to_scene(y, x))
-        if not (-0.5 <= column <= width - 0.5 and -0.5 <= row <= height - 0.5):
+        column, row, is_inside = on_scene(scene, observations[0].grid, x, y)
+        if not is_inside:
             raise ValueError(
                 f"The transient at x {x:g}, y {y:g} is not on the images; give 0-based pixels of the first image."
             )
         name = TRANSIENT_NAME if len(places) == 1 else f"{TRANSIENT_NAME} {number}"
-        star = make_source("point", column, row, n_channels=len(scene.channels), name=name)
+        star = make_source("point", float(column), float(row), n_channels=len(scene.channels), name=name)
         scene = scene.add(star.varying())
     return scene

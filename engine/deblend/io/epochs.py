@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from deblend.io.fits_file import Cards
 from deblend.io.picture import Picture
-from deblend.sky import Channel
+from deblend.sky import Channel, modified_julian_date
 
 MJD_CARDS = ("MJD-AVG", "MJD-MID", "MJD-OBS", "MJD-BEG", "EXPMID", "EXPSTART", "MJD")
 DATE_CARDS = ("DATE-AVG", "DATE-MID", "DATE-OBS", "DATE-BEG")
@@ -22,10 +22,9 @@ def epoch_of(cards: Cards) -> str | None:
     if not isinstance(text, str):
         return None
     try:
-        time = Channel("", "", text.strip()).time
-    except ValueError:
+        return f"{modified_julian_date(text.strip()):.5f}"
+    except ValueError:  # a card that is no date tells nothing
         return None
-    return None if time is None else f"{time:.5f}"
 
 
 def with_epochs(pictures: Sequence[Picture], epochs: str | Sequence[str] | None = None) -> list[Picture]:

@@ -25,7 +25,7 @@ def calibration_table(scene: Scene, errors: Float[np.ndarray, "channel 9"] | Non
         return None
     table = QTable()
     table["channel"] = [str(channel) for channel in scene.channels]
-    values = np.stack([np.concatenate([np.ravel(p.value) for p in c.parameters.values()]) for c in scene.calibrations])
+    values = np.stack([c.numbers for c in scene.calibrations])
     size = u.pix if scene.grid.wcs is None else scene.grid.wcs.pixel_scale * 1000.0 * u.mas
     columns = (
         ("shift_x", size),

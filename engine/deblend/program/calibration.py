@@ -22,9 +22,9 @@ from deblend.program.convolution import Canvas, convolve
 from deblend.program.layout import Layout
 from deblend.program.noise import gram
 
-N_TERMS = 9
-"""Shift along y and x [pix of the model], a, the moments yy, xx, yx [pix² of the model], b₀, b₁, b₂ [noise]."""
-SHIFT, SCALE, MOMENTS, BACKGROUND = slice(0, 2), 2, slice(3, 6), slice(6, 9)
+SHIFT, SCALE, BACKGROUND = slice(0, 2), 2, slice(6, 9)
+"""Of the nine terms: shift along y and x [pix of the model], a, the moments yy, xx, yx [pix² of the model], b₀, b₁, b₂
+[noise]."""
 N_SEEN = 6
 """How many of them the kernels take in."""
 
@@ -70,9 +70,15 @@ def _through(data: ObservationData, response: Any) -> ObservationData:
     return data._replace(transfer=data.transfer * each)
 
 
+def _ramps(shape: tuple[int, int], dtype: Any, xp: Any) -> tuple[Any, Any]:
+    """Return v and u: -1 to 1 along y, and along x."""
+    up, along = (xp.linspace(-1.0, 1.0, n).astype(dtype) for n in shape)
+    return up, along
+
+
 def plane(shape: tuple[int, int], terms: Any, xp: Any) -> Any:
     """Return the background (band, y, x) of terms b₀, b₁, b₂ (band, 3)."""
-    up, along = (xp.linspace(-1.0, 1.0, n).astype(terms.dtype) for n in shape)
+    up, along = _ramps(shape, terms.dtype, xp)
     levels, rises, runs = (terms[:, k, None, None] for k in range(3))
     return levels + rises * up[None, :, None] + runs * along[None, None]
 
@@ -122,7 +128,7 @@ def calibration_adjoint(layout: Layout, tangents: Tangents | None, images: tuple
         return None
     result = []
     for o, tangent, image in zip(layout.observations, tangents, images, strict=True):
-        up, along = (jnp.linspace(-1.0, 1.0, n).astype(image.dtype) for n in o.shape)
+        up, along = _ramps(o.shape, image.dtype, jnp)
         rows = jnp.sum(image, axis=2)
         of_plane = jnp.stack([jnp.sum(rows, axis=1), rows @ up, jnp.sum(image, axis=1) @ along], axis=1)
         result.append(jnp.concatenate([jnp.einsum("kbyx,byx->bk", tangent, image), of_plane], axis=1))
@@ -133,7 +139,7 @@ def calibration_gram(layout: Layout, data: ProblemData, tangents: Tangents) -> F
     """Return Jᵀ W J of every channel's own terms."""
     result = []
     for o, d, tangent in zip(layout.observations, data.observations, tangents, strict=True):
-        up, along = (jnp.linspace(-1.0, 1.0, n).astype(tangent.dtype) for n in o.shape)
+        up, along = _ramps(o.shape, tangent.dtype, jnp)
         shape = tangent.shape[1:]
         ramps = [jnp.ones(shape, tangent.dtype), jnp.broadcast_to(up[:, None], shape), jnp.broadcast_to(along, shape)]
         terms = jnp.concatenate([tangent, jnp.stack(ramps)])

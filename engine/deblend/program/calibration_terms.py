@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.program.arrays import CalibrationData
-from deblend.program.calibration import N_TERMS
 from deblend.scene import FLUX_SCALE_SCATTER, PSF_GROWTH_SCATTER, SHIFT_SCATTER, Calibration, Scene
 
 Terms = Float[np.ndarray, "channel 9"]
 
 ROWS_FIRST = np.array([1, 0, 2, 4, 3, 5, 6, 8, 7])
 """A scene says x before y, the program y before x; the same order leads back."""
-NEUTRAL = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+NEUTRAL = Calibration().numbers
 """What a scene says where nothing is off; the terms of the program are zero there."""
 SCATTER = np.array([SHIFT_SCATTER] * 2 + [FLUX_SCALE_SCATTER] + [PSF_GROWTH_SCATTER] * 3 + [np.inf] * 3)
 LOWER = np.array([-5.0] * 2 + [-0.9] + [-0.4, -0.4, -0.4] + [-np.inf] * 3)
@@ -33,19 +31,20 @@ def units_of(noise: Float[np.ndarray, " channel"], psf_variance: Float[np.ndarra
     return np.concatenate([ones, np.tile(psf_variance[:, None], 3), np.tile(1.0 / noise[:, None], 3)], axis=1)
 
 
-def terms_of(scene: Scene, units: Terms, dtype: Any) -> Terms | None:
-    """Return the terms of every channel; None where all images are taken for what their files say."""
-    if not scene.calibrations:
-        return None
-    values = _stacked(scene.calibrations, [[p.value for p in c.parameters.values()] for c in scene.calibrations])
+def terms_of(scene: Scene, units: Terms, dtype: Any) -> Terms:
+    """Return the terms of every channel of a scene that has calibrations."""
+    values = np.stack([c.numbers for c in scene.calibrations])
     return ((values - NEUTRAL) * units)[:, ROWS_FIRST].astype(dtype)
 
 
-def freedom_of(scene: Scene, units: Terms, dtype: Any) -> CalibrationData | None:
-    """Return which of the terms are free, and their bounds and priors."""
-    if not scene.calibrations:
-        return None
-    free = _stacked(scene.calibrations, [[p.is_free for p in c.parameters.values()] for c in scene.calibrations])
+def freedom_of(scene: Scene, units: Terms, dtype: Any) -> CalibrationData:
+    """Return which of the terms are free, and their bounds and priors, for a scene that has calibrations."""
+    free = np.stack(
+        [
+            np.concatenate([np.full(p.value.size, p.is_free, np.float64) for p in c.parameters.values()])
+            for c in scene.calibrations
+        ]
+    )
     each = (free, LOWER * units, UPPER * units, np.zeros_like(free), 1.0 / (SCATTER * units))
     return CalibrationData(*(np.ascontiguousarray(part[:, ROWS_FIRST]).astype(dtype) for part in each))
 
@@ -67,17 +66,4 @@ def with_terms(scene: Scene, terms: Terms, units: Terms) -> Scene:
 def in_units_of_scene(terms: Float[np.ndarray, "*draw channel 9"], units: Terms) -> np.ndarray:
     """Return (changes of) terms in the order and the units of a scene's calibrations."""
     result: np.ndarray = np.asarray(terms, np.float64)[..., ROWS_FIRST] / units
-    return result
-
-
-def _stacked(calibrations: Sequence[Calibration], values: Sequence[Sequence[Any]]) -> Terms:
-    """Return one number per term of each calibration, in the order of the scene."""
-    rows = []
-    for calibration, each in zip(calibrations, values, strict=True):
-        sizes = [p.value.size for p in calibration.parameters.values()]
-        parts = (np.broadcast_to(np.ravel(v), size) for v, size in zip(each, sizes, strict=True))
-        rows.append(np.concatenate(list(parts)))
-    result = np.stack(rows).astype(np.float64)
-    if result.shape[1] != N_TERMS:
-        raise ValueError(f"A calibration has {N_TERMS} numbers, got {result.shape[1]}.")
     return result

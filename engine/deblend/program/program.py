@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -64,8 +64,6 @@ class Program:
         """As they were given, but for masks of what lies beyond the scene's grid."""
         self.noise = noise_units(self._prepared)
         """Unit of flux of every channel [nJy]."""
-        self.calibration_units = units_of(self.noise, np.concatenate([p.psf_variance for p in self._prepared]))
-        """What one of each number of a scene's calibrations is in the program."""
         self._has_epochs = has_epochs(scene.channels)
         self._sizes = len(self.noise), len(same_passbands(scene.channels))
         varies = any(p.layout.n_cells > 1 for p in self._prepared)
@@ -78,7 +76,8 @@ class Program:
         ]
         self._terms: Float[np.ndarray, "channel 9"] | None = None
         """How the images are off, of the present scene."""
-        self._normal = self._new_normal_equations()
+        self._normal: NormalEquations | None = None
+        """Of the present background; None until they are asked for."""
         self._columns: dict[str, tuple[Source, tuple[Column, ...]]] = {}
         self._seen: tuple[ObservationData, ...] | None = None
         """What the telescopes saw, where programs run; None where a group has come or grown since."""
@@ -148,7 +147,7 @@ class Program:
             own = members.get((slots.layout.kind, slots.layout.side), [])
             slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
         self._scene, self._models, self._chi2 = scene, {}, None
-        self._calibrate(terms_of(scene, self.calibration_units, self.dtype))
+        self._calibrate(terms_of(scene, self.calibration_units, self.dtype) if scene.calibrations else None)
 
     def _psf_share(self, source: Source) -> Float[np.ndarray, " plane"]:
         """Return how much of a source's light is seen through the PSF of each plane of the canvas."""
@@ -162,24 +161,18 @@ class Program:
             return
         self._terms = terms
         self._columns, self._column_tables = {}, {}
-        self._normal = self._new_normal_equations()
+        self._normal = None
 
-    def _new_normal_equations(self) -> NormalEquations:
-        images = [p.images - sky for p, sky in zip(self._prepared, self._backgrounds(), strict=True)]
-        noise = ([getattr(p, name) for p in self._prepared] for name in ("weights", "whitening"))
-        return NormalEquations(images, *noise)
-
-    def _backgrounds(self) -> list[Any]:
-        """Return the background of every observation, in units of the noise."""
+    def _background(self, prepared: PreparedObservation) -> Any:
+        """Return the background of an observation, in units of the noise; 0 where none was asked for."""
         if self._terms is None:
-            return [np.zeros((), self.dtype) for _ in self._prepared]
-        return [
-            plane(p.layout.shape, self._terms[p.layout.start : p.layout.stop, BACKGROUND], np) for p in self._prepared
-        ]
+            return 0.0
+        return plane(prepared.layout.shape, self._terms[prepared.layout.start : prepared.layout.stop, BACKGROUND], np)
 
     def snapshot(self) -> Callable[[Parameters], Scene]:
         """Return the function that turns parameters of the present slots into a scene, whatever is edited later."""
-        scene, noise, units, members = self._scene, self.noise, self.calibration_units, self.members
+        scene, noise, members = self._scene, self.noise, self.members
+        units = self.calibration_units if scene.calibrations else None
         plain = scene.with_sources(())
 
         def raised(parameters: Parameters) -> Scene:
@@ -191,10 +184,17 @@ class Program:
                     fitted[source.id] = raise_component(
                         source, index, theta, flux, pixels, aspect, scene.grid.shape, noise
                     )
-            calibrated = plain if parameters.calibration is None else with_terms(plain, parameters.calibration, units)
+            calibrated = plain
+            if units is not None and parameters.calibration is not None:
+                calibrated = with_terms(plain, parameters.calibration, units)
             return calibrated.with_sources(fitted[source.id] for source in scene.sources)
 
         return raised
+
+    @cached_property
+    def calibration_units(self) -> Float[np.ndarray, "channel 9"]:
+        """What one of each number of a scene's calibrations is in the program."""
+        return units_of(self.noise, np.concatenate([p.psf_variance for p in self._prepared]))
 
     # -- for solvers -------------------------------------------------------------------------------------------
 
@@ -219,7 +219,9 @@ class Program:
             # on the device once: they are as large as the images
             self._seen = jax.device_put(tuple(p.data(layouts) for p in self._prepared))
         groups = tuple(jax.tree.map(np.copy, g.data) for g in self._groups)
-        freedom = freedom_of(self._scene, self.calibration_units, self.dtype)
+        freedom = None
+        if self._scene.calibrations:
+            freedom = freedom_of(self._scene, self.calibration_units, self.dtype)
         if freedom is not None and np.any(freedom.free[:, SHIFT]):
             for group in groups:
                 # what moves all sources of an image alike is its shift: less is left to each of them
@@ -316,6 +318,10 @@ class Program:
 
     def normal_equations(self) -> NormalEquations:
         """Return the linear problem of the fluxes, given the present morphologies."""
+        if self._normal is None:
+            images = [p.images if self._terms is None else p.images - self._background(p) for p in self._prepared]
+            noise = ([getattr(p, name) for p in self._prepared] for name in ("weights", "whitening"))
+            self._normal = NormalEquations(images, *noise)
         self._normal.update(self.columns())
         return self._normal
 
@@ -364,7 +370,7 @@ class Program:
         """Return the light of the sky that an observation sees [nJy/pix], float32; 0 where none was asked for."""
         prepared = self._prepared[observation_index]
         result = np.zeros(prepared.images.shape, np.float32)
-        result += self._backgrounds()[observation_index] * prepared.noise[:, None, None]
+        result += self._background(prepared) * prepared.noise[:, None, None]
         return result
 
     def component(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
@@ -391,7 +397,7 @@ class Program:
     def pictures_of(self, scene: Scene) -> list[tuple[Column, ...]]:
         """Return each source of a scene, with its flux, as every observation sees it [nJy/pix]; the program's own
         scene stays as it is."""
-        mine, drawn = self._scene, self._columns
+        mine, drawn, normal = self._scene, self._columns, self._normal
         try:
             self._lower(scene)
             return [
@@ -402,8 +408,9 @@ class Program:
                 for source, columns in zip(scene.sources, self.columns(), strict=True)
             ]
         finally:
-            self._columns = drawn
             self._lower(mine)
+            # what was known of it is no less true, though images may have been off otherwise meanwhile
+            self._columns, self._normal = drawn, normal
 
     def residual_sigma(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return (image - model) in units of each pixel's noise; 0 where it is masked."""

@@ -44,9 +44,13 @@ class Calibration:
     @property
     def is_trivial(self) -> bool:
         """Whether the image is taken for what its file says."""
-        values = np.concatenate([np.ravel(p.value) for p in self.parameters.values()])
-        neutral = np.concatenate([np.ravel(p.value) for p in Calibration().parameters.values()])
-        return not any(p.is_free for p in self.parameters.values()) and bool(np.all(values == neutral))
+        is_free = any(p.is_free for p in self.parameters.values())
+        return not is_free and bool(np.all(self.numbers == Calibration().numbers))
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The values of all its parameters, one after another."""
+        return np.concatenate([np.ravel(p.value) for p in self.parameters.values()])
 
     @property
     def parameters(self) -> dict[str, Parameter]:

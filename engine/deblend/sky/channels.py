@@ -28,18 +28,22 @@ class Channel(NamedTuple):
         if self.epoch is None:
             return None
         try:
-            return float(self.epoch)
-        except ValueError:
-            pass
-        from astropy.time import Time  # late: it is slow to come, and few need it
-
-        try:
-            return float(Time(self.epoch, scale="utc").mjd)
+            return modified_julian_date(self.epoch)
         except ValueError as error:
             raise ValueError(
                 f"The epoch {self.epoch!r} of {self.survey} {self.band} is no date; give an MJD or one as in "
                 "2026-11-21T05:30:00."
             ) from error
+
+
+def modified_julian_date(said: str) -> float:
+    """Return the MJD [days] of a number, or of a date as in ISO 8601; raises ValueError where a text is neither."""
+    try:
+        return float(said)
+    except ValueError:  # no number: then it is a date, or astropy says that it is none
+        from astropy.time import Time  # late: it is slow to come, and few need it
+
+        return float(Time(said, scale="utc").mjd)
 
 
 def same_passbands(channels: Sequence[Channel]) -> list[list[int]]:
