@@ -71,4 +71,5 @@ def _with_channels_of(scene: Scene, observations: Sequence[Observation]) -> Scen
         parts = tuple(replace(c, spectrum=c.spectrum.at(unsolved)) for c in source.components)
         return replace(source, components=parts)
 
-    return replace(start, sources=tuple(updated(source) for source in scene.sources))
+    sources = tuple(updated(source) for source in scene.sources)
+    return replace(start, sources=sources, calibrations=scene.calibrations)

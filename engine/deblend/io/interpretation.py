@@ -97,7 +97,7 @@ class Interpretation:
             weights=_frozen(observation.weights / (factor * noise)[:, None, None] ** 2),
             njy_per_unit=_frozen(np.array(scale, dtype=float)),
             wcs=self._shifted(observation.wcs),
-            notes=(*observation.notes, f"{observation.name}: corrected by hand: {said}.", *remarks),
+            notes=(*observation.notes, *remarks, f"{observation.name}: corrected by hand: {said}."),
         )
         return corrected if not self.psf.strip() else self._with_psf(corrected)
 
