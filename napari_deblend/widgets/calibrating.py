@@ -20,6 +20,7 @@ class Adjustments:
     shift: bool = False
     flux_scale: bool = False
     psf_growth: bool = False
+    rotation: bool = False
     background: bool = False
     background_slope: bool = False
 
@@ -33,6 +34,7 @@ TIPS = {
     "flux_scale": "How much brighter sources are seen, relative to the first band; "
     "needs sources of known or shared fluxes",
     "psf_growth": "How much wider, and in which direction, PSFs are than given; stars tell it best",
+    "rotation": "How far sources are seen turned about the middle of the image, per telescope, relative to the first",
     "background": "Light of the sky that was left in the images, a constant per band",
     "background_slope": "How that rises across the image",
 }

@@ -8,8 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deblend import Calibration, Channel, Observation, Parameter, Scene, Status, fit, measure
+from deblend import (
+    Calibration,
+    Channel,
+    Observation,
+    Parameter,
+    Program,
+    Scene,
+    Status,
+    empty_scene,
+    fit,
+    make_source,
+    measure,
+)
 from deblend.infer.errors import draw
+from deblend.measure import calibration_lines
 from deblend.observe import gaussian_psf
 from tests.engine.test_joint import telescopes, truth
 
@@ -176,3 +189,98 @@ def test_what_cannot_be_freed_is_said(systems: Any) -> None:
         sources(systems).with_calibrations([Calibration()])
     with pytest.raises(KeyError, match="no channel elsewhere z"):
         sources(systems).calibrating("shift", reference=Channel("elsewhere", "z"))
+
+
+INJECTED = 2600.0
+"""Rotation of a telescope [arcsec]."""
+
+
+def turned(scene: Scene, survey: str, rotation: float) -> Scene:
+    """Return the scene with one survey turned [arcsec]."""
+    return scene.with_calibrations(
+        replace(Calibration(), rotation=Parameter(rotation if channel.survey == survey else 0.0, Status.FIXED))
+        for channel in scene.channels
+    )
+
+
+def test_an_image_that_is_turned_shows_its_sources_about_its_middle() -> None:
+    observations = telescopes()
+    scene = truth(observations)
+    # far enough to be seen, and little enough for sources to look the same
+    rotation = 1800.0
+    angle = np.radians(rotation / 3600.0)
+    plain, seen = next(fit(scene, observations)), next(fit(turned(scene, "coarse", rotation), observations))
+    coarse = next(i for i, o in enumerate(observations) if o.channels[0].survey == "coarse")
+    to_scene = observations[coarse].grid.affine_to(scene.grid)
+    height, width = observations[coarse].shape
+    middle = np.array(to_scene(0.5 * (height - 1), 0.5 * (width - 1)))[::-1]
+    moved = scene.with_sources(
+        s.moved(
+            *(middle + [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]] @ (s.center.value - middle))
+        )
+        for s in scene.sources
+    )
+    expected = next(fit(moved, observations))
+    assert np.abs(seen.model(1 - coarse) - plain.model(1 - coarse)).max() < 1e-5 * plain.model(1 - coarse).max()
+    off_by = np.abs(seen.model(coarse) - expected.model(coarse)).max() / expected.model(coarse).max()
+    assert off_by < 0.01 < np.abs(plain.model(coarse) - expected.model(coarse)).max() / expected.model(coarse).max()
+
+
+def test_an_injected_rotation_is_recovered() -> None:
+    """Corners are half a pixel off, too far for one linear step."""
+    observations = telescopes()
+    blank = empty_scene(observations)
+    scene = blank.add(
+        *(
+            make_source("point", x, y, n_channels=3, flux=(4000.0, 5000.0, 6000.0))
+            for x, y in ((35.3, 40.1), (98.4, 44.7), (40.6, 99.2), (95.1, 93.5), (66.2, 70.4))
+        )
+    )
+    off = turned(scene, "coarse", INJECTED)
+    running = fit(off, observations)
+    noise = np.random.default_rng(12)
+    first = next(running)
+    seen = telescopes(
+        [first.model(i) + noise.normal(size=o.images.shape) / np.sqrt(o.weights) for i, o in enumerate(observations)]
+    )
+    running = fit(scene.calibrating("rotation"), seen)
+    best = running.run()
+    assert running.state.iteration < 12
+    assert best.chi2 == pytest.approx(1.0, abs=5 * np.sqrt(2 / sum(o.n_unmasked for o in seen)))
+    table = measure(best.scene, seen).calibration
+    assert table is not None
+    found, error = (table[name].to_value("arcsec") for name in ("rotation", "rotation_err"))
+    assert found[0] == error[0] == 0, "the first telescope is the reference"
+    assert found[1] == found[2], "images of one survey and epoch turn together"
+    assert np.abs(found[1] - INJECTED) < 3 * error[1] < 0.1 * INJECTED
+    assert "turned by" in calibration_lines(table)[1]
+
+
+def test_pixels_that_were_the_models_may_turn_in_a_program_that_runs() -> None:
+    shape = (40, 44)
+    observations = [
+        Observation.from_arrays(
+            np.zeros((1, *shape)), gaussian_psf(3.0), np.ones((1, *shape)), channels=[Channel(name, "r")], name=name
+        )
+        for name in ("before", "after")
+    ]
+    scene = empty_scene(observations).add(make_source("point", 8.2, 30.4, n_channels=2, flux=(900.0, 900.0)))
+    off = turned(scene, "after", 3600.0)
+    program = Program(observations, scene)
+    straight = program.model(1)
+    assert np.abs(straight - program.model(0)).max() == 0
+    program.take(off)
+    edited = program.model(1)
+    np.testing.assert_allclose(edited, Program(observations, off).model(1), atol=1e-4 * edited.max())
+    rows, columns = np.indices(shape)
+    found = np.array([np.sum(axis * edited[0]) for axis in (columns, rows)]) / edited[0].sum()
+    angle, middle = np.radians(1.0), np.array([21.5, 19.5])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    assert np.abs(found - (middle + turn @ ([8.2, 30.4] - middle))).max() < 5e-3
+    program.take(scene)
+    np.testing.assert_allclose(program.model(1), straight, atol=1e-4 * straight.max())
+    with pytest.raises(ValueError, match="are one observation and turn together"):
+        both = [Channel("same", "g"), Channel("same", "r")]
+        one = Observation.from_arrays(np.zeros((2, *shape)), gaussian_psf(3.0), np.ones((2, *shape)), channels=both)
+        apart = [Calibration(), replace(Calibration(), rotation=Parameter(9.0, Status.FIXED))]
+        Program([one], empty_scene([one]).with_calibrations(apart))

@@ -13,6 +13,7 @@ CALIBRATIONS = {
     "plane": ("background", "background_slope"),
     "flux-scale": ("flux_scale",),
     "psf": ("psf_growth",),
+    "rotation": ("rotation",),
 }
 """What `--calibrate` takes, and the parameters that it frees."""
 SOLVERS = ("gauss-newton", "proximal-gradient")
@@ -91,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_calibrations,
         default=(),
         help=f"let the fit find how images are off, separated by commas: {', '.join(CALIBRATIONS)}; "
-        "shift and flux-scale are relative to the first channel",
+        "shift, rotation and flux-scale are relative to the first channel",
     )
     add("--solver", choices=SOLVERS, default="gauss-newton", help="(default: %(default)s)")
     add(

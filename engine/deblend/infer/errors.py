@@ -72,7 +72,7 @@ class Draws:
     """[nJy]"""
     centers: Float[np.ndarray, "sample source 2"]
     """(x, y) [pix of the scene's grid]"""
-    calibration: Float[np.ndarray, "sample channel 9"] | None
+    calibration: Float[np.ndarray, "sample channel 10"] | None
     """In the order and units of the parameters of `Calibration`; None where images are taken for what their files
     say."""
 
@@ -87,7 +87,7 @@ class Draws:
         return np.sqrt(np.mean(self.centers**2, axis=0))
 
     @property
-    def calibration_errors(self) -> Float[np.ndarray, "channel 9"] | None:
+    def calibration_errors(self) -> Float[np.ndarray, "channel 10"] | None:
         """Standard deviations in the order of `calibration`; 0 for what is not free."""
         return None if self.calibration is None else np.sqrt(np.mean(self.calibration**2, axis=0))
 

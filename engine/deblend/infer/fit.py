@@ -30,6 +30,8 @@ LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
 VALLEY = 0.5
 """A step that lowers the loss by less than this per source counts as quiet, wherever the fluxes go: χ² by one."""
+TURNED = 0.01
+"""Corners of images that have turned by more want a new geometry [pix of the model]."""
 HIGHEST_DAMPING = 1e6
 """A step that fails at such a damping has no way left to go down."""
 
@@ -142,6 +144,10 @@ class Fit(Iterator[FitState]):
             outcome = Outcome.STUCK
         elif self._iteration >= self.settings.max_iterations:
             outcome = Outcome.STOPPED_AT_LIMIT
+        if not outcome.is_final and self.program.turned_by(after.parameters) > TURNED:
+            # a rotation is linear only as long as it is small: make the geometry that it leads to
+            self.program.take(self.program.snapshot()(after.parameters))
+            after = self._solver.start(after.damping)
         return self._take(after, outcome)
 
     def _is_quiet(self, before: Position, after: Position) -> bool:

@@ -48,9 +48,9 @@ class Preconditioners(NamedTuple):
     """About the inverse of the whole damped normal matrix."""
 
     groups: tuple[Preconditioner, ...]
-    calibration: Float[Array, "channel 9 9"] | None = None
+    calibration: Float[Array, "channel 10 10"] | None = None
     """Inverse for how each channel's image is off."""
-    calibration_diagonal: Float[Array, "channel 9"] | None = None
+    calibration_diagonal: Float[Array, "channel 10"] | None = None
     """Diagonal of the undamped normal matrix for that."""
 
 

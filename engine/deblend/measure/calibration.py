@@ -12,14 +12,14 @@ from deblend.scene import Scene
 SURFACE_BRIGHTNESS = u.nJy / u.pix
 
 
-def calibration_table(scene: Scene, errors: Float[np.ndarray, "channel 9"] | None = None) -> QTable | None:
+def calibration_table(scene: Scene, errors: Float[np.ndarray, "channel 10"] | None = None) -> QTable | None:
     """Return one row per channel, or None where all images are taken for what their files say.
 
     Columns: `channel`; `shift_x`, `shift_y` along the axes of the scene's grid [mas; pix without a WCS], as sources are
     seen off where the WCS says; `flux_scale`; `psf_growth_xx`, `_yy`, `_xy`, relative to the mean second moment of the
-    PSF; `background` in the middle of the image and `background_slope_x`, `_y`
-    from there to its edge [nJy/pix]; an `…_err` for each where `errors` are given, in the order and units of
-    `deblend.infer.errors.Draws.calibration`. What is fixed has the error 0.
+    PSF; `rotation` about the middle of the image, from x towards y [arcsec]; `background` in the middle of the image
+    and `background_slope_x`, `_y` from there to its edge [nJy/pix]; an `…_err` for each where `errors` are given, in
+    the order and units of `deblend.infer.errors.Draws.calibration`. What is fixed has the error 0.
     """
     if not scene.calibrations:
         return None
@@ -32,6 +32,7 @@ def calibration_table(scene: Scene, errors: Float[np.ndarray, "channel 9"] | Non
         ("shift_y", size),
         ("flux_scale", u.one),
         *((f"psf_growth_{axes}", u.one) for axes in ("xx", "yy", "xy")),
+        ("rotation", u.arcsec),
         ("background", SURFACE_BRIGHTNESS),
         ("background_slope_x", SURFACE_BRIGHTNESS),
         ("background_slope_y", SURFACE_BRIGHTNESS),
@@ -50,6 +51,8 @@ def calibration_lines(table: QTable) -> list[str]:
         said = []
         if _is_fitted(row, "shift_x") or _is_fitted(row, "shift_y"):
             said.append(f"shifted by ({_value(row, 'shift_x')}, {_value(row, 'shift_y')}) {row['shift_x'].unit}")
+        if _is_fitted(row, "rotation"):
+            said.append(f"turned by {_value(row, 'rotation')} arcsec")
         if _is_fitted(row, "flux_scale"):
             said.append(f"{_value(row, 'flux_scale', 4)} times as bright")
         if any(_is_fitted(row, f"psf_growth_{axes}") for axes in ("xx", "yy", "xy")):

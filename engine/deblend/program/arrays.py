@@ -29,7 +29,7 @@ class Parameters(NamedTuple):
     """All that a fit may change."""
 
     groups: tuple[GroupParameters, ...]
-    calibration: Float[Array, "channel 9"] | None = None
+    calibration: Float[Array, "channel 10"] | None = None
     """How the images are off, in the order of `program.calibration`; None where nothing of it is asked for."""
 
 
@@ -98,12 +98,16 @@ class ObservationData(NamedTuple):
 class CalibrationData(NamedTuple):
     """What a person decides of how the images may be off."""
 
-    free: Float[Array, "channel 9"]
-    lower: Float[Array, "channel 9"]
-    upper: Float[Array, "channel 9"]
-    mean: Float[Array, "channel 9"]
-    precision: Float[Array, "channel 9"]
+    free: Float[Array, "channel 10"]
+    lower: Float[Array, "channel 10"]
+    upper: Float[Array, "channel 10"]
+    mean: Float[Array, "channel 10"]
+    precision: Float[Array, "channel 10"]
     """Inverse standard deviation of the Gaussian prior; 0 for none."""
+    pivot: Float[Array, "channel 3"]
+    """What the image turns about, (y, x) [pix of the model], and one over how far its corner lies from there."""
+    turn_tie: Float[Array, "channel channel"]
+    """Projection onto turns that are one rotation for all that a survey saw at one time."""
 
 
 class ProblemData(NamedTuple):

@@ -1,10 +1,13 @@
-"""How images may be off what their files say, inside of the program: moved, brighter, blurred by a wider PSF, above a
-sky that is not zero.
+"""How images may be off what their files say, inside of the program: moved, brighter, blurred by a wider PSF, turned,
+above a sky that is not zero.
 
 A channel sees (1 + a) S G K x + b₀ + b₁ v + b₂ u: K its kernel, S a shift, G a Gaussian blur of second moments m (which
 sharpens where they are negative), u and v the place on the image, -1 and 1 at its edges. All but the background act on
 the waves of the sky like the kernel itself, so the kernels take them in, and products cost what they cost without; the
 derivatives are six images per channel.
+
+A rotation is no factor on waves. The program's geometry holds the one that the scene says, exactly; what a fit adds to
+it in a few steps is small, and is seen as a displacement of every source across the line to the middle of the image.
 """
 
 from __future__ import annotations
@@ -19,17 +22,19 @@ from jaxtyping import Array, Float
 from deblend.observe.resampling import ResamplingLayout
 from deblend.program.arrays import ObservationData, Parameters, ProblemData
 from deblend.program.convolution import Canvas, convolve
-from deblend.program.layout import Layout
+from deblend.program.layout import Layout, ObservationLayout
 from deblend.program.noise import gram
 
-SHIFT, SCALE, BACKGROUND = slice(0, 2), 2, slice(6, 9)
-"""Of the nine terms: shift along y and x [pix of the model], a, the moments yy, xx, yx [pix² of the model], b₀, b₁, b₂
-[noise]."""
-N_SEEN = 6
+SHIFT, SCALE, TURN, BACKGROUND = slice(0, 2), 2, 6, slice(7, 10)
+"""Of the ten terms: shift along y and x [pix of the model], a, the moments yy, xx, yx [pix² of the model], the turn
+since the geometry was made [pix of the model, at the corner of the image], b₀, b₁, b₂ [noise]."""
+N_KERNEL = 6
 """How many of them the kernels take in."""
+N_SEEN = 7
+"""How many of them act on the light of the sources."""
 
-Tangents = tuple[Float[Array, "6 band y x"], ...]
-"""How every observation changes with what the kernels of its channels take in."""
+Tangents = tuple[Float[Array, "7 band y x"], ...]
+"""How every observation changes with what acts on the light of the sources."""
 
 
 def frequencies(
@@ -45,9 +50,9 @@ def frequencies(
 
 
 def response(fft_shape: tuple[int, int], resampling: ResamplingLayout | None, terms: Any, xp: Any) -> Any:
-    """Return what the terms (band, 9) multiply every wave by: (band, y, f)."""
+    """Return what the terms (band, 10) multiply every wave by: (band, y, f)."""
     fy, fx = (f.astype(terms.dtype) for f in frequencies(fft_shape, resampling))
-    along_y, along_x, scale, yy, xx, yx = (terms[:, k, None, None] for k in range(N_SEEN))
+    along_y, along_x, scale, yy, xx, yx = (terms[:, k, None, None] for k in range(N_KERNEL))
     blur = -2.0 * np.pi**2 * (yy * fy**2 + xx * fx**2 + 2.0 * yx * fy * fx)
     wave = xp.exp(blur - 2j * np.pi * (along_y * fy + along_x * fx))
     return (1.0 + scale) * wave.astype(xp.result_type(terms.dtype, np.complex64))
@@ -68,6 +73,33 @@ def _through(data: ObservationData, response: Any) -> ObservationData:
     """Return an observation whose kernels all have a further response (band, y, f)."""
     each = response if data.transfer.ndim == 3 else response[None]
     return data._replace(transfer=data.transfer * each)
+
+
+def turned(data: ProblemData, parameters: Parameters) -> Parameters:
+    """Return parameters whose sources are seen where the turn of each channel puts them."""
+    if parameters.calibration is None or data.calibration is None:
+        return parameters
+    turn, pivot = parameters.calibration[:, TURN], data.calibration.pivot
+    groups = []
+    for d, p in zip(data.groups, parameters.groups, strict=True):
+        center = d.origin + p.theta[:, :2]
+        from_pivot = (center[:, None] - pivot[None, :, :2]) * pivot[None, :, 2:]
+        across = jnp.stack([from_pivot[:, :, 1], -from_pivot[:, :, 0]], axis=2)
+        groups.append(p._replace(aspect=p.aspect.at[:, :, :2].add(turn[None, :, None] * across)))
+    return parameters._replace(groups=tuple(groups))
+
+
+def _turn_tangent(
+    layout: ObservationLayout, data: ObservationData, pivot: Any, moved_y: Canvas, moved_x: Canvas
+) -> Canvas:
+    """Return how an observation changes with its turn, from how it changes when it is moved along y and x."""
+    (a, b), (c, d) = data.place[:, :2]
+    y, x = jnp.indices(layout.shape)
+    own_y, own_x = y - data.place[0, 2], x - data.place[1, 2]
+    determinant = a * d - b * c
+    up, along = (d * own_y - b * own_x) / determinant, (a * own_x - c * own_y) / determinant
+    up, along = up[None] - pivot[:, 0, None, None], along[None] - pivot[:, 1, None, None]
+    return (along * moved_y - up * moved_x) * pivot[:, 2, None, None]
 
 
 def _ramps(shape: tuple[int, int], dtype: Any, xp: Any) -> tuple[Any, Any]:
@@ -95,8 +127,9 @@ def with_background(layout: Layout, parameters: Parameters, models: tuple[Canvas
 
 
 def calibration_tangents(layout: Layout, data: ProblemData, parameters: Parameters, sky: Canvas) -> Tangents | None:
-    """Return how the models change with what kernels take in, for calibrated `data` and the canvas of all sources."""
-    if parameters.calibration is None:
+    """Return how the models change with what acts on the light of the sources, for calibrated `data` and the canvas of
+    all sources."""
+    if parameters.calibration is None or data.calibration is None:
         return None
     result = []
     for o, d in zip(layout.observations, data.observations, strict=True):
@@ -107,12 +140,13 @@ def calibration_tangents(layout: Layout, data: ProblemData, parameters: Paramete
         moved_y, moved_x, *blurred = (
             convolve(layout, o, _through(d, factor.astype(d.transfer.dtype)), sky) for factor in factors
         )
-        result.append(jnp.stack([moved_y, moved_x, convolve(layout, o, d, sky) / scale, *blurred]))
+        turning = _turn_tangent(o, d, data.calibration.pivot[o.start : o.stop], moved_y, moved_x)
+        result.append(jnp.stack([moved_y, moved_x, convolve(layout, o, d, sky) / scale, *blurred, turning]))
     return tuple(result)
 
 
 def calibration_change(layout: Layout, tangents: Tangents | None, change: Any) -> tuple[Canvas, ...] | None:
-    """Return how the models change with the terms (channel, 9)."""
+    """Return how the models change with the terms (channel, 10)."""
     if tangents is None or change is None:
         return None
     result = []
@@ -135,7 +169,7 @@ def calibration_adjoint(layout: Layout, tangents: Tangents | None, images: tuple
     return jnp.concatenate(result)
 
 
-def calibration_gram(layout: Layout, data: ProblemData, tangents: Tangents) -> Float[Array, "channel 9 9"]:
+def calibration_gram(layout: Layout, data: ProblemData, tangents: Tangents) -> Float[Array, "channel 10 10"]:
     """Return Jᵀ W J of every channel's own terms."""
     result = []
     for o, d, tangent in zip(layout.observations, data.observations, tangents, strict=True):

@@ -30,6 +30,7 @@ from deblend.program.calibration import (
     calibrated,
     calibration_adjoint,
     calibration_change,
+    turned,
     with_background,
 )
 from deblend.program.convolution import Canvas, observe, observe_adjoint
@@ -259,6 +260,7 @@ def pictures_of(layout: Layout, data: ProblemData, parameters: Parameters) -> Pi
 
 def sky_of(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> Canvas:
     """Return the canvas of all sources, in units of each channel's noise, from their pictures."""
+    parameters = turned(data, parameters)
     patches = tuple(
         lambda slot, g=g, d=d, p=p, stack=stack: (
             p.flux[slot][:, None, None] * per_channel(stack[slot], p.aspect[slot], outward(g.side, d.scale[slot]))

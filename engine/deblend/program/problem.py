@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from deblend.observe.psf_field import PsfField
 from deblend.observe.resampling import ResamplingLayout, plan, spectrum, tables
 from deblend.program.arrays import ObservationData
 from deblend.program.calibration import response
+from deblend.program.calibration_terms import ARCSEC
 from deblend.program.columns import ColumnTables, ColumnView, column_fft_shape
 from deblend.program.layout import GroupLayout, Layout, ObservationLayout, aligned_layout
 from deblend.program.noise import inverse_noise_power
@@ -27,6 +28,8 @@ ALIGNED = 2e-3
 """Pixels of an observation that lie on those of the model to this need no resampling [pix]."""
 LEAST_SHARE = 1e-3
 """A cell of the PSF that counts for less anywhere on the image is left out."""
+TURN_SLACK = 3
+"""How far the corners of an image that turns may go [pix of the model]."""
 DROPPED = 1e-6
 """Fraction of what a kernel can bring through that may be lost with the highest waves."""
 
@@ -51,7 +54,26 @@ class PreparedObservation:
     """The kernels of each cell of its PSF, where that varies; `kernels` are those of the middle of the image."""
     whitening: Float[np.ndarray, "neighbour band y x"] | None = None
     """Of images in these units; None where the noise is white."""
+    rotation: float = 0.0
+    """How far sources are seen turned off where its WCS says [rad]; `affine` takes it in."""
     _views: dict[int, ColumnView] = field(default_factory=dict)
+
+    @cached_property
+    def pivot(self) -> Float[np.ndarray, " 3"]:
+        """What it turns about, (y, x) [pix of the model], and one over how far its corner lies from there."""
+        middle = 0.5 * (np.array(self.layout.shape) - 1.0)
+        return np.array([*self.affine(*middle), 1.0 / np.linalg.norm(self.affine.array @ middle)])
+
+    def turned(self, rotation: float) -> PreparedObservation:
+        """Return the observation that sees sources turned by an angle [rad], from x towards y; sizes stay."""
+        if rotation == self.rotation:
+            return self
+        # what is seen turned forward shows at each pixel what lies backward
+        cosine, sine = np.cos(self.rotation - rotation), np.sin(self.rotation - rotation)
+        turn = np.array([[cosine, sine], [-sine, cosine]])
+        pivot, affine = self.pivot[:2], self.affine
+        offset = pivot + turn @ (np.array(affine.offset) - pivot)
+        return replace(self, rotation=rotation, affine=PixelAffine.of(turn @ affine.array, offset))
 
     def data(self, groups: Sequence[GroupLayout]) -> ObservationData:
         """Return the arrays of the compiled program."""
@@ -148,7 +170,7 @@ class PreparedObservation:
         resampling = plan(self.affine, (height, width), (side, side), 2 * radius, self.highest)
         return ColumnView(self.layout.start, self.layout.stop, radius, (height, width), resampling, self.layout.n_cells)
 
-    def column_tables(self, side: int, terms: Float[np.ndarray, "channel 9"] | None = None) -> ColumnTables:
+    def column_tables(self, side: int, terms: Float[np.ndarray, "channel 10"] | None = None) -> ColumnTables:
         """Return what columns of boxes of this side are drawn with, where images are off by these terms."""
         dtype, resampling = self.images.dtype, self.column_view(side).resampling
         fft_shape = column_fft_shape(side, self.layout.radius)
@@ -221,7 +243,9 @@ def prepare_observations(
             affine = observation.grid.affine_to(scene.grid)
         except ValueError as error:
             raise ValueError(f"{observation.name}: {error}") from None
-        first = affine.whole_offset(ALIGNED)
+        channels = slice(start, start + len(observation.weights))
+        turns = is_turning(scene, channels)
+        first = None if turns else affine.whole_offset(ALIGNED)
         if first is not None:
             affine = PixelAffine(offset=(float(first[0]), float(first[1])))
         noise = np.array([1.0 / np.sqrt(np.median(w[w > 0])) for w in observation.weights])
@@ -242,7 +266,8 @@ def prepare_observations(
         if first is not None and _is_inside(first, observation.shape, scene.grid.shape):
             layout = aligned_layout(start, stop, observation.shape, radius, first)
         else:
-            layout = _resampled_layout(start, stop, observation.shape, affine, radius, scene.grid.shape, highest)
+            slack = TURN_SLACK if turns else 0
+            layout = _resampled_layout(start, stop, observation.shape, affine, radius, scene.grid.shape, highest, slack)
         layout = replace(layout, n_cells=1 if cells is None else len(cells))
         covered = affine_covers(affine, observation.shape, scene.grid.shape)
         if not covered.all():
@@ -255,13 +280,28 @@ def prepare_observations(
         if observation.whitening is not None:
             layout = replace(layout, is_correlated=True)
             whitening = (observation.whitening * scale).astype(dtype)
-        prepared.append(
-            PreparedObservation(
-                observation, layout, affine, noise, images, weights.astype(dtype), kernels, highest, cells, whitening
-            )
+        straight = PreparedObservation(
+            observation, layout, affine, noise, images, weights.astype(dtype), kernels, highest, cells, whitening
         )
+        prepared.append(straight.turned(rotation_of(scene, channels)))
         start = stop
     return tuple(prepared)
+
+
+def is_turning(scene: Scene, channels: slice) -> bool:
+    """Tell whether any of these channels is turned, or may be."""
+    rotations = [c.rotation for c in scene.calibrations[channels]]
+    return any(rotation.is_free or rotation.value != 0 for rotation in rotations)
+
+
+def rotation_of(scene: Scene, channels: slice) -> float:
+    """Return how far the channels of an observation are turned [rad]; raises ValueError where they do not turn
+    together."""
+    angles = {float(c.rotation.value) for c in scene.calibrations[channels]} or {0.0}
+    if len(angles) > 1:
+        named = ", ".join(map(str, scene.channels[channels]))
+        raise ValueError(f"{named} are one observation and turn together; give all of them the same rotation.")
+    return angles.pop() * ARCSEC
 
 
 def _kernels(
@@ -296,13 +336,17 @@ def _resampled_layout(
     radius: int,
     whole: tuple[int, int],
     highest: tuple[float, float],
+    slack: int = 0,
 ) -> ObservationLayout:
-    """Return the layout of an observation of other pixels than the model's."""
+    """Return the layout of an observation of other pixels than the model's, that may turn by `slack` pixels."""
     (height, width) = shape
     corners = affine(*np.meshgrid([0.0, height - 1.0], [0.0, width - 1.0], indexing="ij"))
-    low = [max(int(np.floor(c.min())), 0) - radius for c in corners]
-    high = [min(int(np.ceil(c.max())), n - 1) + radius for c, n in zip(corners, whole, strict=True)]
+    low = [max(int(np.floor(c.min())) - slack, 0) - radius for c in corners]
+    high = [min(int(np.ceil(c.max())) + slack, n - 1) + radius for c, n in zip(corners, whole, strict=True)]
     extent = (high[0] - low[0] + 1, high[1] - low[1] + 1)
+    if slack:
+        angle = 2.0 * slack / np.hypot(height, width) / affine.scale * np.sign(affine.array[0, 1] or 1.0)
+        affine = PixelAffine.of(affine.array + angle * np.array([[0.0, 1.0], [-1.0, 0.0]]) @ affine.array, np.zeros(2))
     is_turned = np.abs(affine.array * (1.0 - np.eye(2))).max() > 1e-9 < np.abs(np.diag(affine.array)).max()
     # light that wraps around only spoils what it meets where a shear has moved it
     resampling = plan(affine, shape, extent, radius if is_turned else 0, highest)

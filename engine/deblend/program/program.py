@@ -17,13 +17,20 @@ from jaxtyping import Float
 
 from deblend.observe import Observation
 from deblend.program.arrays import ObservationData, Parameters, ProblemData
-from deblend.program.calibration import BACKGROUND, SHIFT, plane
+from deblend.program.calibration import BACKGROUND, SHIFT, TURN, plane
 from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
 from deblend.program.columns import CHUNK, Column, ColumnLayout, ColumnTables, clipped, compiled_columns
 from deblend.program.compiled import compilations, on_device, side_by_side
 from deblend.program.fluxes import NormalEquations, Ties
 from deblend.program.layout import GroupLayout, Layout, capacity_for
-from deblend.program.problem import PreparedObservation, make_layout, noise_units, prepare_observations
+from deblend.program.problem import (
+    PreparedObservation,
+    is_turning,
+    make_layout,
+    noise_units,
+    prepare_observations,
+    rotation_of,
+)
 from deblend.program.slots import GroupSlots, box_origin, group_key, raise_component, same_shape
 from deblend.program.ties import has_epochs, passband_means
 from deblend.scene import Scene, Source
@@ -74,7 +81,7 @@ class Program:
             for key in STANDARD_GROUPS
             if standard_groups
         ]
-        self._terms: Float[np.ndarray, "channel 9"] | None = None
+        self._terms: Float[np.ndarray, "channel 10"] | None = None
         """How the images are off, of the present scene."""
         self._normal: NormalEquations | None = None
         """Of the present background; None until they are asked for."""
@@ -142,6 +149,7 @@ class Program:
             slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
             self._groups[index : index + 1] = [slots]
             self._seen = None
+        self._turn(scene)
         shape = scene.grid.shape
         for slots in self._groups:
             own = members.get((slots.layout.kind, slots.layout.side), [])
@@ -153,15 +161,33 @@ class Program:
         """Return how much of a source's light is seen through the PSF of each plane of the canvas."""
         return np.concatenate([np.repeat(p.psf_share(source.x, source.y), len(p.noise)) for p in self._prepared])
 
-    def _calibrate(self, terms: Float[np.ndarray, "channel 9"] | None) -> None:
+    def _turn(self, scene: Scene) -> None:
+        """Make the geometry what the rotations of a scene say."""
+        channels = [slice(p.layout.start, p.layout.stop) for p in self._prepared]
+        if any(
+            p.layout.resampling is None and is_turning(scene, c) for p, c in zip(self._prepared, channels, strict=True)
+        ):
+            # pixels that were those of the model are so no more
+            turned = prepare_observations(self.observations, scene, self.dtype)
+        else:
+            turned = tuple(p.turned(rotation_of(scene, c)) for p, c in zip(self._prepared, channels, strict=True))
+        if all(new is old for new, old in zip(turned, self._prepared, strict=True)):
+            return
+        self._prepared, self._seen = turned, None
+        self._forget_drawn()
+
+    def _forget_drawn(self) -> None:
+        self._columns, self._column_tables = {}, {}
+        self._normal = None
+
+    def _calibrate(self, terms: Float[np.ndarray, "channel 10"] | None) -> None:
         """Take how the images are off; what was drawn before is of no use where that has changed."""
         if (terms is None and self._terms is None) or (
             terms is not None and self._terms is not None and np.array_equal(terms, self._terms)
         ):
             return
         self._terms = terms
-        self._columns, self._column_tables = {}, {}
-        self._normal = None
+        self._forget_drawn()
 
     def _background(self, prepared: PreparedObservation) -> Any:
         """Return the background of an observation, in units of the noise; 0 where none was asked for."""
@@ -192,9 +218,18 @@ class Program:
         return raised
 
     @cached_property
-    def calibration_units(self) -> Float[np.ndarray, "channel 9"]:
+    def calibration_units(self) -> Float[np.ndarray, "channel 10"]:
         """What one of each number of a scene's calibrations is in the program."""
-        return units_of(self.noise, np.concatenate([p.psf_variance for p in self._prepared]))
+        return units_of(self.noise, np.concatenate([p.psf_variance for p in self._prepared]), self._pivot)
+
+    @cached_property
+    def _pivot(self) -> Float[np.ndarray, "channel 3"]:
+        """What the image of each channel turns about, and one over how far its corner lies from there."""
+        return np.concatenate([np.tile(p.pivot, (len(p.noise), 1)) for p in self._prepared])
+
+    def turned_by(self, parameters: Parameters) -> float:
+        """Return how far parameters have turned any image's corner off the program's geometry [pix of the model]."""
+        return 0.0 if parameters.calibration is None else float(np.abs(parameters.calibration[:, TURN]).max())
 
     # -- for solvers -------------------------------------------------------------------------------------------
 
@@ -221,7 +256,7 @@ class Program:
         groups = tuple(jax.tree.map(np.copy, g.data) for g in self._groups)
         freedom = None
         if self._scene.calibrations:
-            freedom = freedom_of(self._scene, self.calibration_units, self.dtype)
+            freedom = freedom_of(self._scene, self.calibration_units, self._pivot, self.dtype)
         if freedom is not None and np.any(freedom.free[:, SHIFT]):
             for group in groups:
                 # what moves all sources of an image alike is its shift: less is left to each of them

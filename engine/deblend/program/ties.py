@@ -1,8 +1,8 @@
 """Ties: numbers of several channels or sources that are one number.
 
 Fluxes of one passband are the same at every epoch, unless a source varies, and so are gradients of color; places of
-a moving source lie on a line. What is tied stays in a subspace, and steps are projected onto it: the projections are
-data, so no edit compiles.
+a moving source lie on a line; images that were taken together turn together. What is tied stays in a subspace, and
+steps are projected onto it: the projections are data, so no edit compiles.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.calibration import TURN
 from deblend.scene import Source
 from deblend.sky import Channel, same_passbands
 
@@ -72,4 +73,7 @@ def tied(data: ProblemData, v: Parameters) -> Parameters:
         if d.center_tie is not None:
             x = x._replace(theta=jnp.concatenate([d.center_tie @ x.theta[:, :2], x.theta[:, 2:]], axis=1))
         groups.append(x)
-    return v._replace(groups=tuple(groups))
+    terms = v.calibration
+    if terms is not None and data.calibration is not None:
+        terms = terms.at[:, TURN].set(data.calibration.turn_tie @ terms[:, TURN])
+    return v._replace(groups=tuple(groups), calibration=terms)

@@ -1,4 +1,5 @@
-"""How a channel's image is off what its file says: a little moved, brighter, blurred, above a sky that is not zero.
+"""How a channel's image is off what its file says: a little moved, turned, brighter, blurred, above a sky that is not
+zero.
 
 All of it is fixed at nothing unless a person sets it free.
 """
@@ -36,6 +37,9 @@ class Calibration:
     psf_growth: Parameter = NO_GROWTH
     """How much larger the second moments xx, yy and xy of the PSF are than given, as parts of its mean one; with a
     prior around zero. A tenth in xx and yy is a PSF that is wider by a twentieth."""
+    rotation: Parameter = NOTHING
+    """How far sources are seen turned about the middle of the image, from x towards y [arcsec]; with a prior around
+    zero. Channels of one survey and epoch turn together."""
     background: Parameter = NOTHING
     """Light of the sky in the middle of the image [nJy/pix]."""
     background_slope: Parameter = NOWHERE

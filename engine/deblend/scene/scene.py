@@ -110,19 +110,21 @@ class Scene:
 
     def calibrating(self, *names: str, reference: Channel | None = None) -> Scene:
         """Return the scene with these parameters of every channel free, and the others as the files say: "shift",
-        "flux_scale", "psf_growth", "background", "background_slope".
+        "flux_scale", "psf_growth", "rotation", "background", "background_slope".
 
         Positions and fluxes are those that the `reference`, by default the first channel, sees: its shift and flux
-        scale stay as its file says.
+        scale stay as its file says, and so does the rotation of all that its survey saw at its epoch.
         """
         kept = self.channels[0] if reference is None else reference
         self.calibration(kept)
+
+        def freed(channel: Channel) -> tuple[str, ...]:
+            held = {"rotation"} if channel.exposure == kept.exposure else set()
+            held |= {"shift", "flux_scale"} if channel == kept else set()
+            return tuple(name for name in names if name not in held)
+
         return self.with_calibrations(
-            Calibration().freeing(
-                self.calibration(channel),
-                *(n for n in names if channel != kept or n not in ("shift", "flux_scale")),
-            )
-            for channel in self.channels
+            Calibration().freeing(self.calibration(channel), *freed(channel)) for channel in self.channels
         )
 
     @property

@@ -23,6 +23,11 @@ class Channel(NamedTuple):
         return self.band if self.epoch is None else f"{self.band} {self.epoch}"
 
     @property
+    def exposure(self) -> tuple[str, str | None]:
+        """The survey and the epoch: channels that have both in common were registered together."""
+        return self.survey, self.epoch
+
+    @property
     def time(self) -> float | None:
         """When it was taken [MJD, days]; None without an epoch. Raises ValueError where the epoch is no date."""
         if self.epoch is None:
