@@ -11,7 +11,7 @@ import pytest
 from deblend import Channel, Observation, Program, Scene, empty_scene, fit, make_source, measure, moving_sources
 from deblend.infer.errors import draw
 from deblend.observe import gaussian_psf
-from deblend.program.ties import center_tie, flux_tie
+from deblend.program.ties import center_ties, flux_tie
 from deblend.scene import fitted_motion
 
 SHAPE = (44, 44)
@@ -139,7 +139,8 @@ def test_projections_keep_what_is_tied_and_nothing_else() -> None:
     assert kept[1] == pytest.approx(5.0)
     np.testing.assert_array_equal(flux_tie(keys, noise, is_variable=True), np.eye(3))
     sources = asteroid(*FIRST, VELOCITY).sources
-    lines = center_tie(sources, 8)
+    lines, offsets = center_ties([[(source, 0) for source in sources]], [8])
+    np.testing.assert_array_equal(offsets, np.eye(8))
     np.testing.assert_allclose(lines @ lines, lines, atol=1e-12)
     on_line = np.zeros(8)
     on_line[1:7] = 2.0 - 0.3 * (NIGHTS - NIGHTS[0])

@@ -83,6 +83,28 @@ def test_a_neighbour_makes_an_error_larger_and_a_locked_one_does_not(systems: An
     assert np.all(of_locked[1] == 0)
 
 
+@pytest.mark.parametrize("distance", [0.3, 1.0, 3.0])
+def test_errors_of_twins_are_those_of_the_linear_problem(systems: Any, distance: float) -> None:
+    """Positions known: errors and their correlation are the inverse of a 2 × 2 matrix. 128 samples know them to 6 %."""
+    pair = systems.scene(*(("point", 20.2 + x, 24.4, (300.0, 300.0)) for x in (0.0, distance)))
+    held = pair.with_sources(
+        systems.with_spectrum(s.with_status(Status.FIXED), s.components[0].spectrum) for s in pair.sources
+    )
+    observation = systems.observe(held)
+    program = systems.program([observation], held)
+    fluxes = draw(program, n_samples=128).fluxes
+    columns = [column[0].on(observation.images.shape) for column in program.columns()]
+    for channel, noise in enumerate(systems.noise):
+        design = np.stack([column[channel].ravel() for column in columns]).astype(float) / noise
+        expected = np.linalg.inv(design @ design.T)
+        found = fluxes[:, :, channel].T @ fluxes[:, :, channel] / len(fluxes)
+        np.testing.assert_allclose(np.sqrt(np.diagonal(found)), np.sqrt(np.diagonal(expected)), rtol=0.25)
+        between = expected[0, 1] / np.sqrt(expected[0, 0] * expected[1, 1])
+        assert found[0, 1] / np.sqrt(found[0, 0] * found[1, 1]) == pytest.approx(
+            between, abs=0.3 * (1 - between**2) + 0.01
+        )
+
+
 def test_a_source_without_flux_has_an_error_too(systems: Any) -> None:
     """Fluxes are not held at their bounds, so that an upper limit can be told."""
     scene = systems.scene(("point", 22.0, 24.0, (0.0, 0.0)))

@@ -381,12 +381,6 @@ class TestWhatDoesNotFit:
         with pytest.raises(ValueError, match=r"image: Images of 48×48 and 50×48 px \(x by y\) can only be laid"):
             Program([observation], replace(scene, grid=PixelGrid((48, 50))))
 
-    def test_several_components(self, observation: Observation, scene: Scene) -> None:
-        source = scene.sources[0]
-        double = replace(source, components=source.components * 2)
-        with pytest.raises(ValueError, match="2 components"):
-            Program([observation], scene.with_sources([double]))
-
     def test_another_model_psf(self, warm: Program, scene: Scene) -> None:
         with pytest.raises(ValueError, match="make a new one"):
             warm.update(replace(scene, model_psf_sigma=0.7))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
     from deblend import Catalog, Fit, FitState, Observation, Peaks
+    from deblend.measure import Shares
 
 NAME = "fit"
 MOST_NAMED = 5
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
     import deblend
     from deblend import io
-    from deblend.measure import calibration_lines
+    from deblend.measure import calibration_lines, share
     from deblend.observe.kernel_check import kernel_notes
 
     clock = Clock()
@@ -129,9 +130,18 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
     best = fit.best
     with clock.phase("measure"), told_of("errors", quiet=arguments.quiet or arguments.no_errors) as tell:
-        catalog = deblend.measure(best.scene, observations, fit.program, errors=not arguments.no_errors, progress=tell)
+        shares = share(best.scene, observations, fit.program) if arguments.shares else None
+        catalog = deblend.measure(
+            best.scene,
+            observations,
+            fit.program,
+            errors=not arguments.no_errors,
+            progress=tell,
+            converged=last.outcome.is_success and not interrupted,
+            shares=shares,
+        )
     with blaming_the_input(), clock.phase("write"):
-        _write(arguments.out, observations, best, catalog)
+        _write(arguments.out, observations, best, catalog, shares)
     outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
     io.write_summary(
         arguments.out / "summary.json",
@@ -203,7 +213,9 @@ def told_of(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield tell
 
 
-def _write(out: Path, observations: Sequence[Observation], state: FitState, catalog: Catalog) -> None:
+def _write(
+    out: Path, observations: Sequence[Observation], state: FitState, catalog: Catalog, shares: Shares | None
+) -> None:
     from deblend import Catalog, io
 
     models = [state.model(i) for i in range(len(observations))]
@@ -214,6 +226,8 @@ def _write(out: Path, observations: Sequence[Observation], state: FitState, cata
     io.write_models(out / "models.fits", observations, models)
     io.write_residuals(out / "residuals.fits", observations, models)
     io.write_components(out / "components.fits", observations, names, state.component)
+    if shares is not None:
+        io.write_components(out / "shares.fits", observations, names, shares.picture)
 
 
 class Clock:

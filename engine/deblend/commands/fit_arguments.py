@@ -99,6 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--correlated-noise", action="store_true", help="measure in blank sky how the noise of neighbours goes together"
     )
     add("--max-iterations", type=_count, metavar="N", help="stop there, converged or not")
+    add(
+        "--shares", action="store_true", help="share the data out among the sources, too: shares.fits and flux_shared_…"
+    )
     add("--no-errors", action="store_true", help="leave the error bars out")
     add("--out", type=Path, default=Path("deblend_output"), metavar="DIR", help="(default: %(default)s)")
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")

@@ -14,7 +14,7 @@ from deblend.observe import Observation
 from deblend.program import Program
 from deblend.program.arrays import Parameters
 from deblend.program.columns import Column
-from deblend.program.program import chi2_per_observation, residual_sigma, total_chi2
+from deblend.program.goodness import chi2_per_observation, residual_sigma, total_chi2
 from deblend.scene import Scene
 
 
@@ -73,18 +73,10 @@ class FitState:
 
     def component(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return one source as an observation sees it, without noise [nJy/pix], float32."""
-        shape = self._models[observation_index].shape
-        result = np.zeros(shape, np.float32)
-        column = self._columns[source_index][observation_index]
-        rows, columns = column.window
-        result[:, rows, columns] = column.patch
-        return result
+        return self._columns[source_index][observation_index].on(self._models[observation_index].shape)
 
     def component_plane(
         self, source_index: int, band_index: int, observation_index: int = 0
     ) -> Float[np.ndarray, "y x"]:
         """Return one source in one band of an observation [nJy/pix], float32."""
-        result = np.zeros(self._models[observation_index].shape[1:], np.float32)
-        column = self._columns[source_index][observation_index]
-        result[column.window] = column.patch[band_index]
-        return result
+        return self.component(source_index, observation_index)[band_index]

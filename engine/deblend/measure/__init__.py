@@ -2,5 +2,16 @@
 
 from deblend.measure.calibration import calibration_lines, calibration_table
 from deblend.measure.catalog import Catalog, column_key, measure
+from deblend.measure.flags import MEANINGS
+from deblend.measure.sharing import Shares, share
 
-__all__ = ["Catalog", "calibration_lines", "calibration_table", "column_key", "measure"]
+__all__ = [
+    "MEANINGS",
+    "Catalog",
+    "Shares",
+    "calibration_lines",
+    "calibration_table",
+    "column_key",
+    "measure",
+    "share",
+]

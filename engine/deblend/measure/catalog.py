@@ -17,7 +17,9 @@ from astropy.table import QTable
 from deblend.infer.errors import draw
 from deblend.infer.solvers import compiled_linearized
 from deblend.measure.calibration import calibration_table
-from deblend.measure.shapes import centroid, half_light_radius
+from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
+from deblend.measure.shapes import centroid, half_light_radius, on_one_box
+from deblend.measure.sharing import Shares
 from deblend.observe import Observation
 from deblend.program import Program
 from deblend.program.columns import Column
@@ -54,6 +56,8 @@ def measure(
     program: Program | None = None,
     errors: bool = True,
     progress: Callable[[int, int], Any] | None = None,
+    converged: bool | None = None,
+    shares: Shares | None = None,
 ) -> Catalog:
     """Measure every source of a fitted scene.
 
@@ -63,7 +67,11 @@ def measure(
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
     (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11).
 
-    With `errors` off there are no error columns, and it is quick.
+    `flag_…` tell what to be careful about (see `deblend.measure.MEANINGS`); `degenerate_with` names the source that
+    trades flux with it. `flux_shared_…` is the flux of the `shares` of the data, where they are given.
+
+    With `errors` off there are no error columns and no `degenerate_with`, and it is quick. `converged` tells how the
+    fit ended, for the flags.
     """
     if program is None:
         program = Program(observations, scene)
@@ -91,11 +99,22 @@ def measure(
         table[f"flux_{key}"] = fluxes[:, index] * u.nJy
         if deviations is not None:
             table[f"flux_err_{key}"] = deviations[:, index] * u.nJy
+        if shares is not None:
+            table[f"flux_shared_{key}"] = shares.fluxes[:, index] * u.nJy
         positive = np.where(fluxes[:, index] > 0, fluxes[:, index], np.nan)
         table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
     table["half_light_radius"] = shapes[:, 2] * to_image.scale * u.pix
     table["snr"], table["blendedness"] = _significance(program)
     table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
+    for name, is_set in flags_of(program, converged).items():
+        table[f"flag_{name}"] = is_set
+    if draws is not None:
+        rivals = degenerate_with(draws.fluxes)
+        table["flag_degenerate"] = [rival is not None for rival in rivals]
+        table["degenerate_with"] = ["" if rival is None else sources[rival].name for rival in rivals]
+    for name, meaning in MEANINGS.items():
+        if f"flag_{name}" in table.colnames:
+            table[f"flag_{name}"].info.description = meaning
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "of the first image; x, y are 0-based: the middle of the first pixel is (0, 0)"
@@ -113,13 +132,18 @@ def _shapes(program: Program) -> np.ndarray:
     if not len(program.scene):
         return result
     step = compiled_linearized(program.layout, program.data, program.parameters)
+    parts: dict[int, list[np.ndarray]] = {}
     for members, rows, line in zip(program.members, program.rows, step.lines, strict=True):
         pictures = np.asarray(line.picture)
-        for slot, ((source, _), row) in enumerate(zip(members, rows, strict=True)):
-            y0, x0 = box_origin(source, program.scene.grid.shape)
-            dx, dy = centroid(pictures[slot])
-            size = half_light_radius(pictures[slot], (source.x - x0, source.y - y0), program.scene.model_psf_sigma)
-            result[row] = (x0 + dx, y0 + dy, size)
+        for slot, ((source, index), row) in enumerate(zip(members, rows, strict=True)):
+            share = source.components[index].spectrum.value.sum() if len(source.components) > 1 else 1.0
+            parts.setdefault(row, []).append(share * pictures[slot])
+    for row, pictures_of_source in parts.items():
+        source, picture = program.scene.sources[row], on_one_box(pictures_of_source)
+        y0, x0 = box_origin(source, program.scene.grid.shape)
+        dx, dy = centroid(picture)
+        size = half_light_radius(picture, (source.x - x0, source.y - y0), program.scene.model_psf_sigma)
+        result[row] = (x0 + dx, y0 + dy, size)
     return result
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
+
+
+def on_one_box(pictures: Sequence[Float[np.ndarray, "own own"]]) -> Float[np.ndarray, "side side"]:
+    """Return the sum of pictures that have their middles in common, on the largest of their boxes."""
+    side = max(len(picture) for picture in pictures)
+    return np.sum([np.pad(picture, (side - len(picture)) // 2) for picture in pictures], axis=0)
 
 
 def centroid(picture: Float[np.ndarray, "side side"]) -> tuple[float, float]:

@@ -69,8 +69,6 @@ class GroupData(NamedTuple):
     """How much of the light is seen through the PSF of each plane of the canvas; None where no PSF varies."""
     flux_tie: Float[Array, "slot channel channel"] | None = None
     """Projection onto fluxes that are one per passband; None where no passband has several epochs."""
-    center_tie: Float[Array, "slot slot"] | None = None
-    """Projection onto centers on straight lines in time; None where nothing moves."""
 
 
 class ObservationData(NamedTuple):
@@ -93,6 +91,15 @@ class ObservationData(NamedTuple):
     """For one whose pixels are not those of the model."""
     whitening: Float[Array, "neighbour band y x"] | None
     """For one whose noise is correlated."""
+
+
+class CenterTies(NamedTuple):
+    """Projections of numbers of all slots of all groups, one group after another."""
+
+    centers: Float[Array, "all all"]
+    """Onto centers that components share, and that lie on straight lines in time."""
+    offsets: Float[Array, "all all"]
+    """Onto numbers that the components of a source share."""
 
 
 class CalibrationData(NamedTuple):
@@ -120,6 +127,8 @@ class ProblemData(NamedTuple):
     calibration: CalibrationData | None = None
     passbands: Float[Array, "channel channel"] | None = None
     """Mean over the epochs of each passband; None where none has several."""
+    center_ties: CenterTies | None = None
+    """None where every source has one component and stands still."""
 
     @property
     def near(self) -> ProblemData:

@@ -6,7 +6,7 @@ one column anew, and pictures of components and of the whole model are sums of c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -128,6 +128,17 @@ class Column:
         """Rows and columns of the image that the patch covers."""
         return slice(self.y, self.y + self.patch.shape[1]), slice(self.x, self.x + self.patch.shape[2])
 
+    def on(self, shape: tuple[int, ...]) -> Float[np.ndarray, "band y x"]:
+        """Return the patch on an image of this shape (band, y, x), float32."""
+        result = np.zeros(shape, np.float32)
+        rows, columns = self.window
+        result[:, rows, columns] = self.patch
+        return result
+
+    def times(self, flux: Float[np.ndarray, " band"]) -> Column:
+        """Return the patch with a flux per band."""
+        return Column(flux[:, None, None] * self.patch, self.y, self.x)
+
     def overlap(self, other: Column) -> tuple[slice, slice] | None:
         """Return the rows and columns of the image that both cover."""
         (ya, xa), (yb, xb) = self.window, other.window
@@ -138,6 +149,19 @@ class Column:
     def cut(self, rows: slice, columns: slice) -> Float[np.ndarray, "band y x"]:
         """Return the patch on rows and columns of the image inside of its window."""
         return self.patch[:, rows.start - self.y : rows.stop - self.y, columns.start - self.x : columns.stop - self.x]
+
+
+def summed(columns: Sequence[Column]) -> Column:
+    """Return the sum of columns of one observation, on all that they cover."""
+    if len(columns) == 1:
+        return columns[0]
+    windows = [column.window for column in columns]
+    y0, x0 = (min(window[axis].start for window in windows) for axis in (0, 1))
+    y1, x1 = (max(window[axis].stop for window in windows) for axis in (0, 1))
+    total = np.zeros((len(columns[0].patch), y1 - y0, x1 - x0), columns[0].patch.dtype)
+    for column, (rows, across) in zip(columns, windows, strict=True):
+        total[:, rows.start - y0 : rows.stop - y0, across.start - x0 : across.stop - x0] += column.patch
+    return Column(total, y0, x0)
 
 
 def clipped(patch: Float[np.ndarray, "band rows columns"], corner: tuple[int, int], shape: tuple[int, int]) -> Column:

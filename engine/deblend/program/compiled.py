@@ -216,6 +216,7 @@ register(
     arrays.Parameters,
     arrays.GroupData,
     arrays.CalibrationData,
+    arrays.CenterTies,
     arrays.ObservationData,
     arrays.ProblemData,
     arrays.ResamplingTables,

@@ -66,6 +66,14 @@ class NormalEquations:
                     gram[:, i, j] = gram[:, j, i] = _product(weighted, columns[j])
         self._gram, self._right, self._columns = gram, right, list(columns)
 
+    @property
+    def closest(self) -> float:
+        """The largest overlap of two columns in any channel, as the cosine between them; 0 where there are no two."""
+        size = np.sqrt(np.diagonal(self._gram, axis1=1, axis2=2))
+        both = size[:, :, None] * size[:, None]
+        cosine = np.divide(self._gram, both, out=np.zeros_like(both), where=both > 0)
+        return float(np.max(np.abs(cosine) * ~np.eye(size.shape[1], dtype=bool), initial=0.0))
+
     def _against_data(self, column: tuple[Column, ...]) -> tuple[np.ndarray, tuple[Column, ...]]:
         right, weighted = [], []
         seen = zip(column, self._images, self._weights, self._whitenings, strict=True)

@@ -33,8 +33,6 @@ class GroupLayout:
     capacity: int = FIRST_CAPACITY
     has_epochs: bool = False
     """Whether fluxes of one passband are tied."""
-    has_tracks: bool = False
-    """Whether some of its sources are one that moves."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,8 @@ class Layout:
     """(height, width) of the model grid [pix]."""
     is_calibrated: bool = False
     """Whether images may be off what their files say."""
+    has_ties: bool = False
+    """Whether centers of several slots may be one, or lie on a line."""
 
     @property
     def near(self) -> Layout:

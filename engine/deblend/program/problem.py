@@ -393,6 +393,7 @@ def make_layout(
     groups: Sequence[GroupLayout],
     shape: tuple[int, int],
     is_calibrated: bool = False,
+    has_ties: bool = False,
 ) -> Layout:
     """Return the static shape of the program."""
-    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated)
+    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated, has_ties)

@@ -7,8 +7,9 @@ bucket or a full group changes the layout and compiles.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -16,12 +17,14 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.observe import Observation
-from deblend.program.arrays import ObservationData, Parameters, ProblemData
+from deblend.program.arrays import CenterTies, ObservationData, Parameters, ProblemData
 from deblend.program.calibration import BACKGROUND, SHIFT, TURN, plane
 from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
-from deblend.program.columns import CHUNK, Column, ColumnLayout, ColumnTables, clipped, compiled_columns
-from deblend.program.compiled import compilations, on_device, side_by_side
+from deblend.program.columns import Column, summed
+from deblend.program.compiled import compilations
+from deblend.program.drawing import Drawing, parts_of
 from deblend.program.fluxes import NormalEquations, Ties
+from deblend.program.goodness import chi2_per_observation, residual_sigma, total_chi2
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.problem import (
     PreparedObservation,
@@ -31,8 +34,8 @@ from deblend.program.problem import (
     prepare_observations,
     rotation_of,
 )
-from deblend.program.slots import GroupSlots, box_origin, group_key, raise_component, same_shape
-from deblend.program.ties import has_epochs, passband_means
+from deblend.program.slots import GroupSlots, Part, group_key, raise_component
+from deblend.program.ties import center_ties, has_epochs, has_ties, passband_means
 from deblend.scene import Scene, Source
 from deblend.sky import same_passbands
 
@@ -85,11 +88,11 @@ class Program:
         """How the images are off, of the present scene."""
         self._normal: NormalEquations | None = None
         """Of the present background; None until they are asked for."""
-        self._columns: dict[str, tuple[Source, tuple[Column, ...]]] = {}
+        self._drawing = Drawing(self._prepared)
         self._seen: tuple[ObservationData, ...] | None = None
         """What the telescopes saw, where programs run; None where a group has come or grown since."""
-        self._column_tables: dict[int, tuple[ColumnTables, ...]] = {}
-        """What columns are drawn with, per observation, where programs run, by the side of the box."""
+        self._has_ties = False
+        """Whether some centers are tied, or have been: then they may be, and nothing compiles."""
         self._models: dict[int, Float[np.ndarray, "band y x"]] = {}
         self._chi2: dict[str, float] | None = None
         """What is known of the present scene."""
@@ -129,23 +132,16 @@ class Program:
     def _lower(self, scene: Scene) -> None:
         if scene.model_psf_sigma != self._scene.model_psf_sigma or scene.channels != self._scene.channels:
             raise ValueError("A program keeps its channels and its model PSF; make a new one for another scene.")
-        members: dict[tuple[str, int], list[tuple[Source, int]]] = {}
-        for source in scene.sources:
-            if len(source.components) != 1:
-                raise ValueError(
-                    f"Source {source.name or source.id} has {len(source.components)} components; "
-                    "this version fits sources of one component."
-                )
-            members.setdefault(group_key(source.components[0]), []).append((source, 0))
+        members: dict[tuple[str, int], list[Part]] = {}
+        for source, part in parts_of(scene):
+            members.setdefault(group_key(source.components[part]), []).append((source, part))
         known = {(g.layout.kind, g.layout.side): i for i, g in enumerate(self._groups)}
         for key, group in members.items():
             index = known.setdefault(key, len(self._groups))
             layout = self._groups[index].layout if index < len(self._groups) else None
-            moves = any(source.track is not None for source, _ in group)
-            if layout is not None and layout.capacity >= len(group) and layout.has_tracks >= moves:
+            if layout is not None and layout.capacity >= len(group):
                 continue
-            capacity = capacity_for(len(group)) if layout is None or layout.capacity < len(group) else layout.capacity
-            layout = GroupLayout(*key, capacity, self._has_epochs, moves or (layout is not None and layout.has_tracks))
+            layout = GroupLayout(*key, capacity_for(len(group)), self._has_epochs)
             slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
             self._groups[index : index + 1] = [slots]
             self._seen = None
@@ -155,6 +151,7 @@ class Program:
             own = members.get((slots.layout.kind, slots.layout.side), [])
             slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
         self._scene, self._models, self._chi2 = scene, {}, None
+        self._has_ties |= has_ties(scene.sources)
         self._calibrate(terms_of(scene, self.calibration_units, self.dtype) if scene.calibrations else None)
 
     def _psf_share(self, source: Source) -> Float[np.ndarray, " plane"]:
@@ -177,8 +174,7 @@ class Program:
         self._forget_drawn()
 
     def _forget_drawn(self) -> None:
-        self._columns, self._column_tables = {}, {}
-        self._normal = None
+        self._drawing, self._normal = Drawing(self._prepared, self._terms), None
 
     def _calibrate(self, terms: Float[np.ndarray, "channel 10"] | None) -> None:
         """Take how the images are off; what was drawn before is of no use where that has changed."""
@@ -207,8 +203,9 @@ class Program:
                 for slot, (source, index) in enumerate(slots):
                     pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
                     theta, flux, aspect = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.aspect))
+                    so_far = fitted.get(source.id, source)
                     fitted[source.id] = raise_component(
-                        source, index, theta, flux, pixels, aspect, scene.grid.shape, noise
+                        source, index, theta, flux, pixels, aspect, scene.grid.shape, noise, onto=so_far
                     )
             calibrated = plain
             if units is not None and parameters.calibration is not None:
@@ -236,9 +233,8 @@ class Program:
     @property
     def layout(self) -> Layout:
         """The static shape; a new one compiles anew."""
-        return make_layout(
-            self._prepared, [g.layout for g in self._groups], self._scene.grid.shape, self._terms is not None
-        )
+        groups, shape = [g.layout for g in self._groups], self._scene.grid.shape
+        return make_layout(self._prepared, groups, shape, self._terms is not None, self._has_ties)
 
     @property
     def parameters(self) -> Parameters:
@@ -261,14 +257,17 @@ class Program:
             for group in groups:
                 # what moves all sources of an image alike is its shift: less is left to each of them
                 group.aspect_precision[:, :2] = 1.0 / REGISTERED_OFFSET_SCATTER
-        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands)
+        ties = center_ties(self.members, [g.layout.capacity for g in self._groups]) if self._has_ties else None
+        if ties is not None:
+            ties = CenterTies(*(part.astype(self.dtype) for part in ties))
+        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, ties)
 
     @property
     def _psf_variance(self) -> np.ndarray:
         return np.asarray(self._scene.model_psf_sigma**2, self.dtype)
 
     @property
-    def members(self) -> list[list[tuple[Source, int]]]:
+    def members(self) -> list[list[Part]]:
         """The source and the index of its component in every used slot of every group."""
         return [list(g.members) for g in self._groups]
 
@@ -290,66 +289,18 @@ class Program:
 
     # -- fluxes and columns ------------------------------------------------------------------------------------
 
+    @property
+    def parts(self) -> list[Part]:
+        """The components of all sources, one source after another."""
+        return parts_of(self._scene)
+
     def columns(self) -> list[tuple[Column, ...]]:
-        """Return each source per unit flux, as every observation sees it; only what changed is drawn."""
-        stale = {
-            source.id
-            for source in self._scene.sources
-            if source.id not in self._columns or not same_shape(self._columns[source.id][0], source)
-        }
-        self._columns = {s.id: self._columns[s.id] for s in self._scene.sources if s.id in self._columns}
-        if stale:
-            self._draw(stale)
-        return [self._columns[source.id][1] for source in self._scene.sources]
+        """Return each component per unit flux, as every observation sees it; only what changed is drawn."""
+        return self._drawing.columns(self._scene, self._groups, self._psf_variance)
 
     def make_ready(self) -> None:
         """Compile what draws sources of the groups that there are, so that the first edit need not."""
-        if self._groups:
-            side_by_side(*(partial(self._draw_chunk, group, []) for group in self._groups))
-
-    def _draw(self, stale: set[str]) -> None:
-        for group in self._groups:
-            todo = [k for k, (source, _) in enumerate(group.members) if source.id in stale]
-            for chunk in (todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)):
-                self._draw_chunk(group, chunk)
-
-    def _draw_chunk(self, group: GroupSlots, chunk: list[int]) -> None:
-        side = group.layout.side
-        if side not in self._column_tables:
-            self._column_tables[side] = on_device(tuple(p.column_tables(side, self._terms) for p in self._prepared))
-        slots = np.array((chunk + [0] * CHUNK)[:CHUNK])
-        parameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
-        alone = group.data._replace(psf_share=None, flux_tie=None, center_tie=None)
-        data = jax.tree.map(lambda stack: stack[slots], alone._replace(count=np.zeros(len(alone.radius), np.int32)))
-        data = data._replace(count=np.int32(len(chunk)))
-        layout = ColumnLayout.of(group.layout, (p.column_view(side) for p in self._prepared))
-        shape = self._scene.grid.shape
-        origins = [box_origin(group.members[slot][0], shape) for slot in chunk]
-        places = [[p.column_place(origin, side) for origin in origins] for p in self._prepared]
-        moves = tuple(np.zeros((CHUNK, 2), self.dtype) for _ in self._prepared)
-        for move, of_sources in zip(moves, places, strict=True):
-            for k, (_, off) in enumerate(of_sources):
-                move[k] = off
-        sources = [group.members[slot][0] for slot in chunk]
-        shares = tuple(self._shares(p, sources) for p in self._prepared)
-        drawn = compiled_columns(layout, data, parameters, self._psf_variance, self._column_tables[side], moves, shares)
-        patches = [np.asarray(stack) for stack in drawn]
-        for k, slot in enumerate(chunk):
-            source = group.members[slot][0]
-            columns = tuple(
-                clipped(stack[k], of_sources[k][0], p.layout.shape)
-                for stack, of_sources, p in zip(patches, places, self._prepared, strict=True)
-            )
-            self._columns[source.id] = (source, columns)
-
-    def _shares(self, prepared: PreparedObservation, sources: Sequence[Source]) -> np.ndarray | None:
-        """Return how much each cell of a PSF that varies counts for sources, (slot, cell)."""
-        if prepared.layout.n_cells == 1:
-            return None
-        result = np.zeros((CHUNK, prepared.layout.n_cells), self.dtype)
-        for k, source in enumerate(sources):
-            result[k] = prepared.psf_share(source.x, source.y)
-        return result
+        self._drawing.make_ready(self._groups, self._scene.grid.shape, self._psf_variance)
 
     def normal_equations(self) -> NormalEquations:
         """Return the linear problem of the fluxes, given the present morphologies."""
@@ -360,29 +311,32 @@ class Program:
         self._normal.update(self.columns())
         return self._normal
 
-    def _solved_fluxes(self, scene: Scene) -> Float[np.ndarray, "source channel"]:
-        spectra = [s.components[0].spectrum for s in scene.sources]
+    def _solved_fluxes(self, scene: Scene) -> Float[np.ndarray, "part channel"]:
+        components = [source.components[index] for source, index in parts_of(scene)]
+        spectra = [c.spectrum for c in components]
         flux = np.nan_to_num(np.stack([p.value for p in spectra])) / self.noise
         shape = flux.shape
         unsolved = np.array([not np.all(np.isfinite(p.value)) for p in spectra])
         free = np.broadcast_to(np.array([p.is_free for p in spectra])[:, None], shape) | unsolved[:, None]
-        free = free & np.array([np.broadcast_to(s.components[0].shines_in or True, shape[1:]) for s in scene.sources])
+        free = free & np.array([np.broadcast_to(c.shines_in or True, shape[1:]) for c in components])
         lower = np.broadcast_to(np.array([p.lower for p in spectra])[:, None], shape) / self.noise
         upper = np.broadcast_to(np.array([p.upper for p in spectra])[:, None], shape) / self.noise
         ties = None
         if self._has_epochs:
-            constant = ~np.array([s.is_variable for s in scene.sources])
+            constant = ~np.array([c.is_variable for c in components])
             ties = Ties(same_passbands(scene.channels), constant, self.noise)
         return self.normal_equations().solve(flux, free.astype(float), lower, upper, ties) * self.noise
 
     @staticmethod
-    def _with_fluxes(scene: Scene, fluxes: Float[np.ndarray, "source channel"]) -> Scene:
-        sources = []
-        for source, flux in zip(scene.sources, fluxes, strict=True):
-            component = source.components[0]
-            spectrum = component.spectrum.at(flux)
-            sources.append(replace(source, components=(replace(component, spectrum=spectrum),)))
-        return scene.with_sources(sources)
+    def _with_fluxes(scene: Scene, fluxes: Float[np.ndarray, "part channel"]) -> Scene:
+        rows = iter(fluxes)
+        return scene.with_sources(
+            replace(
+                source,
+                components=tuple(replace(c, spectrum=c.spectrum.at(next(rows))) for c in source.components),
+            )
+            for source in scene.sources
+        )
 
     # -- pictures ----------------------------------------------------------------------------------------------
 
@@ -395,10 +349,10 @@ class Program:
     def _drawn_model(self, observation_index: int) -> Float[np.ndarray, "band y x"]:
         prepared = self._prepared[observation_index]
         result = self.background(observation_index)
-        for source, columns in zip(self._scene.sources, self.columns(), strict=True):
+        for part, columns in zip(self.parts, self.columns(), strict=True):
             column = columns[observation_index]
             rows, across = column.window
-            result[:, rows, across] += self._flux(source, prepared)[:, None, None] * column.patch
+            result[:, rows, across] += _flux(part, prepared)[:, None, None] * column.patch
         return result
 
     def background(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
@@ -410,42 +364,40 @@ class Program:
 
     def component(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return one source as an observation sees it, without noise [nJy/pix], float32."""
+        wanted = self._scene.sources[source_index].id
         prepared = self._prepared[observation_index]
-        result = np.zeros(prepared.images.shape, np.float32)
-        column = self.columns()[source_index][observation_index]
-        rows, across = column.window
-        flux = self._flux(self._scene.sources[source_index], prepared)
-        result[:, rows, across] = flux[:, None, None] * column.patch
-        return result
+        seen = [
+            columns[observation_index].times(_flux(part, prepared))
+            for part, columns in zip(self.parts, self.columns(), strict=True)
+            if part[0].id == wanted
+        ]
+        return summed(seen).on(prepared.images.shape)
 
     def component_plane(
         self, source_index: int, band_index: int, observation_index: int = 0
     ) -> Float[np.ndarray, "y x"]:
         """Return one source in one band of an observation [nJy/pix], float32."""
-        prepared = self._prepared[observation_index]
-        result = np.zeros(prepared.layout.shape, np.float32)
-        column = self.columns()[source_index][observation_index]
-        flux = self._flux(self._scene.sources[source_index], prepared)
-        result[column.window] = flux[band_index] * column.patch[band_index]
-        return result
+        return self.component(source_index, observation_index)[band_index]
+
+    def sources(self) -> list[tuple[Column, ...]]:
+        """Return each source, with its flux, as every observation sees it [nJy/pix]."""
+        pictures: dict[str, list[tuple[Column, ...]]] = {source.id: [] for source in self._scene.sources}
+        for part, columns in zip(self.parts, self.columns(), strict=True):
+            seen = zip(columns, self._prepared, strict=True)
+            pictures[part[0].id].append(tuple(column.times(_flux(part, p)) for column, p in seen))
+        return [tuple(map(summed, zip(*parts, strict=True))) for parts in pictures.values()]
 
     def pictures_of(self, scene: Scene) -> list[tuple[Column, ...]]:
         """Return each source of a scene, with its flux, as every observation sees it [nJy/pix]; the program's own
         scene stays as it is."""
-        mine, drawn, normal = self._scene, self._columns, self._normal
+        mine, drawing, normal = self._scene, copy(self._drawing), self._normal
         try:
             self._lower(scene)
-            return [
-                tuple(
-                    Column(self._flux(source, p)[:, None, None] * column.patch, column.y, column.x)
-                    for column, p in zip(columns, self._prepared, strict=True)
-                )
-                for source, columns in zip(scene.sources, self.columns(), strict=True)
-            ]
+            return self.sources()
         finally:
             self._lower(mine)
             # what was known of it is no less true, though images may have been off otherwise meanwhile
-            self._columns, self._normal = drawn, normal
+            self._drawing, self._normal = drawing, normal
 
     def residual_sigma(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return (image - model) in units of each pixel's noise; 0 where it is masked."""
@@ -463,21 +415,8 @@ class Program:
         """χ² per unmasked pixel over everything."""
         return total_chi2(self.observations, self.chi2_per_observation)
 
-    def _flux(self, source: Source, prepared: PreparedObservation) -> Float[np.ndarray, " band"]:
-        return source.flux[prepared.layout.start : prepared.layout.stop].astype(np.float32)
 
-
-def residual_sigma(observation: Observation, model: Float[np.ndarray, "band y x"]) -> Float[np.ndarray, "band y x"]:
-    """Return (image - model) in units of each pixel's noise, float32; 0 where it is masked."""
-    return ((observation.images - model) * np.sqrt(observation.weights)).astype(np.float32)
-
-
-def chi2_per_observation(observations: Sequence[Observation], models: Sequence[np.ndarray]) -> dict[str, float]:
-    """Return χ² per unmasked pixel of every observation, by name."""
-    return {o.name: o.chi2(m) / max(o.n_unmasked, 1) for o, m in zip(observations, models, strict=True)}
-
-
-def total_chi2(observations: Sequence[Observation], each: dict[str, float]) -> float:
-    """Return χ² per unmasked pixel over everything."""
-    counts = [o.n_unmasked for o in observations]
-    return float(np.dot(list(each.values()), counts) / max(sum(counts), 1))
+def _flux(part: Part, prepared: PreparedObservation) -> Float[np.ndarray, " band"]:
+    source, index = part
+    flux = source.components[index].spectrum.value
+    return flux[prepared.layout.start : prepared.layout.stop].astype(np.float32)

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
-from deblend.program.ties import center_tie, flux_tie
+from deblend.program.ties import flux_tie
 from deblend.render import KINDS, Kind, kind_of
 from deblend.scene import (
     CHANNEL_OFFSET_SCATTER,
@@ -80,6 +80,10 @@ def box_origin(source: Source, shape: tuple[int, int]) -> tuple[int, int]:
     return int(np.clip(y, low, height - 1 + CENTER_SLACK)), int(np.clip(x, low, width - 1 + CENTER_SLACK))
 
 
+Part = tuple[Source, int]
+"""A source, and which of its components."""
+
+
 @dataclass
 class GroupSlots:
     """The arrays of one group, and which component of which source is in each slot."""
@@ -92,7 +96,7 @@ class GroupSlots:
     data: GroupData = field(init=False)
     n_planes: int = 0
     """Planes of the canvas where a PSF varies; 0 where none does."""
-    members: list[tuple[Source, int]] = field(default_factory=list)
+    members: list[Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         kind, n, side = self.kind, self.layout.capacity, self.layout.side
@@ -128,7 +132,6 @@ class GroupSlots:
             monotonicity=zeros(n),
             psf_share=zeros(n, self.n_planes) if self.n_planes else None,
             flux_tie=np.tile(np.eye(self.n_channels, dtype=self.dtype), (n, 1, 1)) if self.layout.has_epochs else None,
-            center_tie=np.eye(n, dtype=self.dtype) if self.layout.has_tracks else None,
         )
 
     @property
@@ -137,7 +140,7 @@ class GroupSlots:
 
     def fill(
         self,
-        members: list[tuple[Source, int]],
+        members: list[Part],
         shape: tuple[int, int],
         noise: np.ndarray,
         channels: Sequence[Channel],
@@ -158,13 +161,13 @@ class GroupSlots:
                     self.data.psf_share[slot] = share_of(source)
             lower_spectrum(self, slot, source.components[index], noise, channels)
         self.members = list(members)
-        if self.data.center_tie is not None:
-            self.data.center_tie[:] = center_tie([source for source, _ in members], self.layout.capacity)
         self.data = self.data._replace(count=np.int32(len(members)))
 
 
-def same_shape(a: Source, b: Source, index: int = 0) -> bool:
+def same_shape(a: Source, b: Source, index: int) -> bool:
     """Whether a component of two sources differs by its spectrum at most, as after fluxes were solved for."""
+    if len(a.components) != len(b.components):
+        return False
     one, other = a.components[index], b.components[index]
     return (
         one.morphology is other.morphology
@@ -209,7 +212,9 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
     data.theta_free[slot, :2] = source.center.is_free
     data.theta_mean[slot, :2] = (anchor[1] - y0, anchor[0] - x0)
     data.theta_precision[slot, :] = 0.0
-    data.theta_precision[slot, :2] = 1.0 / source.center_scatter
+    # components share a center, and its prior
+    share = np.sqrt(len(source.components))
+    data.theta_precision[slot, :2] = 1.0 / (share * source.center_scatter)
 
     start = 2
     for name, size in kind.parameters:
@@ -242,7 +247,7 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
     # one channel cannot tell its offset from the center, nor its gradient from the profile
     data.aspect_free[slot, :, :2] = offsets.is_free and source.center.is_free and slots.n_channels > 1
     data.aspect_free[slot, :, 2] = gradients.is_free and kind.is_correction and slots.n_passbands > 1
-    data.aspect_precision[slot] = 1.0 / np.array([CHANNEL_OFFSET_SCATTER] * 2 + [COLOR_GRADIENT_SCATTER])
+    data.aspect_precision[slot] = 1.0 / np.array([share * CHANNEL_OFFSET_SCATTER] * 2 + [COLOR_GRADIENT_SCATTER])
 
     if kind.pixels and parameters.pixels is not None:
         picture = morphology.parameters[kind.pixels]
@@ -265,8 +270,9 @@ def raise_component(
     aspect: Float[np.ndarray, "channel aspect"],
     shape: tuple[int, int],
     noise: np.ndarray,
+    onto: Source,
 ) -> Source:
-    """Return the source with the fitted values of one of its components; what is not free stays as it was."""
+    """Return `onto` with the fitted values of one component of a source; what is not free stays as it was."""
     component = source.components[index]
     morphology, kind = component.morphology, kind_of(component.morphology)
     y0, x0 = box_origin(source, shape)
@@ -299,7 +305,7 @@ def raise_component(
         gradients = gradients.at(aspect[:, 2])
     morphology = morphology.with_parameters(**changed)
     component = replace(component, morphology=morphology, spectrum=spectrum, color_gradients=gradients)
-    components = (*source.components[:index], component, *source.components[index + 1 :])
+    components = (*onto.components[:index], component, *onto.components[index + 1 :])
     center = source.center
     if center.is_free:
         center = center.at((x0 + theta[1], y0 + theta[0]))

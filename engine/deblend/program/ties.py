@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.arrays import CenterTies, Parameters, ProblemData
 from deblend.program.calibration import TURN
 from deblend.scene import Source
 from deblend.sky import Channel, same_passbands
@@ -45,19 +45,33 @@ def passband_means(channels: Sequence[Channel]) -> Float[np.ndarray, "channel ch
     return result
 
 
-def center_tie(sources: Sequence[Source], capacity: int) -> Float[np.ndarray, "slot slot"]:
-    """Return the projection of changes of centers onto those that keep each moving source on a line."""
-    result = np.eye(capacity)
-    tracks: dict[str, list[int]] = {}
-    for slot, source in enumerate(sources):
-        if source.track is not None:
-            tracks.setdefault(source.track.id, []).append(slot)
-    for members in tracks.values():
-        times = np.array([sources[slot].track.time for slot in members])  # type: ignore[union-attr]
-        line = np.stack([np.ones_like(times), times - times.mean()], axis=1)
+def has_ties(sources: Sequence[Source]) -> bool:
+    """Tell whether anything moves, or has several components."""
+    return any(source.track is not None or len(source.components) > 1 for source in sources)
+
+
+def center_ties(members: Sequence[Sequence[tuple[Source, int]]], capacities: Sequence[int]) -> CenterTies:
+    """Return the projections that keep the components of a source together, and each moving source on a line."""
+    n = int(np.sum(capacities))
+    starts = np.cumsum([0, *capacities])
+    slots: dict[str, list[int]] = {}
+    tracks: dict[str, dict[str, float]] = {}
+    for start, group in zip(starts, members, strict=False):
+        for slot, (source, _) in enumerate(group):
+            slots.setdefault(source.id, []).append(int(start) + slot)
+            if source.track is not None:
+                tracks.setdefault(source.track.id, {})[source.id] = source.track.time
+    shared = np.eye(n)
+    for own in slots.values():
+        shared[np.ix_(own, own)] = 1.0 / len(own)
+    centers = shared.copy()
+    for times in tracks.values():
+        rows = np.concatenate([slots[source_id] for source_id in times])
+        when = np.repeat(list(times.values()), [len(slots[source_id]) for source_id in times])
+        line = np.stack([np.ones_like(when), when - when.mean()], axis=1)
         basis = np.linalg.svd(line, full_matrices=False)[0][:, : np.linalg.matrix_rank(line)]
-        result[np.ix_(members, members)] = basis @ basis.T
-    return result
+        centers[np.ix_(rows, rows)] = basis @ basis.T
+    return CenterTies(centers, shared)
 
 
 def tied(data: ProblemData, v: Parameters) -> Parameters:
@@ -70,9 +84,16 @@ def tied(data: ProblemData, v: Parameters) -> Parameters:
             # colors do not change with time; where a source is seen does, with the atmosphere and the registration
             tilt = jnp.einsum("kc,sc->sk", data.passbands, x.aspect[:, :, 2])
             x = x._replace(aspect=jnp.concatenate([x.aspect[:, :, :2], tilt[:, :, None]], axis=2))
-        if d.center_tie is not None:
-            x = x._replace(theta=jnp.concatenate([d.center_tie @ x.theta[:, :2], x.theta[:, 2:]], axis=1))
         groups.append(x)
+    if data.center_ties is not None and groups:
+        together = data.center_ties.centers @ jnp.concatenate([x.theta[:, :2] for x in groups])
+        offsets = jnp.tensordot(data.center_ties.offsets, jnp.concatenate([x.aspect[:, :, :2] for x in groups]), axes=1)
+        start = 0
+        for index, x in enumerate(groups):
+            own = slice(start, start + len(x.theta))
+            theta = jnp.concatenate([together[own], x.theta[:, 2:]], axis=1)
+            aspect = jnp.concatenate([offsets[own], x.aspect[:, :, 2:]], axis=2)
+            groups[index], start = x._replace(theta=theta, aspect=aspect), own.stop
     terms = v.calibration
     if terms is not None and data.calibration is not None:
         terms = terms.at[:, TURN].set(data.calibration.turn_tie @ terms[:, TURN])

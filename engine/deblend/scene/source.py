@@ -91,8 +91,8 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """What a person calls it: the label of its morphology, or of its first."""
-        return self.components[0].morphology.label
+        """What a person calls it: the labels of its components' morphologies."""
+        return " + ".join(component.morphology.label for component in self.components)
 
     @property
     def flux(self) -> np.ndarray:
