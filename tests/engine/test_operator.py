@@ -34,6 +34,7 @@ from deblend.program.penalty import (
     penalty_product,
 )
 from deblend.render import KINDS
+from tests.engine.jitted import jitted
 
 CALIBRATION = "calibration"
 """For what is changed: how the images are off, instead of sources of one kind."""
@@ -100,7 +101,7 @@ class Machine:
 
     def __init__(self, systems: Any, dtype: np.dtype) -> None:
         self.dtype = dtype
-        self._compiled: dict[str, Callable[..., Any]] = {}
+        self._compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.rng = np.random.default_rng(5)
         scene = systems.one_of_each()
         free_form = scene.sources[-1]
@@ -120,9 +121,9 @@ class Machine:
 
     def jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function of the layout, compiled once."""
-        if function.__name__ not in self._compiled:
-            self._compiled[function.__name__] = jax.jit(partial(function, self.layout))
-        return self._compiled[function.__name__]
+        if function not in self._compiled:
+            self._compiled[function] = partial(jitted(function), self.layout)
+        return self._compiled[function]
 
     def stirred(self, parameters: Any) -> Any:
         """Return parameters where nothing is round, symmetric or smooth."""
