@@ -59,13 +59,19 @@ def tolerance() -> Callable[[object], dict[str, float]]:
     return by_dtype
 
 
+@pytest.fixture(scope="session")
+def is_small() -> bool:
+    """Whether slow tests are to take a smaller problem: where CI is set."""
+    return bool(os.environ.get("CI"))
+
+
 @pytest.fixture
-def trials() -> Callable[[int], int]:
+def trials(is_small: bool) -> Callable[[int], int]:
     """How many repetitions a statistical test makes: all of them, or a quarter where CI is set."""
-    return lambda full: max(full // 4, 1) if os.environ.get("CI") else full
+    return lambda full: max(full // 4, 1) if is_small else full
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def as_shipped() -> Iterator[None]:
     """For tests of times, of long fits and of the whole: code is compiled with the care that users get."""
     compiled.OPTIONS["xla_backend_optimization_level"] = _SHIPPED

@@ -320,7 +320,9 @@ def test_the_response_to_noise_has_the_covariance_of_the_product(machine: Machin
             None if p.pixels is None else rng.standard_normal((3, *p.pixels.shape)) for p in machine.parameters.groups
         )
         aspect = tuple(rng.standard_normal(p.aspect.shape) for p in machine.parameters.groups)
-        drawn = response(*known, Noise(theta, pixels, aspect, rng.standard_normal(machine.parameters.calibration.shape)))
+        drawn = response(
+            *known, Noise(theta, pixels, aspect, rng.standard_normal(machine.parameters.calibration.shape))
+        )
         squares.append([inner(v, drawn) ** 2 for v in directions])
     ratios = np.mean(squares, axis=0) / expected
     # of one direction 14 %

@@ -14,7 +14,6 @@ from deblend.infer.preconditioner import precondition
 from deblend.program.operator import apply_jacobian, picture_changes, pictures_of, render
 from tests.engine.jitted import jitted
 
-
 linearized = jitted(gauss_newton.linearized)
 products = jitted(gauss_newton.normal_product)
 undamped = jitted(lambda *problem: newton_blocks(*problem, 0.0, 0.0))
@@ -93,7 +92,8 @@ def solved(problem: Any, products: int, inverse: Any) -> float:
         r = jax.tree.map(lambda a, b, alpha=alpha: a - alpha * b, r, a_p)
         z = jax.tree.map(np.asarray, inverse(r))
         rz, before = dot(r, z), rz
-        p = jax.tree.map(lambda a, b, beta=np.float32(rz / before): a + beta * b, z, p)
+        beta = np.float32(rz / before)
+        p = jax.tree.map(lambda a, b, beta=beta: a + beta * b, z, p)
     return 0.5 * dot(x, jax.tree.map(np.add, right, r))
 
 
