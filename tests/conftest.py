@@ -59,16 +59,10 @@ def tolerance() -> Callable[[object], dict[str, float]]:
     return by_dtype
 
 
-@pytest.fixture(scope="session")
-def is_small() -> bool:
-    """Whether slow tests are to take a smaller problem: where CI is set."""
-    return bool(os.environ.get("CI"))
-
-
 @pytest.fixture
-def trials(is_small: bool) -> Callable[[int], int]:
+def trials() -> Callable[[int], int]:
     """How many repetitions a statistical test makes: all of them, or a quarter where CI is set."""
-    return lambda full: max(full // 4, 1) if is_small else full
+    return lambda full: max(full // 4, 1) if os.environ.get("CI") else full
 
 
 @pytest.fixture

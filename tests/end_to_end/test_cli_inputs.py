@@ -144,11 +144,9 @@ def test_images_that_cannot_be_laid_on_one_another_are_refused_in_a_sentence(
 
 
 @pytest.mark.slow
-def test_hsc_and_hst_of_one_patch_converge(data_folder: Path, tmp_path: Path, is_small: bool) -> None:
-    """Real images without variances; the noise that was measured in them is that of the residual in the end.
-
-    Where the tests are to be quick, of a third of the sky; sources beyond its edges are then left out of the model.
-    """
+@pytest.mark.usefixtures("as_shipped")
+def test_hsc_and_hst_of_one_patch_converge(data_folder: Path, tmp_path: Path) -> None:
+    """Real images without variances; the noise that was measured in them is that of the residual in the end."""
     folder = data_folder / "cosmos_hsc_hst"
     images = [str(folder / name) for name in ("hsc_grizy.fits", "hst_f814w.fits")]
     psfs = [argument for name in ("hsc_psf.fits", "hst_psf.fits") for argument in ("--psf", str(folder / name))]
