@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Read when Qt, napari and JAX are first imported, so they are set before anything else is.
@@ -24,7 +24,13 @@ import jax
 import numpy as np
 import pytest
 
+from deblend.program import compiled
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# LLVM takes half of the time of tests that compile; the same XLA programs run without its care, only slower
+_SHIPPED = compiled.OPTIONS["xla_backend_optimization_level"]
+compiled.OPTIONS["xla_backend_optimization_level"] = "0"
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -57,6 +63,14 @@ def tolerance() -> Callable[[object], dict[str, float]]:
 def trials() -> Callable[[int], int]:
     """How many repetitions a statistical test makes: all of them, or a quarter where CI is set."""
     return lambda full: max(full // 4, 1) if os.environ.get("CI") else full
+
+
+@pytest.fixture
+def as_shipped() -> Iterator[None]:
+    """For tests of times, of long fits and of the whole: code is compiled with the care that users get."""
+    compiled.OPTIONS["xla_backend_optimization_level"] = _SHIPPED
+    yield
+    compiled.OPTIONS["xla_backend_optimization_level"] = "0"
 
 
 @pytest.fixture(scope="session")

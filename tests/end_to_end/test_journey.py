@@ -18,7 +18,7 @@ from napari_deblend.compat import canvas_of
 from napari_deblend.runner import Phase
 from napari_deblend.views import Role
 
-pytestmark = [pytest.mark.gui, pytest.mark.gl, pytest.mark.slow]
+pytestmark = [pytest.mark.gui, pytest.mark.gl, pytest.mark.slow, pytest.mark.usefixtures("as_shipped")]
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from deblend import Observation, TangentWcs
 from deblend.io import Check, Interpretation, checks, signature
-from deblend.io.interpretation import ellipticity
+from deblend.io.checks import ellipticity
 from deblend.observe import gaussian_psf
 
 TURNED = TangentWcs((150.0, 2.0), (10.0, 10.0), ((-0.2 * np.cos(0.5), 0.2 * np.sin(0.5)),
@@ -153,6 +153,54 @@ def test_noise_is_measured_and_more_is_masked(tmp_path: Path) -> None:
     assert wanted.without_files == replace(wanted, mask="")
 
 
+FORMS = {"variance": lambda n: 1 / n, "rms": lambda n: n**-2.0, "inverse variance": lambda n: n}
+"""Inverse variances of numbers."""
+
+
+@pytest.mark.parametrize("wanted", FORMS)
+@pytest.mark.parametrize("said", ["variance", "rms", "ivar"])
+def test_numbers_of_a_file_are_understood_otherwise(tmp_path: Path, said: str, wanted: str) -> None:
+    """As if the file had been opened so: numbers of about 2 with a zero, a negative and an undefined one, two bands."""
+    rng = np.random.default_rng(6)
+    numbers = rng.uniform(1.5, 2.5, (2, 40, 36)).astype("f4")
+    numbers[0, 3, 4:7] = [0.0, -1.0, np.nan]
+    header = fits.Header({"MAGZERO": 27.0})
+    fits.writeto(tmp_path / "sky.fits", rng.normal(size=numbers.shape).astype("f4"), header)
+    fits.writeto(tmp_path / "numbers.fits", numbers)
+    options = {"psf": "gaussian-stamp.fits", "bands": "g,r", "survey": "S"}
+    fits.writeto(tmp_path / options["psf"], gaussian_psf(3.0))
+    options["psf"] = str(tmp_path / options["psf"])
+    opened = Observation.read(tmp_path / "sky.fits", weights=f"{said}:{tmp_path / 'numbers.fits'}", **options)
+    after = replace(Interpretation.of(opened), weights=wanted).applied(opened)
+    count = 10 ** (0.4 * (31.4 - 27.0))
+    good = np.isfinite(numbers) & (numbers > 0)
+    expected = np.where(good, FORMS[wanted](np.where(good, numbers, 1.0).astype(float)), 0.0) / count**2
+    np.testing.assert_allclose(after.weights, expected, rtol=1e-6)
+    assert wanted in after.notes[-1] and f"made of {wanted}" in by_name(checks(after))["noise"].value
+    # and once more: what they were made of is still known, a factor on the noise included
+    louder = replace(Interpretation.of(after), noise_scale="2, 3").applied(after)
+    back = replace(Interpretation.of(louder), weights="variance").applied(louder)
+    expected = np.where(good, FORMS["variance"](np.where(good, numbers, 1.0).astype(float)), 0.0) / count**2
+    np.testing.assert_allclose(back.weights, expected, rtol=1e-6)
+
+
+def test_exposures_are_inverse_variances_but_for_a_factor(tmp_path: Path) -> None:
+    """And numbers of which the noise was measured alone are nothing."""
+    rng = np.random.default_rng(7)
+    exposure = rng.uniform(200.0, 400.0, (60, 50)).astype("f4")
+    fits.writeto(tmp_path / "sky.fits", (rng.normal(size=exposure.shape) * 30 / np.sqrt(exposure)).astype("f4"))
+    fits.writeto(tmp_path / "wht.fits", exposure)
+    fits.writeto(tmp_path / "star.fits", gaussian_psf(3.0))
+    options = {"psf": str(tmp_path / "star.fits"), "bands": "g"}
+    opened = Observation.read(tmp_path / "sky.fits", weights=f"exposure:{tmp_path / 'wht.fits'}", **options)
+    np.testing.assert_allclose(opened.weights[0] / exposure, opened.weights[0, 0, 0] / exposure[0, 0], rtol=1e-6)
+    after = replace(Interpretation.of(opened), weights="inverse variance").applied(opened)
+    np.testing.assert_allclose(after.weights[0], exposure, rtol=1e-6)
+    measured = replace(Interpretation.of(opened), weights="measured").applied(opened)
+    with pytest.raises(ValueError, match="noise of band g was measured in its image"):
+        replace(Interpretation.of(measured), weights="rms").applied(measured)
+
+
 def test_a_wcs_is_moved() -> None:
     before = observation()
     assert before.wcs is not None
@@ -167,7 +215,7 @@ def test_a_wcs_is_moved() -> None:
 
 def test_what_cannot_be_measured_or_masked_is_said(tmp_path: Path) -> None:
     present = Interpretation.of(observation())
-    with pytest.raises(ValueError, match='weights: say "measured", or leave it empty'):
+    with pytest.raises(ValueError, match="weights: say variance, rms, inverse variance, measured, or leave it empty"):
         replace(present, weights="rms.fits").applied(observation())
     fits.writeto(tmp_path / "all.fits", np.ones((60, 50), "i2"))
     with pytest.raises(ValueError, match="leaves a band without a usable pixel"):

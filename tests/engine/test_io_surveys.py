@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from deblend.io import read_observations
+from deblend.io import Interpretation, read_observations
 from deblend.observe import Observation, full_width_half_maximum, gaussian_psf, moffat_psf
 from deblend.sky import Channel, TangentWcs
 
@@ -150,7 +151,8 @@ EUCLID = "EUC_MER_{what}_TILE102018211-{digest}_20241018T14271{digit}.276838Z_00
 def euclid(folder: Path, noise: np.ndarray) -> None:
     cards = header(0.1, MAGZERO=24.6)
     rms, flags = np.full(SHAPE, 0.002, "f4"), np.zeros(SHAPE, "i4")
-    rms[3, 3], flags[7, :4] = 0.0, [1, 2, 64, 0]
+    # a hot pixel, a bad column and a saturated ghost; a ghost, the edge of a quadrant and a cosmic ray are no harm
+    rms[3, 3], flags[7, :7] = 0.0, [2, 128, 8 + 32, 32, 64, 16, 0]
     # stamps side by side; the one nearest to the middle of the image is the widest
     side, widths, offsets = 21, (2.0, 4.0, 3.0), (30.0, 0.5, -20.0)
     centers = [(side - 1) / 2 + side * i + 1.0 for i in range(3)]
@@ -183,16 +185,45 @@ def test_mosaics_of_euclid(tmp_path: Path, noise: np.ndarray) -> None:
     assert seen.channels == (Channel("Euclid", "VIS"),)
     np.testing.assert_allclose(seen.images[0, 10], noise[0, 10] * np.float32(0.002) * size, rtol=1e-6)
     np.testing.assert_allclose(seen.weights[0, 10], (np.float64(np.float32(0.002)) * size) ** -2.0, rtol=1e-6)
-    assert seen.weights[0, 3, 3] == 0 and (seen.weights[0, 7, :4] > 0).tolist() == [False, False, False, True]
+    assert seen.weights[0, 3, 3] == 0 and (seen.weights[0, 7, :7] > 0).tolist() == [False] * 3 + [True] * 4
     assert seen.psf_field is not None
     for x, width in ((-9.0, 3.0), (21.5, 4.0)):
         stamp = seen.psf_field.native_at(x, (SHAPE[0] - 1) / 2)[0]
         # the stamps are cut at 21 px
         assert full_width_half_maximum(stamp) == pytest.approx(full_width_half_maximum(gaussian_psf(width)), rel=0.03)
-    for sentence in ("1/error² of EUC_MER_MOSAIC-VIS-RMS", "3 pixels are masked where EUC_MER_MOSAIC-VIS-FLAG"):
+    for sentence in (
+        "1/error² of EUC_MER_MOSAIC-VIS-RMS",
+        "3 pixels are masked where EUC_MER_MOSAIC-VIS-FLAG",
+        "taken for bad (INVALID 0, HOT 1, COLD 2, SAT 3, BAD_COLUMN 7, BAD_CLUSTER 8, NO_DATA 22)",
+        "are not: 4 (1 pixels), 5 (2 pixels), 6 (1 pixels).",
+    ):
         assert sentence in said(seen)
     assert "3 of its PSF stamps lie on or around the image" in said(seen)
     assert "BGMOD" in said(seen) and "left aside" in said(seen)
+
+
+def test_other_bits_of_euclid_can_be_taken_for_bad(tmp_path: Path, noise: np.ndarray) -> None:
+    """When files are opened, in place of those that are known; of open images, on top of what is masked."""
+    euclid(tmp_path, noise)
+    flags = next(tmp_path.glob("*FLAG*"))
+    (seen,) = read_observations(tmp_path, mask=f"bits:5,4:{flags}")
+    assert (seen.weights[0, 7, :7] > 0).tolist() == [True, True, False, False, True, False, True]
+    assert "3 pixels are masked where bits 4, 5 of EUC_MER_MOSAIC-VIS-FLAG" in said(seen)
+    more = replace(Interpretation.of(seen), mask=f"bits:1,7:{flags}").applied(seen)
+    assert (more.weights[0, 7, :7] > 0).tolist() == [False, False, False, False, True, False, True]
+    for bits in ("", "two", "0,63", "-1"):
+        with pytest.raises(ValueError, match="bits are numbers from 0 to 62"):
+            read_observations(tmp_path, mask=f"bits:{bits}:{flags}")
+
+
+def test_flags_of_the_near_infrared_are_bad_where_they_are_not_zero(tmp_path: Path, noise: np.ndarray) -> None:
+    flags = np.zeros(SHAPE, "i4")
+    flags[2, :3] = [1, 1 << 17, 0]
+    for what, data in (("BGSUB-MOSAIC-NIR-H", noise[0]), ("MOSAIC-NIR-H-FLAG", flags)):
+        save(tmp_path / EUCLID.format(what=what, digest=what[0], digit=1), data, header(0.1, MAGZERO=24.6))
+    (seen,) = read_observations(tmp_path, psf="gaussian:0.5")
+    assert (seen.weights[0, 2, :3] > 0).tolist() == [False, False, True]
+    assert "known for VIS alone" in said(seen)
 
 
 def test_near_infrared_mosaics_of_euclid_share_one_psf(tmp_path: Path, noise: np.ndarray) -> None:

@@ -90,6 +90,33 @@ def test_code_of_another_machine_is_left_alone(
     assert len(list(folder.glob("squares-*.xla"))) == 2
 
 
+def test_code_of_other_options_is_left_alone(
+    folder: Path, compilations: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But the program that JAX derived is the same."""
+    for level in ("1", "0", "1"):
+        monkeypatch.setitem(compiled.OPTIONS, "xla_backend_optimization_level", level)
+        session()
+    assert compilations() == 2
+    assert [len(list(folder.glob(f"squares-*.{ending}"))) for ending in ("xla", "stablehlo")] == [2, 1]
+
+
+def test_only_what_programs_are_made_of_decides_whether_they_can_be_used(tmp_path: Path) -> None:
+    """A reader that is mended, or a command, spoils nothing; mathematics that changed does, in any folder."""
+    digest = kept._source_digest.__wrapped__
+    for name in ("cli.py", "io/weights.py", "measure/catalog.py", "program/operator.py", "anew/prior.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("one = 1")
+    first = digest(tmp_path)
+    for name in ("cli.py", "io/weights.py", "measure/catalog.py"):
+        (tmp_path / name).write_text("one = 2")
+    assert digest(tmp_path) == first
+    for name in ("program/operator.py", "anew/prior.py"):
+        (tmp_path / name).write_text("one = 2")
+        assert digest(tmp_path) != first
+        (tmp_path / name).write_text("one = 1")
+
+
 def test_a_folder_that_cannot_be_written_costs_only_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: Callable[[], int], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -149,6 +149,7 @@ def test_the_sample_of_two_telescopes_is_made_again(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("as_shipped")
 def test_both_telescopes_are_explained_from_the_true_positions(
     telescopes: list[Observation], sample_folder: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def test_a_correction_is_a_step_and_is_remembered(
     section.links.end()
 
 
+def test_weights_are_understood_otherwise_by_a_choice(bench: Any, observation: Any, qtbot: Any) -> None:
+    bench.open([replace(observation, weights=4.0 * observation.weights)])
+    section = InterpretationForm(bench, 0)
+    qtbot.addWidget(section)
+    choice = section.fields["weights"]
+    assert list(choice.choices) == ["", "variance", "rms", "inverse variance", "measured"]
+    choice.value = "rms"
+    qtbot.mouseClick(section.correct, Qt.MouseButton.LeftButton)
+    (after,) = bench.document.observations
+    np.testing.assert_allclose(after.weights, 1.0 / 16.0)
+    assert "taken for inverse variance; now for rms" in after.notes[-2]
+    section.links.end()
+
+
 def test_what_makes_no_sense_is_said_and_changes_nothing(opened: Any, qtbot: Any) -> None:
     sentences: list[str] = []
     opened.told.connect(sentences.append)
@@ -68,8 +83,6 @@ def test_what_makes_no_sense_is_said_and_changes_nothing(opened: Any, qtbot: Any
 
 
 def test_a_file_of_stamps_is_not_remembered(settings: Path, observation: Any) -> None:
-    from dataclasses import replace
-
     from deblend.io import Interpretation
 
     remembered.remember("x", replace(Interpretation.of(observation), psf=str(settings / "star.fits"), survey="S"))

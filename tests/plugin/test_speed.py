@@ -21,7 +21,7 @@ from napari_deblend.actions import perform
 from napari_deblend.runner import Phase
 from napari_deblend.views import Role, View
 
-pytestmark = [pytest.mark.gui, pytest.mark.gl, pytest.mark.slow]
+pytestmark = [pytest.mark.gui, pytest.mark.gl, pytest.mark.slow, pytest.mark.usefixtures("as_shipped")]
 
 SLACK = 1.0 if os.environ.get("DEBLEND_STRICT_TIMES") else 6.0
 EDIT_MEDIAN, EDIT_P95 = SLACK * 100.0, SLACK * 150.0

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,7 +177,8 @@ def _corrected(observations: Sequence[Observation], arguments: argparse.Namespac
 
     given = {"zero_point": arguments.zero_point, "noise_scale": arguments.noise_scale}
     said = {name: f"{value:g}" for name, value in given.items() if value is not None}
-    return tuple(replace(Interpretation.of(o), **said).applied(o) for o in observations)
+    corrected = (Interpretation.from_dict({**Interpretation.of(o).to_dict(), **said}) for o in observations)
+    return tuple(wanted.applied(o) for wanted, o in zip(corrected, observations, strict=True))
 
 
 def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:

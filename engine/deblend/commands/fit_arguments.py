@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask",
         action="append",
         metavar="FILE",
-        help="image that is not zero where pixels are bad, or DS9 regions; once, or per image",
+        help="image that is not zero where pixels are bad (bits:0,3:FILE: has one of these bits), or DS9 regions; "
+        "once, or per image",
     )
     add("--rescale-weights", action="store_true", help="multiply weights to agree with the noise of blank sky")
     add("--epochs", metavar="MJD,…", help="when each image was taken, in their order (default: as headers say)")

@@ -1,9 +1,10 @@
 """Files: observations from FITS, positions from tables, results to a folder."""
 
+from deblend.io.checks import Check, checks, signature
 from deblend.io.companions import Role, role_of
 from deblend.io.cutout import Cutout, PixelCutout, Scissors, SkyCutout, as_cutout, boxes_in, cut_out, cutout_from_text
 from deblend.io.group import find_images, read_observations
-from deblend.io.interpretation import Check, Interpretation, checks, signature
+from deblend.io.interpretation import Interpretation
 from deblend.io.overview import Overview, is_large, overviews
 from deblend.io.peaks import Positions, read_peaks, read_positions
 from deblend.io.results import (

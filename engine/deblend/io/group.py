@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,6 +18,7 @@ from deblend.io.epochs import with_epochs
 from deblend.io.fits_file import packed_remark, split_hdu, stem
 from deblend.io.given_psf import GivenPsf, together
 from deblend.io.image_file import Given, read_picture
+from deblend.io.masks import MaskFile
 from deblend.io.noise_check import checked
 from deblend.io.picture import Picture
 from deblend.io.psf import found_psfs, psfs_for
@@ -155,7 +157,7 @@ def _given(n_images: int, weights: Any, mask: Any) -> list[Given]:
         Given(
             WeightFile.said(weight_files[i]) if weight_files and not is_measured else None,
             is_measured,
-            masks[i] if masks else None,
+            MaskFile.said(masks[i]) if masks else None,
         )
         for i in range(n_images)
     ]
@@ -166,7 +168,7 @@ def _unused(
 ) -> list[str]:
     """Return a sentence on the listed files that no image has use for."""
     used = {path for companions in found for path in companions.paths} | set(psf_files)
-    used |= {what.mask for what in given if what.mask} | {what.weights.path for what in given if what.weights}
+    used |= {what.mask.path for what in given if what.mask} | {what.weights.path for what in given if what.weights}
     unused = [path.name for path in others if path not in used]
     return [f"{', '.join(unused)} left aside, since by their names they are no images."] if unused else []
 
@@ -194,16 +196,19 @@ def _observations(pairs: list[tuple[Picture, GivenPsf]], notes: list[str]) -> tu
             )
         psf, said = together([psf for _, psf in group], [str(channel) for channel in channels])
         observations.append(
-            Observation.from_arrays(
-                np.concatenate([p.images for p in pictures]),
-                psf,
-                np.concatenate([p.weights for p in pictures]),
-                channels=channels,
-                name=name,
-                wcs=pictures[0].wcs,
-                unit=", ".join(dict.fromkeys(p.unit for p in pictures)),
-                njy_per_unit=np.concatenate([np.full(len(p.bands), p.njy_per_unit) for p in pictures]),
-                notes=[*(notes if i == 0 else ()), *_gathered(pictures), *said],
+            replace(
+                Observation.from_arrays(
+                    np.concatenate([p.images for p in pictures]),
+                    psf,
+                    np.concatenate([p.weights for p in pictures]),
+                    channels=channels,
+                    name=name,
+                    wcs=pictures[0].wcs,
+                    unit=", ".join(dict.fromkeys(p.unit for p in pictures)),
+                    njy_per_unit=np.concatenate([np.full(len(p.bands), p.njy_per_unit) for p in pictures]),
+                    notes=[*(notes if i == 0 else ()), *_gathered(pictures), *said],
+                ),
+                weight_origins=tuple(origin for p in pictures for origin in p.weight_origins),
             )
         )
     return tuple(observations)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from deblend.io.calibration import calibrate
 from deblend.io.companions import Companions
 from deblend.io.fits_file import Cut, FitsImage, OtherShapeError, read_image
-from deblend.io.masks import MASK_NAMES, masked_by, spoilt_integers
+from deblend.io.masks import MASK_NAMES, MaskFile, masked_by, spoilt_integers
 from deblend.io.names import bands_of, survey_of
 from deblend.io.parts import Parts, parts_of
 from deblend.io.picture import Picture, check_usable
@@ -24,10 +24,12 @@ from deblend.io.weights import (
     WeightFile,
     inverse_variances,
     kind_of,
+    origins_of,
     read_weights,
     weights_from_noise,
     weights_from_variance,
 )
+from deblend.observe import NoiseForm, WeightOrigin
 
 Cube = Float[np.ndarray, "band y x"]
 
@@ -39,7 +41,7 @@ class Given:
     weights: WeightFile | None = None
     is_noise_measured: bool = False
     """All weights are left aside."""
-    mask: Path | None = None
+    mask: MaskFile | None = None
 
 
 def read_picture(path: Path, given: Given, found: Companions, cut: Cut | None = None) -> Picture:
@@ -61,7 +63,7 @@ def read_picture(path: Path, given: Given, found: Companions, cut: Cut | None = 
     masked, said = _masked(parts, given, found, planes, bands)
     remarks += said
     check_usable(planes, (~masked).astype(float), bands, image.where)
-    weights, said, is_measured = _weights(parts, given, found, planes, masked, bands, unit)
+    weights, said, is_measured, origins = _weights(parts, given, found, planes, masked, bands, unit)
     weights = np.where(masked, 0.0, weights)
     check_usable(planes, weights, bands, image.where)
     return Picture(
@@ -76,6 +78,7 @@ def read_picture(path: Path, given: Given, found: Companions, cut: Cut | None = 
         remarks=(*remarks, *said),
         unnamed=unnamed,
         is_noise_measured=is_measured,
+        weight_origins=origins,
         cards=image.cards,
         piece=image.piece,
     )
@@ -90,15 +93,15 @@ def _masked(
         masked, remarks = masked | more, remarks + said
     elif parts.is_lsst and given.mask is None and found.mask is None:
         remarks.append("has no MASK; no pixel is masked by it.")
-    if given.mask is not None and is_regions(given.mask):
+    if given.mask is not None and is_regions(given.mask.path):
         corner = (0, 0) if parts.image.piece is None else (parts.image.piece.box.x[0], parts.image.piece.box.y[0])
-        covered = covered_by(given.mask, planes.shape[1:], parts.place[0], corner, parts.image.where)
+        covered = covered_by(given.mask.path, planes.shape[1:], parts.place[0], corner, parts.image.where)
         masked = masked | covered
-        remarks.append(f"{np.count_nonzero(covered)} pixels are masked by the regions of {given.mask.name}.")
+        remarks.append(f"{np.count_nonzero(covered)} pixels are masked by the regions of {given.mask.path.name}.")
     elif given.mask is not None:
-        more, said = masked_by(
-            read_image(given.mask, MASK_NAMES, parts.image.cut), given.mask.name, planes.shape, bands
-        )
+        path, bits = given.mask.path, given.mask.bits
+        read = read_image(path, MASK_NAMES, parts.image.cut)
+        more, said = masked_by(read, path.name, planes.shape, bands, bits=bits)
         masked, remarks = masked | more, remarks + said
     elif found.mask is not None:
         mask = _beside(found.mask, MASK_NAMES, parts.image)
@@ -118,8 +121,9 @@ def _weights(
     masked: Bool[np.ndarray, "band y x"],
     bands: tuple[str, ...],
     unit: str,
-) -> tuple[Cube, list[str], bool]:
-    """Return inverse variances, remarks on where they come from, and whether they were measured in the image."""
+) -> tuple[Cube, list[str], bool, tuple[WeightOrigin | None, ...]]:
+    """Return inverse variances, remarks on where they come from, whether they were measured in the image, and what
+    they were made of."""
     image = parts.image
     noise: tuple[FitsImage, str, Kind] | None = None
     remarks: list[str] = []
@@ -139,16 +143,14 @@ def _weights(
             remarks.append(f"{beside.path.name} is of another shape, and is not used.")
     if noise is not None:
         weights, said = inverse_variances(*noise, planes, masked, bands, unit, image.where)
-        return weights, said + remarks, noise[2] is Kind.EXPOSURE
+        origins = origins_of(noise[2], noise[0].cube(), weights)
+        return weights, said + remarks, noise[2] is Kind.EXPOSURE, origins
     if parts.variance is not None and not given.is_noise_measured:
         weights, said = weights_from_variance(parts.variance)
-        return (
-            weights,
-            [*remarks, "its variance is that of its counts (gain and dark variance of its CCD).", *said],
-            False,
-        )
+        remarks.append("its variance is that of its counts (gain and dark variance of its CCD).")
+        return weights, [*remarks, *said], False, (WeightOrigin(NoiseForm.VARIANCE),) * len(planes)
     weights, said = weights_from_noise(planes, np.isfinite(planes) & ~masked, bands, unit, image.where)
-    return weights, remarks + said, True
+    return weights, remarks + said, True, (None,) * len(planes)
 
 
 def _beside(path: Path, prefer: Sequence[str], image: FitsImage) -> FitsImage | None:

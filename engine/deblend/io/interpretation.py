@@ -7,34 +7,25 @@ rescaled. A signature of what the headers said lets a program remember the corre
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.io.fits_file import read_image
 from deblend.io.given_psf import together
-from deblend.io.masks import MASK_NAMES, masked_by
-from deblend.io.noise_check import noise_ratios, noise_tolerance
+from deblend.io.masks import MASK_NAMES, MaskFile, masked_by
 from deblend.io.picture import Picture
 from deblend.io.psf import PROFILES, psfs_for
 from deblend.io.regions import covered_by, is_regions
-from deblend.io.world import PROJECTION_TOLERANCE
-from deblend.observe import Observation, full_width_half_maximum
+from deblend.observe import NoiseForm, Observation, WeightOrigin
 from deblend.observe.noise import measured_weights
-from deblend.observe.psf import centroid
 from deblend.sky import AB_ZERO_POINT_NJY, Channel, TangentWcs, njy_per_count
 
-OFF_CENTER = 0.05
-"""A PSF whose centroid is further from its middle than this is said to be off [pix]."""
 MEASURED = "measured"
-NARROW = 2.0
-"""A PSF of a smaller full width at half maximum is undersampled [pix]."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +40,12 @@ class Interpretation:
     """AB magnitude of one count of the files [mag]."""
     noise_scale: str = "1"
     """Factor on the noise that the weights say."""
-    weights: str = ""
-    """"measured" to measure the noise in the image and leave its weights aside; empty to keep them."""
+    weights: Literal["", "variance", "rms", "inverse variance", "measured"] = ""
+    """What the numbers that the weights were made of say of the noise, or "measured" to leave them aside and measure
+    the noise in the image; empty to keep them."""
     mask: str = ""
-    """A file of bad pixels, of the shape of what is open: an image that is not zero there, or bits that are known, or
-    DS9 regions; empty for no more than there are."""
+    """A file of bad pixels, of the shape of what is open: an image that is not zero there, or bits that are known or
+    said (bits:0,3:FILE), or DS9 regions; empty for no more than there are."""
     sky_shift: str = "0, 0"
     """How far east and north the image lies of where its WCS says [arcsec]."""
     psf: str = ""
@@ -95,6 +87,10 @@ class Interpretation:
             channels=self._channels(observation),
             images=_frozen(observation.images * factor[:, None, None]),
             weights=_frozen(observation.weights / (factor * noise)[:, None, None] ** 2),
+            weight_origins=tuple(
+                None if origin is None else replace(origin, factor=origin.factor / size**2)
+                for origin, size in zip(observation.weight_origins, noise, strict=bool(observation.weight_origins))
+            ),
             njy_per_unit=_frozen(np.array(scale, dtype=float)),
             wcs=self._shifted(observation.wcs),
             notes=(*observation.notes, *remarks, f"{observation.name}: corrected by hand: {said}."),
@@ -131,17 +127,28 @@ class Interpretation:
         weights, remarks = observation.weights, []
         bands = [channel.name for channel in observation.channels]
         if self.mask.strip():
-            path = Path(self.mask.strip())
+            given = MaskFile.said(self.mask)
+            path = given.path
             if is_regions(path):
                 masked = covered_by(path, observation.shape, observation.wcs, (0, 0), observation.name)
                 remarks.append(f"{np.count_nonzero(masked)} pixels are masked by the regions of {path.name}.")
             else:
-                masked, remarks = masked_by(read_image(path, MASK_NAMES), path.name, weights.shape, bands)
+                masked, remarks = masked_by(
+                    read_image(path, MASK_NAMES), path.name, weights.shape, bands, bits=given.bits
+                )
             weights = np.where(masked, 0.0, weights)
-        wanted = self.weights.strip().lower()
-        if wanted not in ("", MEASURED):
-            raise ValueError(f'weights: say "{MEASURED}", or leave it empty; open the images again to give a file.')
-        if wanted:
+        wanted, origins = self.weights.strip().lower(), observation.weight_origins
+        forms = [form.value for form in NoiseForm]
+        if wanted not in ("", MEASURED, *forms):
+            raise ValueError(
+                f"weights: say {', '.join([*forms, MEASURED])}, or leave it empty; open the images again to give a "
+                "file."
+            )
+        if wanted in forms:
+            weights, origins, said = _understood_as(NoiseForm(wanted), observation, weights)
+            remarks.append(said)
+        elif wanted:
+            origins = (None,) * len(bands)
             seen = np.where(weights > 0, observation.images, np.nan)
             measured, said = measured_weights(seen, bands, "nJy")
             weights = np.where(weights > 0, measured, 0.0)
@@ -150,7 +157,8 @@ class Interpretation:
             return observation, []
         if not (weights > 0).any(axis=(1, 2)).all():
             raise ValueError(f"mask: {self.mask} leaves a band without a usable pixel; give another.")
-        return replace(observation, weights=_frozen(weights)), [f"{observation.name}: {remark}" for remark in remarks]
+        changed = replace(observation, weights=_frozen(weights), weight_origins=origins)
+        return changed, [f"{observation.name}: {remark}" for remark in remarks]
 
     def _shifted(self, wcs: TangentWcs | None) -> TangentWcs | None:
         east, north = _numbers(self.sky_shift, 2, "sky shift")
@@ -206,98 +214,26 @@ class Interpretation:
         )
 
 
-@dataclass(frozen=True)
-class Check:
-    """One fact about an observation."""
+def _understood_as(
+    form: NoiseForm, observation: Observation, weights: Float[np.ndarray, "band y x"]
+) -> tuple[Float[np.ndarray, "band y x"], tuple[WeightOrigin | None, ...], str]:
+    """Return weights whose numbers in the files are of this form, what they are made of then, and a remark.
 
-    what: str
-    value: str
-    warning: str = ""
-    """Why it is worth a second look; empty where it is not."""
-
-
-def checks(observation: Observation) -> list[Check]:
-    """Return how an observation is understood, with warnings beside: unit, noise, mask, PSF and WCS."""
-    bands = [channel.band for channel in observation.channels]
-    light = (_unit(observation), _noise(observation, bands), _mask(observation))
-    return [*light, *_psf(observation, bands), _wcs(observation)]
-
-
-def signature(observation: Observation) -> str:
-    """Return what files of one kind have in common, as a short code: survey, bands, unit, zero points, pixel scale."""
-    scale = 0.0 if observation.wcs is None else round(observation.wcs.pixel_scale, 4)
-    said = {
-        "channels": [str(channel) for channel in observation.channels],
-        "unit": observation.unit,
-        "njy_per_unit": [f"{size:.6g}" for size in observation.njy_per_unit],
-        "pixel_scale": scale,
-    }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _unit(observation: Observation) -> Check:
-    points = Interpretation.of(observation).zero_point
-    sizes = sorted({f"{size:.5g}" for size in observation.njy_per_unit})
-    unknown = observation.unit != "nJy" and np.all(observation.njy_per_unit == 1.0)
-    warning = "no zero point was found; fluxes stay in the unit of the file" if unknown else ""
-    return Check("unit", f"1 {observation.unit} is {', '.join(sizes)} nJy (zero point {points} mag)", warning)
-
-
-def _noise(observation: Observation, bands: Sequence[str]) -> Check:
-    ratios = noise_ratios(observation.images, observation.weights)
-    said = ", ".join(f"{bands[k]} {ratio:.2f}" for k, ratio in ratios.items()) or "there is no sky to measure it in"
-    allowed = {k: noise_tolerance(observation.images[k], observation.weights[k]) for k in ratios}
-    off = [bands[k] for k, ratio in ratios.items() if abs(ratio - 1.0) > allowed[k]]
-    warning = f"the weights of {', '.join(off)} do not fit the noise; scale it, or give other weights" if off else ""
-    return Check("noise", f"measured in blank sky, over that of the weights: {said}", warning)
-
-
-def _mask(observation: Observation) -> Check:
-    share = 1.0 - observation.n_unmasked / observation.weights.size
-    return Check("mask", f"{100 * share:.1f} % of the pixels", "most of it is masked" if share > 0.5 else "")
-
-
-def _psf(observation: Observation, bands: Sequence[str]) -> list[Check]:
-    widths = [full_width_half_maximum(stamp) for stamp in observation.psf]
-    offsets = [float(np.hypot(*centroid(stamp))) for stamp in observation.psf]
-    shapes = [ellipticity(stamp) for stamp in observation.psf]
-    scale = None if observation.wcs is None else observation.wcs.pixel_scale
-    unit, size = ("px", 1.0) if scale is None else ("″", scale)
-    said = ", ".join(f"{b} {w * size:.2f}{unit}" for b, w in zip(bands, widths, strict=True))
-    narrow = [b for b, w in zip(bands, widths, strict=True) if w < NARROW]
-    off = [b for b, o in zip(bands, offsets, strict=True) if o > OFF_CENTER]
-    return [
-        Check("PSF FWHM", said, f"{', '.join(narrow)}: under {NARROW:g} px, undersampled" if narrow else ""),
-        Check(
-            "PSF shape",
-            f"centroid off by up to {max(offsets):.3f} px, ellipticity up to {max(shapes):.2f}",
-            f"the PSF of {', '.join(off)} is not centered" if off else "",
-        ),
-    ]
-
-
-def _wcs(observation: Observation) -> Check:
-    wcs = observation.wcs
-    if wcs is None:
-        return Check("WCS", "none", "positions are known in pixels only")
-    (xx, xy), (yx, yy) = wcs.matrix
-    turn = float(np.degrees(np.arctan2(xy, yy)))
-    flipped = "" if xx * yy - xy * yx < 0 else ", east to the right"
-    north = "up" if abs(turn) < 0.05 else f"{abs(turn):.1f}° {'left' if turn > 0 else 'right'} of up"
-    said = f"{wcs.pixel_scale:.4g}″ pixels, north {north}{flipped}"
-    warning = "distorted: cut out a smaller piece" if wcs.residual > PROJECTION_TOLERANCE else ""
-    return Check("WCS", f"{said}; local map off by up to {wcs.residual:.3f} px", warning)
-
-
-def ellipticity(stamp: Float[np.ndarray, "y x"]) -> float:
-    """Return 1 - b/a of a stamp, from its second moments where it has more than a tenth of its peak."""
-    light = np.where(stamp > 0.1 * stamp.max(), stamp, 0.0)
-    light = light / light.sum()
-    y, x = np.indices(light.shape, dtype=float)
-    y, x = y - (light * y).sum(), x - (light * x).sum()
-    moments = np.array([[(light * x * x).sum(), (light * x * y).sum()], [(light * x * y).sum(), (light * y * y).sum()]])
-    small, large = np.linalg.eigvalsh(moments)
-    return float(1.0 - np.sqrt(max(small, 0.0) / large)) if large > 0 else 0.0
+    Raises ValueError where the noise of a band was measured, and there are no such numbers.
+    """
+    scale = observation.njy_per_unit[:, None, None] ** 2
+    result, before = [], []
+    for channel, origin, plane in zip(observation.channels, observation.weight_origins, weights * scale, strict=True):
+        if origin is None:
+            raise ValueError(
+                f"weights: the noise of band {channel.name} was measured in its image, so there are no numbers that "
+                f"could be its {form.value}; open the images again with a file of weights."
+            )
+        result.append(origin.understood_as(form, plane))
+        before.append(origin.form.value + ("" if origin.factor == 1.0 else f" times {origin.factor:.4g}"))
+    taken = ", ".join(dict.fromkeys(before))
+    said = f"the numbers that its weights are made of were taken for {taken}; now for {form.value}."
+    return np.stack(result) / scale, (WeightOrigin(form),) * len(result), said
 
 
 def _numbers(said: str, n_bands: int, what: str) -> Float[np.ndarray, " band"]:

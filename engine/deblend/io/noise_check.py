@@ -58,7 +58,11 @@ def checked(picture: Picture, *, rescale: bool) -> Picture:
         said = ", ".join(f"{name} {factor:.3g}" for name, factor in zip(picture.bands, factors, strict=True))
         remark = f"its weights were multiplied so that they agree with the noise of blank sky: {said}."
         weights = picture.weights * factors[:, None, None]
-        return replace(picture, weights=weights, remarks=(*picture.remarks, remark))
+        origins = tuple(
+            None if origin is None else replace(origin, factor=origin.factor * float(factor))
+            for origin, factor in zip(picture.weight_origins, factors, strict=False)
+        )
+        return replace(picture, weights=weights, weight_origins=origins, remarks=(*picture.remarks, remark))
     remarks = [
         f"the noise measured in blank sky of band {picture.bands[band]} is {ratio:.2f} times that of the weights; "
         "check them, or have them rescaled (--rescale-weights)."

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.io.fits_file import Cards, Piece
+from deblend.observe.weight_form import WeightOrigin
 from deblend.sky import PixelGrid, TangentWcs
 
 
@@ -33,6 +34,8 @@ class Picture:
     """The remark that no band is named; it falls away where a person names them."""
     is_noise_measured: bool = False
     """Whether the weights come from the noise of the image itself."""
+    weight_origins: tuple[WeightOrigin | None, ...] = ()
+    """What the weights of each band were made of; None where they come from the noise of the image alone."""
     cards: Cards | None = None
     """Header cards, where the file has some."""
     epoch: str | None = None

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from deblend.io.fits_file import FitsImage, read_image
 from deblend.io.noise_check import noise_ratios
-from deblend.observe import measured_weights
+from deblend.observe import NoiseForm, WeightOrigin, measured_weights
 
 Cube = Float[np.ndarray, "band y x"]
 AGREES = 2.0
@@ -45,6 +45,11 @@ KIND_OF_WORD = {
 """Kinds by words of HDUs and files, best first."""
 WEIGHT_NAMES = tuple(word.upper() for word in KIND_OF_WORD)
 """HDUs that hold weights, in the order they are looked for."""
+_FORMS = {
+    Kind.INVERSE_VARIANCE: NoiseForm.INVERSE_VARIANCE,
+    Kind.RMS: NoiseForm.RMS,
+    Kind.VARIANCE: NoiseForm.VARIANCE,
+}
 MEASURED = "measured"
 """Said in place of a file: leave all weights aside, and measure the noise."""
 _SAID = re.compile(r"(ivar|invvar|inverse-variance|rms|sigma|var|variance|exposure|weight):(.+)", re.IGNORECASE)
@@ -150,6 +155,20 @@ def inverse_variances(
     weights, remarks = weights_from_variance(values)
     # the layout of LSST says so itself
     return weights, ([] if noise.name == "VARIANCE" else [f"its weights are 1/variance of {said}."]) + remarks
+
+
+def origins_of(kind: Kind, numbers: Cube, weights: Cube) -> tuple[WeightOrigin, ...]:
+    """Return what the weights of each band were made of, so that the numbers may be understood otherwise.
+
+    Exposures are inverse variances but for a factor, which was measured.
+    """
+    if kind in _FORMS:
+        return (WeightOrigin(_FORMS[kind]),) * len(weights)
+    result = []
+    for plane, found in zip(numbers, weights, strict=True):
+        good = (found > 0) & np.isfinite(plane) & (plane > 0)
+        result.append(WeightOrigin(factor=float(np.median(found[good] / plane[good])) if good.any() else 1.0))
+    return tuple(result)
 
 
 def weights_from_exposure(

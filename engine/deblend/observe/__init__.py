@@ -9,14 +9,17 @@ from deblend.observe.psf_profiles import double_gaussian_psf, gaussian_psf, moff
 from deblend.observe.psf_report import PsfReport, describe_psf
 from deblend.observe.star_psf import StarPsf, psf_from_stars
 from deblend.observe.stars import Stars, find_stars
+from deblend.observe.weight_form import NoiseForm, WeightOrigin
 
 __all__ = [
     "NoiseCorrelation",
+    "NoiseForm",
     "Observation",
     "PsfField",
     "PsfReport",
     "StarPsf",
     "Stars",
+    "WeightOrigin",
     "centroid",
     "describe_psf",
     "double_gaussian_psf",

@@ -15,6 +15,7 @@ from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.noise import measured_weights
 from deblend.observe.psf import mend_psf, native_psf
 from deblend.observe.psf_field import PsfField
+from deblend.observe.weight_form import WeightOrigin
 from deblend.observe.whitening import whiten
 from deblend.sky import Channel, PixelBox, PixelGrid, TangentWcs
 
@@ -53,6 +54,8 @@ class Observation:
     """The PSF at any place, where it varies over the image; sampled as `fine_psf` is."""
     noise_correlation: NoiseCorrelation | None = None
     """How the noise of neighbouring pixels goes together; None for white noise."""
+    weight_origins: tuple[WeightOrigin | None, ...] = ()
+    """What the weights of each band were made of, in the unit of the files; None for one whose noise was measured."""
 
     @classmethod
     def from_arrays(
@@ -108,6 +111,7 @@ class Observation:
         if len(set(keys)) != n_bands:
             raise ValueError(f"{name}: every channel needs a name of its own, got {', '.join(map(str, keys))}.")
         notes = list(notes)
+        origin = None if weights is None else WeightOrigin()
         if weights is None:
             weights, note = measured_weights(images, [key.band for key in keys], unit)
             notes.append(f"{name}: no weights given; {note}")
@@ -137,6 +141,7 @@ class Observation:
             fine_psf=None if psf_oversampling == 1 else _frozen(fine),
             psf_oversampling=psf_oversampling,
             psf_field=None if psf_field is None or psf_field.n_cells == 1 else psf_field,
+            weight_origins=(origin,) * n_bands,
         )
 
     @staticmethod

@@ -153,7 +153,8 @@ def compiler_options() -> dict[str, str | bool] | None:
 
 def _first_call(program: export.Exported, name: str, args: tuple[Any, ...]) -> tuple[Callable[..., Any], Any]:
     """Return what runs a program, and its first result: with code that was kept, else with code compiled now."""
-    run = kept.load_code(name)
+    code = kept.key_of_code(name, compiler_options())
+    run = kept.load_code(code)
     if run is not None:
 
         def ready(*arrays: Any) -> Any:
@@ -164,7 +165,7 @@ def _first_call(program: export.Exported, name: str, args: tuple[Any, ...]) -> t
         except RuntimeError as error:
             log.info("The kept code of %s does not run: %s", name, error)
     ready = _compile(program, args)
-    kept.keep_code(name, ready)
+    kept.keep_code(kept.key_of_code(name, compiler_options()), ready)
     return ready, ready(*args)
 
 

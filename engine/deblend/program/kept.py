@@ -12,7 +12,7 @@ import hashlib
 import logging
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ LIMIT = 1 << 30
 """Bytes that may be kept; what was not used for longest goes first."""
 
 _DIGEST_BYTES = 32
+_APART = ("batch", "commands", "io", "measure")
+"""Folders that no compiled function is made of: what is below them may not import them (import-linter)."""
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +44,13 @@ def folder() -> Path | None:
 
 def key_of(*things: Any) -> str:
     """Return a name for a program: of what it was made for, and of every version that it was made by."""
-    versions = jax.__version__, jax.default_backend(), _source_digest()
+    versions = jax.__version__, jax.default_backend(), _source_digest(Path(__file__).parents[1])
     return hashlib.sha256("\n".join([*map(str, things), *versions]).encode()).hexdigest()[:32]
+
+
+def key_of_code(name: str, options: Mapping[str, str | bool] | None) -> str:
+    """Return a name for the code of a program that was compiled with these options."""
+    return f"{name}-{hashlib.sha256(repr(sorted((options or {}).items())).encode()).hexdigest()[:8]}"
 
 
 def load_program(name: str) -> export.Exported | None:
@@ -117,12 +124,13 @@ def _wake_linear_algebra() -> None:
 
 
 @lru_cache(maxsize=1)
-def _source_digest() -> str:
-    """Return a digest of the engine's code: what was kept for another version is not used."""
-    root = Path(__file__).parents[1]
+def _source_digest(root: Path) -> str:
+    """Return a digest of the engine's code that programs are made of: what was kept for another is not used."""
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
-        digest.update(path.read_bytes())
+        within = path.relative_to(root)
+        if len(within.parts) > 1 and within.parts[0] not in _APART:
+            digest.update(f"{within.as_posix()}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,129 @@
+"""What the command line refuses, in one sentence and an exit code, and what it needs to say so."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from deblend.cli import main
+from tests.end_to_end.blend import (
+    SHAPE,
+    Blend,
+    with_companions,
+)
+
+pytestmark = pytest.mark.usefixtures("users_way")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["gone.fits"], "gone.fits: there is no such file"),
+        (["{lonely}"], "its PSF is not known; give --psf FILE"),
+        (["{g}", "--psf", "{peaks}"], "peaks.csv: cannot be read as FITS"),
+        (["{g}", "--psf", "{psf}", "--bands", "g,r"], "--bands names 2"),
+        (["{g}", "--psf", "{psf}", "--peaks", "gone.csv"], "gone.csv: there is no such table"),
+        (["{g}", "--psf", "{psf}", "--out", "{peaks}"], "peaks.csv: results cannot be written there"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: list[str], says: str, blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = blend.folder
+    lonely = shutil.copy(blend.coarse[0], tmp_path / "lonely.fits")
+    names = {"g": blend.coarse[0], "psf": folder / "psf_g.fits", "peaks": folder / "peaks.csv", "lonely": lonely}
+    given = [argument.format(**names) for argument in arguments]
+    out = [] if "--out" in given else ["--out", str(tmp_path)]
+    assert main(["fit", "-q", *given, *out]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and says in said.err
+    assert said.err.startswith("deblend: ") and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fut"],
+        ["fit"],
+        ["fit", "a", "--threshold", "-1"],
+        ["fit", "a", "--max-iterations", "0"],
+        ["fit", "a", "--no"],
+    ],
+)
+def test_wrong_arguments_are_one_sentence_and_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("deblend: ") and said.count("\n") == 1
+
+
+def test_nothing_above_the_threshold_is_said(blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = tmp_path / "empty.fits"
+    fits.PrimaryHDU(np.random.default_rng(0).normal(size=SHAPE)).writeto(image)
+    assert (
+        main(
+            [
+                "fit",
+                str(image),
+                "--psf",
+                str(blend.folder / "psf_g.fits"),
+                "--threshold",
+                "50",
+                "--out",
+                str(tmp_path / "o"),
+                "-q",
+            ]
+        )
+        == 2
+    )
+    assert "lower --threshold or give --peaks" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_is_no_bad_input(
+    blend: Blend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import deblend
+
+    def broken(*args: Any, **options: Any) -> None:
+        raise ValueError("shapes do not fit")
+
+    monkeypatch.setattr(deblend.Fit, "__next__", broken)
+    given = [blend.coarse[0], *with_companions(blend, "g"), "--peaks", str(blend.folder / "peaks.csv")]
+    assert main(["fit", "-q", *given, "--out", str(tmp_path)]) == 3
+    said = capsys.readouterr().err
+    assert "shapes do not fit" in said and said.endswith("please report it.\n")
+
+
+def test_the_command_line_itself_imports_nothing_heavy() -> None:
+    # the package is stood in for by its bare folder, so that only what the parser needs is imported
+    code = """
+import importlib.util, sys, types
+package = types.ModuleType("deblend")
+package.__path__ = importlib.util.find_spec("deblend").submodule_search_locations
+sys.modules["deblend"] = package
+from deblend.cli import build_parser
+build_parser()
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"jax", "numpy", "astropy", "tqdm"} & set(done.stdout.split())
+
+
+def test_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "deblend", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("deblend ")
+    done = subprocess.run(
+        [sys.executable, "-m", "deblend", "fit", "gone.fits"], capture_output=True, text=True, cwd="/"
+    )
+    assert done.returncode == 2
