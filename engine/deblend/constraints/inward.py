@@ -64,17 +64,14 @@ def inner_mean_adjoint(
 def _weights(xp: Any, side: int, center: Any, choice: Any) -> Any:
     """Return the weights, in NumPy or JAX."""
     index = xp.arange(side) - side // 2
-    y, x = xp.meshgrid(index - center[0], index - center[1], indexing="ij")
-    distance = xp.maximum(xp.hypot(y, x), 1e-9)
-    cosines = []
-    for dy, dx in NEIGHBOURS:
-        inward = -(dy * y + dx * x)
-        is_nearer = 2 * inward > dy**2 + dx**2
-        row_is_there = (xp.abs(index + dy) <= side // 2) & (index + dy < side - side // 2)
-        column_is_there = (xp.abs(index + dx) <= side // 2) & (index + dx < side - side // 2)
-        is_there = row_is_there[:, None] & column_is_there[None, :]
-        cosines.append(xp.where(is_nearer & is_there, inward / (distance * float(np.hypot(dy, dx))), 0.0))
-    angle = xp.stack(cosines)
+    y, x = (index - center[0])[None, :, None], (index - center[1])[None, None, :]
+    dy, dx = np.array(NEIGHBOURS).T[:, :, None, None]
+    inward = -(dy * y + dx * x)
+    is_nearer = 2 * inward > dy**2 + dx**2
+    row, column = np.arange(side)[None, :, None] + dy, np.arange(side)[None, None, :] + dx
+    is_there = (row >= 0) & (row < side) & (column >= 0) & (column < side)
+    length = xp.maximum(xp.hypot(y, x), 1e-9) * np.hypot(dy, dx)
+    angle = xp.where(is_nearer & is_there, inward / length, 0.0)
     flat = xp.where(angle > 0, 1.0, 0.0)
     is_best = xp.arange(8)[:, None, None] == xp.argmax(angle, axis=0)[None]
     nearest = xp.where(is_best, flat, 0.0)

@@ -6,13 +6,16 @@ cubic B-spline [1, 4, 6, 4, 1] / 16 along both axes, its taps 2^j pixels apart (
     c_0 = picture,   c_{j+1} = h_j ∗ c_j,   w_{j+1} = c_j − c_{j+1},   picture = Σ_j w_j + c_J.
 
 The picture goes on beyond its edges as its own mirror image, edge pixel included. Smoothing then keeps the flux, and
-it is its own adjoint, for with a symmetric filter pixel j reaches pixel i as often as i reaches j.
+it is its own adjoint, for with a symmetric filter pixel j reaches pixel i as often as i reaches j. Along each axis it
+is a matrix, which for boxes of sources is quicker, and much quicker to compile, than sums of shifted pictures.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 from jaxtyping import Array, Float
 
 SPLINE = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
@@ -20,20 +23,26 @@ SPLINE = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 def default_scales(side: int) -> int:
-    """Return how many scales of structure a picture of `side` pixels has: the largest spans about half of it."""
+    """Return how many scales of structure a picture of `side` pixels has: the last filter is no wider than it."""
     return max(int(side).bit_length() - 2, 1)
+
+
+@lru_cache(maxsize=64)
+def smoothing_matrix(length: int, scale: int) -> Float[np.ndarray, "length length"]:
+    """Return h_j along a line of pixels that is mirrored at its ends, for `scale` j; symmetric, rows sum to 1."""
+    matrix = np.zeros((length, length))
+    pixel = np.arange(length)
+    for tap, weight in enumerate(SPLINE):
+        # a line and its mirror image, over and over
+        place = (pixel + (tap - 2) * 2**scale) % (2 * length)
+        np.add.at(matrix, (pixel, np.where(place < length, place, 2 * length - 1 - place)), weight)
+    return matrix
 
 
 def smoothed(picture: Float[Array, "height width"], scale: int) -> Float[Array, "height width"]:
     """Return h_j ∗ picture for `scale` j, with taps 2^j pixels apart."""
-    reach = 2 * 2**scale
-    for axis in (0, 1):
-        length = picture.shape[axis]
-        widths = [(reach, reach) if a == axis else (0, 0) for a in (0, 1)]
-        beyond = jnp.pad(picture, widths, mode="symmetric")
-        taps = [lax.slice_in_dim(beyond, k * 2**scale, k * 2**scale + length, axis=axis) for k in range(5)]
-        picture = sum(weight * tap for weight, tap in zip(SPLINE, taps, strict=True))  # type: ignore[assignment]
-    return picture
+    rows, columns = (jnp.asarray(smoothing_matrix(n, scale), picture.dtype) for n in picture.shape)
+    return rows @ picture @ columns
 
 
 def starlets(picture: Float[Array, "height width"], n_scales: int) -> Float[Array, "scale height width"]:
