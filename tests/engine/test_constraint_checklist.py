@@ -191,9 +191,10 @@ def test_a_dark_component_stays_finite(kind: Kind) -> None:
 
 
 def test_a_turn_is_its_own_adjoint() -> None:
-    """Which makes the mean of a picture and its turned self a symmetric operator, between 0 and 1."""
+    """And no picture grows by it, so that the mean with the turned self has eigenvalues between 0 and 1."""
     center = jnp.asarray([0.3, -0.45])
     p, q = (jnp.asarray(case(seed)[0].pixels) for seed in (1, 2))
     assert float(jnp.sum(turned_about(p, center) * q)) == pytest.approx(
         float(jnp.sum(p * turned_about(q, center))), abs=1e-4
     )
+    assert float(jnp.sum(turned_about(p, center) ** 2)) < float(jnp.sum(p**2))

@@ -50,15 +50,17 @@ def inner_mean(weights: Float[Array, "8 side side"], picture: Float[Array, "side
     return total
 
 
-def inner_mean_adjoint(
-    weights: Float[Array, "8 side side"], picture: Float[Array, "side side"]
-) -> Float[Array, "side side"]:
-    """Return Σ_i w_ij f_i for every pixel j, the adjoint of `inner_mean`."""
-    side = picture.shape[0]
-    total = jnp.zeros_like(picture)
-    for weight, (dy, dx) in zip(weights, NEIGHBOURS, strict=True):
-        total += jnp.pad(weight * picture, 1)[1 - dy : 1 - dy + side, 1 - dx : 1 - dx + side]
-    return total
+def transposed(weights: Float[Array, "8 side side"]) -> Float[Array, "8 side side"]:
+    """Return weights w' that make `inner_mean` its adjoint: pixel j gets w_ij from every i that looks at it."""
+    side = weights.shape[1]
+    padded = jnp.pad(weights, ((0, 0), (1, 1), (1, 1)))
+    # the neighbour in one direction looks back in the opposite one, which is as far from the end of the list
+    return jnp.stack(
+        [
+            padded[len(NEIGHBOURS) - 1 - k, 1 + dy : 1 + dy + side, 1 + dx : 1 + dx + side]
+            for k, (dy, dx) in enumerate(NEIGHBOURS)
+        ]
+    )
 
 
 def _weights(xp: Any, side: int, center: Any, choice: Any) -> Any:

@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from deblend.constraints.dual import dual_proximal
-from deblend.constraints.inward import inner_mean, inner_mean_adjoint, inward_weights
+from deblend.constraints.inward import inner_mean, inward_weights, transposed
 from deblend.constraints.strength import leaned
 
 SWEEPS = 500
@@ -72,15 +72,16 @@ def nearest_monotonic(
     """
     has_inner = (jnp.sum(weights, axis=0) > 0).astype(picture.dtype)
     scaled = (1.0 - tolerance) * weights
+    back = transposed(scaled)
 
     def excess(p: Float[Array, "side side"]) -> Float[Array, "side side"]:
         return has_inner * p - inner_mean(scaled, p)
 
     def adjoint(u: Float[Array, "side side"]) -> Float[Array, "side side"]:
-        return has_inner * u - inner_mean_adjoint(scaled, u)
+        return has_inner * u - inner_mean(back, u)
 
     # L Lᵀ is bounded by the sums along the rows of |L| |L|ᵀ; they are larger near the center, which many pixels look at
-    columns = has_inner + inner_mean_adjoint(scaled, jnp.ones_like(picture))
+    columns = has_inner + inner_mean(back, jnp.ones_like(picture))
     rows = has_inner * columns + inner_mean(scaled, columns)
     curvature = jnp.where(has_inner > 0, rows, 1.0)
     nearest = dual_proximal(picture, excess, adjoint, lambda u: jnp.maximum(u, 0.0), curvature, sweeps)
