@@ -131,9 +131,9 @@ class TestSparsity:
         limits = np.repeat(thresholds, SIDE**2)
         dual = lsq_linear(structures.T, picture.ravel(), (-limits, limits), method="bvls", tol=1e-14)
         expected = picture - (structures.T @ dual.x).reshape(SIDE, SIDE)
-        sparse = np.asarray(jax.jit(sparse_in_starlets, static_argnums=2)(picture, thresholds, 20000))
-        np.testing.assert_allclose(sparse, expected, atol=1e-9)
-        few = np.asarray(jax.jit(sparse_in_starlets)(picture, thresholds))
+        solve = jax.jit(sparse_in_starlets)
+        np.testing.assert_allclose(solve(picture, thresholds, 20000), expected, atol=1e-9)
+        few = np.asarray(solve(picture, thresholds, 200))
         np.testing.assert_allclose(few, expected, atol=1e-3)
         assert few.sum() == pytest.approx(picture.sum(), rel=1e-12)
 
@@ -150,7 +150,7 @@ class TestSparsity:
 class TestTotalVariation:
     """Against closed forms, and the dual problem in the hands of a general solver."""
 
-    SOLVE = staticmethod(jax.jit(smooth_in_patches, static_argnums=2))
+    SOLVE = staticmethod(jax.jit(smooth_in_patches))
 
     def test_differences_and_their_adjoint(self, rng: np.random.Generator) -> None:
         picture, field = rng.normal(size=(SIDE, SIDE)), rng.normal(size=(2, SIDE, SIDE))

@@ -27,7 +27,7 @@ from deblend.scene import INWARD_WEIGHTS
 SIDE = 9
 CENTERS = [(0.0, 0.0), (0.3, -0.4), (-2.5, 1.0)]
 WEIGHTS = jax.jit(inward_weights_about, static_argnums=0)
-CUT, NEAREST = jax.jit(cut_outward), jax.jit(nearest_monotonic, static_argnames="sweeps")
+CUT, NEAREST = jax.jit(cut_outward), jax.jit(nearest_monotonic)
 LADDER = np.arange(25.0).reshape(5, 5)
 """The worked example of the field."""
 
@@ -133,7 +133,7 @@ def test_a_blend_of_usual_size_is_solved_within_the_sweeps_and_keeps_its_flux(rn
     blend = (blend + rng.normal(size=blend.shape)).astype(np.float32)
     weights = weights_of("angle", side=31).astype(np.float32)
     zero, one = np.float32(0), np.float32(1)
-    nearest = np.asarray(NEAREST(blend, weights, zero, one))
+    nearest = np.asarray(NEAREST(blend, weights, zero, one, sweeps=monotonicity_module.SWEEPS))
     assert nearest.sum() == pytest.approx(blend.sum(), rel=1e-5)
     excess = np.where(weights.sum(axis=0) > 0, nearest - inner_mean(jnp.asarray(weights), jnp.asarray(nearest)), 0.0)
     assert excess.max() < 1e-4

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 ROUNDINGS = 10.0
 """Sweeps end where no entry of L x is off by more than that many roundings of the brightest pixel."""
@@ -24,7 +24,7 @@ def dual_proximal(
     adjoint: Callable[[Float[Array, "..."]], Float[Array, "side side"]],
     project: Callable[[Float[Array, "..."]], Float[Array, "..."]],
     curvature: Float[Array, "..."] | float,
-    sweeps: int,
+    sweeps: Int[Array, ""] | int,
 ) -> Float[Array, "side side"]:
     """Return argmin_x ½ |x − picture|² + g(L x).
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from deblend.constraints.dual import dual_proximal
 from deblend.constraints.inward import inner_mean, inward_weights, transposed
@@ -61,7 +61,7 @@ def nearest_monotonic(
     weights: Float[Array, "8 side side"],
     tolerance: Float[Array, ""],
     strength: Float[Array, ""],
-    sweeps: int = SWEEPS,
+    sweeps: Int[Array, ""] | int = SWEEPS,
 ) -> Float[Array, "side side"]:
     """Return argmin_x |x − S|² among all x with x_i ≤ (1 − g) Σ_j w_ij x_j; g is the tolerance.
 

@@ -9,7 +9,7 @@ strengths that are thresholds (those without an upper limit) by that length.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -79,20 +79,22 @@ class Residual(Protocol):
 def plain_facts(n_bands: int, side: int, dtype: np.dtype | type = np.float32) -> Facts:
     """Return facts of a centered component without bounds, in noise of 1 and next to a dark one, as NumPy arrays."""
     ones, zeros = np.ones(n_bands, dtype), np.zeros((side, side), dtype)
-    return Facts(
-        center=np.zeros(2, dtype),
-        noise=ones,
-        pixel_bounds=np.array([-np.inf, np.inf], dtype),
-        flux_bounds=np.stack([-np.inf * ones, np.inf * ones]),
-        weights=np.asarray(INWARD_WEIGHTS.index("angle"), np.int32),
-        tolerance=np.zeros((), dtype),
-        normalization=np.asarray(NORMALIZATIONS.index("sum"), np.int32),
-        reference=np.zeros((), np.int32),
-        ratio_bounds=np.stack([0.0 * ones, np.inf * ones]),
-        ratios=ones,
-        lagged=zeros,
-        neighbor=Appearance(ones, zeros),
-    )  # type: ignore[arg-type]
+    dark: Any = (ones, zeros)
+    fields: dict[str, Any] = {
+        "center": np.zeros(2, dtype),
+        "noise": ones,
+        "pixel_bounds": np.array([-np.inf, np.inf], dtype),
+        "flux_bounds": np.stack([-np.inf * ones, np.inf * ones]).astype(dtype),
+        "weights": np.asarray(INWARD_WEIGHTS.index("angle"), np.int32),
+        "tolerance": np.zeros((), dtype),
+        "normalization": np.asarray(NORMALIZATIONS.index("sum"), np.int32),
+        "reference": np.zeros((), np.int32),
+        "ratio_bounds": np.stack([0.0 * ones, np.inf * ones]).astype(dtype),
+        "ratios": ones,
+        "lagged": zeros,
+        "neighbor": Appearance(*dark),
+    }
+    return Facts(**fields)
 
 
 def pixel_noise(spectrum: Float[Array, " band"], noise: Float[Array, " band"]) -> Float[Array, ""]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from deblend.constraints.dual import dual_proximal
 from deblend.render.starlet import from_starlets, starlets, starlets_adjoint
@@ -45,7 +45,7 @@ def starlet_threshold(
 
 
 def sparse_in_starlets(
-    picture: Float[Array, "side side"], thresholds: Float[Array, " scale"], sweeps: int = SWEEPS
+    picture: Float[Array, "side side"], thresholds: Float[Array, " scale"], sweeps: Int[Array, ""] | int = SWEEPS
 ) -> Float[Array, "side side"]:
     """Return argmin_x ½ |x − S|² + Σ_j λ_j |w_j(x)|_1 over the structures w_1 … w_J; all λ_j = 0 leave the picture.
 

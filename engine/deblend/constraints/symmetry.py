@@ -32,10 +32,10 @@ def turned_about(picture: Float[Array, "side side"], center: Float[Array, "2"]) 
     """Return S^R(p) = S(2 c − p): the picture turned by 180° about its center.
 
     `center` is c, the offset (y, x) from the middle pixel [pix]. Along each axis S(2 c − i) = Σ_j sinc(i + j − 2 c) S_j
-    for what is band-limited: exact where 2 c is whole, and else as good as the picture is well sampled (1e-5 of the peak
-    for a Gaussian of σ = 1.5 pix; single pixels ring). What comes from outside of the box is dark. The sinc is not
-    cut short, because the turn is then its own adjoint and makes no picture larger (in the sum of squares), as `symmetric`
-    needs to be a projection.
+    for what is band-limited: exact where 2 c is whole, and else as good as the picture is well sampled (1e-5 of the
+    peak for a Gaussian of σ = 1.5 pix; single pixels ring). What comes from outside of the box is dark. The sinc is
+    not cut short, because the turn is then its own adjoint and makes no picture larger (in the sum of squares), which
+    `symmetric` needs to be a projection.
     """
     side = picture.shape[0]
     index = jnp.arange(side, dtype=picture.dtype) - side // 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from deblend.constraints.dual import dual_proximal
 
@@ -30,7 +30,7 @@ def total_variation(picture: Float[Array, "side side"]) -> Float[Array, ""]:
 
 
 def smooth_in_patches(
-    picture: Float[Array, "side side"], strength: Float[Array, ""], sweeps: int = SWEEPS
+    picture: Float[Array, "side side"], strength: Float[Array, ""], sweeps: Int[Array, ""] | int = SWEEPS
 ) -> Float[Array, "side side"]:
     """Return argmin_x ½ |x − S|² + λ Σ_i |∇x|_i, λ being the strength [unit of the picture]; 0 leaves the picture.
 
