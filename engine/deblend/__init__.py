@@ -43,6 +43,7 @@ from deblend.scene import (
     Status,
     make_source,
     moving_sources,
+    offered_constraints,
 )
 from deblend.sky import Channel, PixelAffine, PixelGrid, TangentWcs
 
@@ -87,6 +88,7 @@ __all__ = [
     "make_source",
     "measure",
     "moving_sources",
+    "offered_constraints",
     "positions_within",
     "psf_from_stars",
     "read_observations",

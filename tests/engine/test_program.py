@@ -26,6 +26,7 @@ from deblend import (
     compilations,
     fit,
     make_source,
+    offered_constraints,
 )
 from deblend.program import compiled
 from deblend.program.layout import FIRST_CAPACITY
@@ -75,8 +76,8 @@ def edited(scene: Scene, systems: Any, what: str) -> Scene:
     if what == "another kind":
         return scene.replace(sersic.retyped("free-form"))
     if what == "switch constraints":
-        off = [Constraint(kind, 0.3, active=False) for kind in ConstraintKind]
-        on = [Constraint(kind, 0.3) for kind in ConstraintKind]
+        off = [Constraint(kind, 0.3, active=False) for kind in offered_constraints()]
+        on = [Constraint(kind, 0.3) for kind in offered_constraints()]
         for constraint in on:
             galaxy = systems.with_constraint(galaxy, constraint)
         for constraint in off:

@@ -3,5 +3,16 @@
 from deblend.render.kinds import KINDS, Kind, kind_of
 from deblend.render.sersic import sersic_brightness, sersic_mixture
 from deblend.render.shift import shift_matrix
+from deblend.render.starlet import from_starlets, starlets, starlets_adjoint
 
-__all__ = ["KINDS", "Kind", "kind_of", "sersic_brightness", "sersic_mixture", "shift_matrix"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "from_starlets",
+    "kind_of",
+    "sersic_brightness",
+    "sersic_mixture",
+    "shift_matrix",
+    "starlets",
+    "starlets_adjoint",
+]

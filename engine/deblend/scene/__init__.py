@@ -1,7 +1,18 @@
 """What is on the sky, as said by a person. Frozen, NumPy only."""
 
 from deblend.scene.calibration import FLUX_SCALE_SCATTER, PSF_GROWTH_SCATTER, SHIFT_SCATTER, Calibration
-from deblend.scene.constraint import Constraint, ConstraintKind
+from deblend.scene.constraint import Constraint
+from deblend.scene.constraint_kind import (
+    CONSTRAINT_INFO,
+    INWARD_WEIGHTS,
+    NORMALIZATIONS,
+    ConstraintInfo,
+    ConstraintKind,
+    Handling,
+    Setting,
+    Target,
+    offered_constraints,
+)
 from deblend.scene.morphology import (
     MORPHOLOGIES,
     PROFILE_SIGMAS,
@@ -31,20 +42,25 @@ __all__ = [
     "CENTER_SCATTER",
     "CHANNEL_OFFSET_SCATTER",
     "COLOR_GRADIENT_SCATTER",
+    "CONSTRAINT_INFO",
     "DEFAULT_RADIUS",
     "FLUX_SCALE_SCATTER",
+    "INWARD_WEIGHTS",
     "MODEL_PSF_SIGMA",
     "MORPHOLOGIES",
+    "NORMALIZATIONS",
     "PROFILE_SIGMAS",
     "PSF_GROWTH_SCATTER",
     "SHIFT_SCATTER",
     "Calibration",
     "Component",
     "Constraint",
+    "ConstraintInfo",
     "ConstraintKind",
     "FreeForm",
     "Galaxy",
     "Gaussian",
+    "Handling",
     "LockedParameterError",
     "Morphology",
     "Motion",
@@ -52,11 +68,14 @@ __all__ = [
     "Point",
     "Scene",
     "Sersic",
+    "Setting",
     "Source",
     "Status",
+    "Target",
     "Track",
     "fitted_motion",
     "make_source",
     "moving_sources",
+    "offered_constraints",
     "start_morphology",
 ]

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from deblend.scene.constraint import Constraint, ConstraintKind
+from deblend.scene.constraint import Constraint
+from deblend.scene.constraint_kind import ConstraintKind
 from deblend.scene.parameter import Parameter
 
 PROFILE_SIGMAS = (0.3, 0.75, 1.4, 2.5, 4.4, 7.9)
