@@ -175,7 +175,8 @@ class Fit(Iterator[FitState]):
             model * noise[:, None, None]
             for model, noise in zip(position.models, self.program.noise_per_observation, strict=True)
         ]
-        state = FitState(self._iteration, position.loss, outcome, position.parameters, models, self.program, self._lock)
+        at, laws = position.parameters, position.laws
+        state = FitState(self._iteration, position.loss, outcome, at, models, self.program, self._lock, laws)
         self._position, self._state = position, state
         if self._best is None or state.loss <= self._best.loss:
             self._best = state

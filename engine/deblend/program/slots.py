@@ -127,7 +127,8 @@ class GroupSlots:
             symmetry=zeros(n),
             monotonicity=zeros(n),
             psf_share=zeros(n, self.n_planes) if self.n_planes else None,
-            flux_tie=np.tile(np.eye(self.n_channels, dtype=self.dtype), (n, 1, 1)) if self.layout.has_epochs else None,
+            flux_tie=np.tile(np.eye(self.n_channels, dtype=self.dtype), (n, 1, 1)) if self.layout.has_ties else None,
+            flux_root=zeros(*channels, self.n_channels) if self.layout.has_ties else None,
             center_tie=np.eye(n, dtype=self.dtype) if self.layout.has_tracks else None,
         )
 
@@ -185,6 +186,8 @@ def lower_spectrum(
     if data.flux_tie is not None:
         tie = flux_tie(channels, noise, component.is_variable)
         data.flux_tie[slot], flux = tie, tie @ flux
+    if data.flux_root is not None:
+        data.flux_root[slot] = 0.0
     slots.parameters.flux[slot] = flux
     data.flux_lower[slot], data.flux_upper[slot] = spectrum.lower / noise, spectrum.upper / noise
     data.flux_free[slot] = spectrum.is_free & np.array(component.shines_in if component.shines_in else True)

@@ -2,6 +2,7 @@
 
 from deblend.scene.calibration import FLUX_SCALE_SCATTER, PSF_GROWTH_SCATTER, SHIFT_SCATTER, Calibration
 from deblend.scene.constraint import Constraint, ConstraintKind
+from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
 from deblend.scene.morphology import (
     MORPHOLOGIES,
     PROFILE_SIGMAS,
@@ -38,22 +39,30 @@ __all__ = [
     "PROFILE_SIGMAS",
     "PSF_GROWTH_SCATTER",
     "SHIFT_SCATTER",
+    "BlackBody",
+    "Break",
     "Calibration",
     "Component",
     "Constraint",
     "ConstraintKind",
+    "CustomLaw",
+    "EmissionLine",
     "FreeForm",
     "Galaxy",
     "Gaussian",
+    "Law",
     "LockedParameterError",
     "Morphology",
     "Motion",
+    "Normal",
     "Parameter",
     "Point",
+    "PowerLaw",
     "Scene",
     "Sersic",
     "Source",
     "Status",
+    "Template",
     "Track",
     "fitted_motion",
     "make_source",
