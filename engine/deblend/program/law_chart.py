@@ -58,7 +58,7 @@ class Chart:
     def by_name(self, numbers: Float[np.ndarray, "... coordinate"]) -> dict[str, np.ndarray]:
         """Return numbers of all coordinates by the name of their parameter, in its shape."""
         return {
-            name: numbers[..., place].reshape(*numbers.shape[:-1], *p.value.shape)
+            name: numbers[..., place].reshape((*numbers.shape[:-1], *p.value.shape))
             for (name, p), place in zip(self._free, self._places, strict=True)
         }
 

@@ -94,7 +94,7 @@ class Laws:
         fluxes = [np.array(g.flux) for g in step.gradient.groups]
         drawn: list[np.ndarray] = []
         for m, plane in zip(self.members, self.planes, strict=True):
-            drawn.append(rng.standard_normal(plane.pulled.shape[1]))
+            drawn.append(rng.standard_normal((plane.pulled.shape[1],)))
             fluxes[m.group][m.slot] += plane.pulled @ drawn[-1]
         return step._replace(gradient=with_fluxes(step.gradient, fluxes)), drawn
 
@@ -150,7 +150,8 @@ def lawful_members(
             key, bands = (source.id, index), passbands()
             before = known.get(key)
             if before is not None and before.component is component and before.passbands is bands:
-                members.append(replace(before, group=group, slot=slot))
+                is_there = (before.group, before.slot) == (group, slot)
+                members.append(before if is_there else replace(before, group=group, slot=slot))
                 continue
             lit = np.array(component.shines_in if component.shines_in else np.ones(len(channels)), np.float64)
             bounds = {}

@@ -27,9 +27,6 @@ class Normal(NamedTuple):
     deviation: float
 
 
-NO_PRIORS: Mapping[str, Normal] = MappingProxyType({})
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Law:
     """What every law has: parameters by name, and priors of some of them."""
@@ -38,7 +35,7 @@ class Law:
     """What a person calls it."""
     logarithms: ClassVar[Mapping[str, float]] = MappingProxyType({})
     """Parameters of which the fit moves the logarithm, after this was added to them."""
-    priors: Mapping[str, Normal] = NO_PRIORS
+    priors: Mapping[str, Normal] = field(default_factory=dict)
     """Gaussian priors by the name of the parameter."""
 
     def __post_init__(self) -> None:
