@@ -24,7 +24,7 @@ Values = Mapping[str, Any]
 Wavelengths = Float[np.ndarray, " wavelength"]
 
 N_BINS = 192
-"""Of a passband, in ln λ: within one its transmission is taken for constant."""
+"""Of a passband, in ln λ."""
 GAUSS_POINTS, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(3)
 PLANCK = float((const.h * const.c / const.k_B).to_value("AA K"))
 """h c / k [Å K]."""
@@ -106,20 +106,20 @@ DENSITIES: dict[type[Law], Callable[[Wavelengths, Values], Wavelengths]] = {
 class Passbands:
     """The passbands of all channels, ready for means of flux densities.
 
-    Each is cut into bins of equal width in ln λ, with the light that falls into them; means over a bin are taken by
-    Gauss and Legendre's rule, in pieces where a law has its own nodes there. So means are exact for what is smooth
-    over a bin, or piecewise so, and continuous in where pieces meet.
+    Each is cut into bins of equal width in ln λ, in which its transmission is linear, with the light that falls into
+    them and its middle. Means over a bin are taken by Gauss and Legendre's rule, in pieces where a law has its own nodes
+    there. So they are exact for what is smooth over a bin, or piecewise so, and continuous in where pieces meet.
     """
 
     def __init__(self, passbands: Sequence[Passband]) -> None:
         self.passbands = tuple(passbands)
-        self._edges, self._heights = zip(*map(_binned, self.passbands), strict=True)
+        self._bins = [_binned(passband) for passband in self.passbands]
 
     @cached_property
     def reaches(self) -> Float[np.ndarray, "channel 2"]:
         """Between which wavelengths each has all but 2 % of its light [Å]."""
         result = np.zeros((len(self.passbands), 2))
-        for k, (edges, heights) in enumerate(zip(self._edges, self._heights, strict=True)):
+        for k, (edges, heights, _) in enumerate(self._bins):
             light = np.concatenate([[0.0], np.cumsum(heights * np.diff(edges))])
             result[k] = np.exp(np.interp((0.01, 0.99), light, edges))
         return result
@@ -129,29 +129,38 @@ class Passbands:
         nodes = nodes_of(law, values)
         nodes = np.log(nodes[nodes > 0])
         places, weights, ends = [], [], []
-        for edges, heights in zip(self._edges, self._heights, strict=True):
-            cuts, density = edges, heights
+        for edges, heights, slopes in self._bins:
+            cuts, which = edges, np.arange(N_BINS)
             inside = nodes[(nodes > edges[0]) & (nodes < edges[-1])]
             if len(inside):
                 cuts = np.unique(np.concatenate([edges, inside]))
-                density = heights[np.clip(np.searchsorted(edges, cuts[:-1], side="right") - 1, 0, len(heights) - 1)]
+                which = np.clip(np.searchsorted(edges, cuts[:-1], side="right") - 1, 0, N_BINS - 1)
             half = 0.5 * np.diff(cuts)
-            middle = cuts[:-1] + half
-            places.append((middle[:, None] + half[:, None] * GAUSS_POINTS).ravel())
-            weights.append(((density * half)[:, None] * GAUSS_WEIGHTS).ravel())
-            ends.append(len(weights[-1]))
+            place = (cuts[:-1] + half)[:, None] + half[:, None] * GAUSS_POINTS
+            middle = 0.5 * (edges[1:] + edges[:-1])[which]
+            seen = heights[which][:, None] + slopes[which][:, None] * (place - middle[:, None])
+            places.append(place.ravel())
+            weights.append((seen * half[:, None] * GAUSS_WEIGHTS).ravel())
+            ends.append(place.size)
         light = density_of(law)(np.exp(np.concatenate(places)), values)
         starts = np.concatenate([[0], np.cumsum(ends)[:-1]])
         result: Float[np.ndarray, " channel"] = np.add.reduceat(light * np.concatenate(weights), starts)
         return result
 
 
-def _binned(passband: Passband) -> tuple[np.ndarray, np.ndarray]:
-    """Return the edges of bins in ln λ, and the part of the passband's light in each, per unit of ln λ."""
+def _binned(passband: Passband) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the edges of bins in ln λ, and the transmission in the middle of each and its slope there, which have its
+    light and its first moment; the light of all together is 1."""
     points = np.log(passband.wavelengths)
     edges = np.linspace(points[0], points[-1], N_BINS + 1)
-    fine = np.unique(np.concatenate([points, edges, np.linspace(points[0], points[-1], 16 * N_BINS + 1)]))
-    seen = np.interp(np.exp(fine), passband.wavelengths, passband.transmission)
-    rising = np.concatenate([[0.0], np.cumsum(0.5 * (seen[1:] + seen[:-1]) * np.diff(fine))])
-    light = np.diff(np.interp(edges, fine, rising))
-    return edges, light / rising[-1] / np.diff(edges)
+    cuts = np.unique(np.concatenate([points, edges, np.linspace(points[0], points[-1], 8 * N_BINS + 1)]))
+    half = 0.5 * np.diff(cuts)
+    place = (cuts[:-1] + half)[:, None] + half[:, None] * GAUSS_POINTS
+    light = np.interp(np.exp(place), passband.wavelengths, passband.transmission) * half[:, None] * GAUSS_WEIGHTS
+    which = np.clip(np.searchsorted(edges, cuts[:-1] + half) - 1, 0, N_BINS - 1)
+    width, middle = edges[1] - edges[0], 0.5 * (edges[1:] + edges[:-1])
+    heights, slopes = np.zeros(N_BINS), np.zeros(N_BINS)
+    np.add.at(heights, which, light.sum(axis=1) / width)
+    np.add.at(slopes, which, 12.0 / width**3 * (light * (place - middle[which][:, None])).sum(axis=1))
+    total = light.sum()
+    return edges, heights / total, slopes / total
