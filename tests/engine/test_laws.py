@@ -29,6 +29,7 @@ from deblend import (
     find_passband,
     fit,
     make_source,
+    measure,
 )
 from deblend.infer.errors import draw
 from deblend.observe import gaussian_psf
@@ -150,6 +151,10 @@ def test_a_law_fitted_to_one_telescope_foretells_the_other(seen: Callable[..., l
     true = np.array([TRUTH[0][0], TRUTH[1][0]])
     assert np.all(errors < 0.04 * true)
     assert np.all(np.abs(best.scene.fluxes[:, 0] - true) < 3.5 * errors)
+    table = measure(best.scene, data, program).table
+    assert list(table["law"]) == ["power law", "template"]
+    assert table["law_redshift"][1] == best.scene.sources[1].law.redshift.value  # type: ignore[union-attr]
+    assert 0 < table["law_redshift_err"][1] < 0.02 and np.isnan(table["law_slope_err"][1])
     assert program.point_source_errors[0] * program.noise[0] > 50 * errors[0], "without a law it would be unknown"
 
 

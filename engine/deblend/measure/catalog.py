@@ -17,6 +17,7 @@ from astropy.table import QTable
 from deblend.infer.errors import draw
 from deblend.infer.solvers import compiled_linearized
 from deblend.measure.calibration import calibration_table
+from deblend.measure.laws import add_laws
 from deblend.measure.shapes import centroid, half_light_radius
 from deblend.observe import Observation
 from deblend.program import Program
@@ -61,7 +62,8 @@ def measure(
     `centroid_y` (first moments of the model before the PSF); `ra`, `dec` where there is a WCS; per channel
     `flux_SURVEY_BAND` [nJy], its `flux_err_…` (Gaussian, marginalised over shapes and neighbours) and AB `mag_…`;
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
-    (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11).
+    (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11); `law` and `law_…` where spectra follow laws (see
+    `deblend.measure.laws`).
 
     With `errors` off there are no error columns, and it is quick.
     """
@@ -96,6 +98,7 @@ def measure(
     table["half_light_radius"] = shapes[:, 2] * to_image.scale * u.pix
     table["snr"], table["blendedness"] = _significance(program)
     table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
+    add_laws(table, scene, draws)
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "of the first image; x, y are 0-based: the middle of the first pixel is (0, 0)"

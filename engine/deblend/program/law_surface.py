@@ -65,6 +65,8 @@ class Lawful:
     """1 where an amplitude lights a channel: there is one, or one for each epoch of what varies."""
     coordinates: Coordinates
     amplitudes: Float[np.ndarray, " amplitude"]
+    present: Float[np.ndarray, "amplitude channel"]
+    """Its colors there: the fluxes of amplitudes 1."""
 
     @property
     def is_free(self) -> bool:
@@ -79,11 +81,6 @@ class Lawful:
                 f"{self.chart.values(coordinates)}; bound its parameters."
             )
         return self.parts * (means / self.noise)
-
-    @cached_property
-    def present(self) -> Float[np.ndarray, "amplitude channel"]:
-        """Its colors where it stands."""
-        return self.colors(self.coordinates)
 
     @property
     def fluxes(self) -> Fluxes:
@@ -150,7 +147,7 @@ class Lawful:
             fluxes = amplitudes @ colors
             room = ROUNDING * np.abs(fluxes)
             if np.all((fluxes >= lower - room) & (fluxes <= upper + room)):
-                return replace(self, coordinates=coordinates, amplitudes=amplitudes)
+                return replace(self, coordinates=coordinates, amplitudes=amplitudes, present=colors)
             fraction *= 0.5
         return self
 

@@ -159,9 +159,9 @@ def lawful_members(
                 bounds["redshift"] = _covered(component.law, bands, channels, lit, source.name or source.id)
             chart = Chart(component.law, bounds)
             parts = epochs_of_channels(channels) if component.is_variable else np.ones((1, len(channels)))
-            lawful = Lawful(
-                component, key, group, slot, chart, bands, noise, parts * lit, chart.start, np.zeros(len(parts))
-            )
+            start, dark = chart.start, np.zeros(len(parts))
+            lawful = Lawful(component, key, group, slot, chart, bands, noise, parts * lit, start, dark, parts)
+            lawful = replace(lawful, present=lawful.colors(start))
             if not np.any(lawful.present):
                 raise ValueError(
                     f"The {component.law.label} of source {source.name or source.id} has no light in any passband; "

@@ -107,8 +107,8 @@ class Passbands:
     """The passbands of all channels, ready for means of flux densities.
 
     Each is cut into bins of equal width in ln λ, in which its transmission is linear, with the light that falls into
-    them and its middle. Means over a bin are taken by Gauss and Legendre's rule, in pieces where a law has its own nodes
-    there. So they are exact for what is smooth over a bin, or piecewise so, and continuous in where pieces meet.
+    them and its middle. Means over a bin are taken by Gauss and Legendre's rule, in pieces where a law has nodes of its
+    own there. So they are exact for what is smooth over a bin, or piecewise so, and continuous in where pieces meet.
     """
 
     def __init__(self, passbands: Sequence[Passband]) -> None:
