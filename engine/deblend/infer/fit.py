@@ -146,7 +146,7 @@ class Fit(Iterator[FitState]):
             outcome = Outcome.STOPPED_AT_LIMIT
         if not outcome.is_final and self.program.turned_by(after.parameters) > TURNED:
             # a rotation is linear only as long as it is small: make the geometry that it leads to
-            self.program.take(self.program.snapshot()(after.parameters))
+            self.program.take(self.program.snapshot(after.laws)(after.parameters))
             after = self._solver.start(after.damping)
         return self._take(after, outcome)
 
