@@ -9,7 +9,7 @@ does not grow with the number of sources. Fluxes are not held at their bounds, s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -79,6 +79,13 @@ class Draws:
     calibration: Float[np.ndarray, "sample channel 10"] | None
     """In the order and units of the parameters of `Calibration`; None where images are taken for what their files
     say."""
+    laws: dict[tuple[str, int], dict[str, np.ndarray]] = field(default_factory=dict)
+    """Of the free parameters of laws, (sample, …), by their names, for the id of a source and the index of its
+    component."""
+
+    def law_errors(self, source_id: str, index: int = 0) -> dict[str, np.ndarray]:
+        """Return the standard deviations of the free parameters of a component's law, by their names."""
+        return {name: np.sqrt(np.mean(d**2, axis=0)) for name, d in self.laws.get((source_id, index), {}).items()}
 
     @property
     def flux_errors(self) -> Float[np.ndarray, "source channel"]:
@@ -109,6 +116,8 @@ def draw(
         n_pixels = len(layout.planes) * np.prod(layout.canvas_shape)
         n_samples = int(np.clip(MOST_SAMPLES * EASY / n_pixels, LEAST_SAMPLES, MOST_SAMPLES))
     rng = np.random.default_rng(seed)
+    laws = None if program.laws is None else program.laws.touching()
+    data = data if laws is None else laws.tying(data)
     step = compiled_linearized(layout, data, parameters)
     dtype = program.dtype
 
@@ -124,6 +133,7 @@ def draw(
     fluxes = np.zeros((n_samples, len(program.scene), layout.n_channels))
     centers = np.zeros((n_samples, len(program.scene), 2))
     terms = None if parameters.calibration is None else np.zeros((n_samples, *parameters.calibration.shape))
+    of_laws: dict[tuple[str, int], list[dict[str, np.ndarray]]] = {}
     for sample in range(n_samples):
         images = tuple(unit_noise(o.images.shape) for o in data.observations)
         noise = Noise(
@@ -133,6 +143,9 @@ def draw(
             None if parameters.calibration is None else unit_noise(parameters.calibration.shape),
         )
         noisy = compiled_noise_step(layout, data, parameters, step, images, noise)
+        priors: list[np.ndarray] = []
+        if laws is not None:
+            noisy, priors = laws.with_noise(noisy, rng)
         with small_matrices():
             if blocks is None:
                 blocks = compiled_blocks(layout, data, parameters, noisy, *damped)
@@ -141,8 +154,12 @@ def draw(
             # a source's flux is that of all its components
             np.add.at(fluxes[sample], members, np.asarray(group.flux)[: len(members)] * program.noise)
             centers[sample, members] = np.asarray(group.theta)[: len(members), 1::-1]
+        if laws is not None:
+            for key, values in laws.changes(change, priors).items():
+                of_laws.setdefault(key, []).append(values)
         if terms is not None:
             terms[sample] = in_units_of_scene(change.calibration, program.calibration_units)
         if progress is not None:
             progress(sample + 1, n_samples)
-    return Draws(fluxes, centers, terms)
+    stacked = {key: {name: np.stack([s[name] for s in drawn]) for name in drawn[0]} for key, drawn in of_laws.items()}
+    return Draws(fluxes, centers, terms, stacked)

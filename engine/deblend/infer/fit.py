@@ -146,7 +146,7 @@ class Fit(Iterator[FitState]):
             outcome = Outcome.STOPPED_AT_LIMIT
         if not outcome.is_final and self.program.turned_by(after.parameters) > TURNED:
             # a rotation is linear only as long as it is small: make the geometry that it leads to
-            self.program.take(self.program.snapshot()(after.parameters))
+            self.program.take(self.program.snapshot(after.laws)(after.parameters))
             after = self._solver.start(after.damping)
         return self._take(after, outcome)
 
@@ -175,7 +175,8 @@ class Fit(Iterator[FitState]):
             model * noise[:, None, None]
             for model, noise in zip(position.models, self.program.noise_per_observation, strict=True)
         ]
-        state = FitState(self._iteration, position.loss, outcome, position.parameters, models, self.program, self._lock)
+        at, laws = position.parameters, position.laws
+        state = FitState(self._iteration, position.loss, outcome, at, models, self.program, self._lock, laws)
         self._position, self._state = position, state
         if self._best is None or state.loss <= self._best.loss:
             self._best = state

@@ -19,6 +19,8 @@ from deblend.infer.proximal import gradient_direction
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.compiled import compiled, on_device, register, side_by_side, small_matrices
+from deblend.program.laws import Laws
+from deblend.program.layout import Layout
 from deblend.program.operator import Linearization
 from deblend.program.penalty import Lag
 
@@ -63,6 +65,18 @@ class Position:
     """Length accepted along the last direction; 0 where none lowered the loss."""
     predicted: float = 0.0
     """Fall of the loss that the linearized model promised for that step, where the solver has one."""
+    laws: Laws | None = None
+    """Where components stand whose spectra follow a law; None where there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was found a fraction along a direction."""
+
+    trial: Trial
+    loss: float
+    """½ χ² plus all penalties."""
+    laws: Laws | None
 
 
 class AbstractSolver(ABC):
@@ -123,7 +137,7 @@ class GaussNewton(AbstractSolver):
     def advance(self, position: Position) -> Position:
         layout, data = self._program.layout, self._data
         parameters = position.held
-        step = compiled_linearized(layout, data, parameters)
+        step, data, laws = linearized_at(layout, data, position)
         damped = self._damped(position.damping)
         with small_matrices():
             if self._blocks is None:
@@ -136,12 +150,11 @@ class GaussNewton(AbstractSolver):
             self._blocks = None
         following = promise > FOLLOWED * position.loss
         for fraction in STEP_FRACTIONS:
-            trial = search(self._program, data, position, step, direction, fraction, following)
-            loss = float(trial.loss)  # not JAX's own number: comparing such would compile
-            if loss < position.loss:
-                gain = (position.loss - loss) / max(promise, 1e-30)
+            found = search(self._program, data, position, step, direction, fraction, following, laws)
+            if found.loss < position.loss:
+                gain = (position.loss - found.loss) / max(promise, 1e-30)
                 damping = position.damping * damping_change(gain, fraction)
-                return _moved(position, trial, fraction, damping, promise)
+                return _moved(position, found, fraction, damping, promise)
         return _moved(position, None, 0.0, position.damping * 10.0, promise)
 
 
@@ -157,14 +170,22 @@ class ProximalGradient(AbstractSolver):
         """Return the position after a few steps; never of a higher loss."""
         layout, data = self._program.layout, self._program.data
         for _ in range(self._inner):
-            step = compiled_linearized(layout, data, position.held)
-            direction = compiled_gradient_direction(layout, data, position.held, step)
-            trial = search(self._program, data, position, step, direction, position.damping)
-            if float(trial.loss) < position.loss:
-                position = _moved(position, trial, position.damping, min(position.damping * 1.3, 1.0))
+            step, tied, laws = linearized_at(layout, data, position)
+            direction = compiled_gradient_direction(layout, tied, position.held, step)
+            found = search(self._program, tied, position, step, direction, position.damping, laws=laws)
+            if found.loss < position.loss:
+                position = _moved(position, found, position.damping, min(position.damping * 1.3, 1.0))
             else:
                 position = _moved(position, None, 0.0, position.damping * 0.4)
         return position
+
+
+def linearized_at(layout: Layout, data: ProblemData, position: Position) -> tuple[Any, ProblemData, Laws | None]:
+    """Return the problem linearized at a position, with the data and the laws that hold for the step from there."""
+    if position.laws is None:
+        return compiled_linearized(layout, data, position.held), data, None
+    laws, data, step = position.laws.linearized(data, lambda tied: compiled_linearized(layout, tied, position.held))
+    return step, data, laws
 
 
 def search(
@@ -175,9 +196,12 @@ def search(
     direction: Any,
     fraction: float,
     following: bool = False,
-) -> Any:
-    """Return the trial a fraction along a direction."""
-    return compiled_tried(
+    laws: Laws | None = None,
+) -> Found:
+    """Return what is found a fraction along a direction."""
+    if laws is not None:
+        laws, direction = laws.retracted(position.parameters, direction, fraction, step)
+    trial = compiled_tried(
         program.layout,
         data,
         position.held,
@@ -188,6 +212,12 @@ def search(
         step.upper,
         step.lines,
     )
+    return Found(trial, loss_of(trial, laws), laws)
+
+
+def loss_of(trial: Any, laws: Laws | None) -> float:
+    """Return the loss of a trial with the priors of laws; not JAX's own number, since comparing such would compile."""
+    return float(trial.loss) + (0.0 if laws is None else laws.penalty)
 
 
 def started_position(program: Program, damping: float, before: Callable[[], Any] | None) -> Position:
@@ -200,7 +230,8 @@ def started_position(program: Program, damping: float, before: Callable[[], Any]
     lines = compiled_linearized.zeros(program.layout, program.data, parameters).lines
     trial = compiled_tried(program.layout, program.data, parameters, wide[0], zero, zero, wide[1], wide[2], lines)
     models = tuple(map(np.asarray, trial.models))
-    return Position(as_numpy(trial.parameters), trial.parameters, float(trial.loss), models, damping)
+    laws = program.laws
+    return Position(as_numpy(trial.parameters), trial.parameters, loss_of(trial, laws), models, damping, laws=laws)
 
 
 def damping_change(gain: float, fraction: float) -> float:
@@ -210,13 +241,14 @@ def damping_change(gain: float, fraction: float) -> float:
     return 1.0 if gain > 0.3 and fraction == 1.0 else 4.0
 
 
-def _moved(position: Position, trial: Any, fraction: float, damping: float, predicted: float = 0.0) -> Position:
+def _moved(
+    position: Position, found: Found | None, fraction: float, damping: float, predicted: float = 0.0
+) -> Position:
     damping = float(np.clip(damping, *DAMPING_RANGE))
-    if trial is None:
+    if found is None:
         return replace(position, damping=damping, step=0.0, predicted=predicted)
-    models = tuple(map(np.asarray, trial.models))
-    loss = float(trial.loss)
-    return Position(as_numpy(trial.parameters), trial.parameters, loss, models, damping, fraction, predicted)
+    models, end = tuple(map(np.asarray, found.trial.models)), found.trial.parameters
+    return Position(as_numpy(end), end, found.loss, models, damping, fraction, predicted, found.laws)
 
 
 def as_numpy(parameters: Any) -> Parameters:

@@ -15,6 +15,7 @@ from deblend.program import Program
 from deblend.program.arrays import Parameters
 from deblend.program.columns import Column
 from deblend.program.goodness import chi2_per_observation, residual_sigma, total_chi2
+from deblend.program.laws import Laws
 from deblend.scene import Scene
 
 
@@ -30,6 +31,7 @@ class FitState:
         models: Sequence[Float[np.ndarray, "band y x"]],
         program: Program,
         columns_lock: threading.Lock,
+        laws: Laws | None = None,
     ) -> None:
         self.iteration = iteration
         """How many steps were taken to come here."""
@@ -38,7 +40,7 @@ class FitState:
         self.outcome = outcome
         self.parameters = parameters
         self._models = tuple(models)
-        self._raise: Callable[[Parameters], Scene] = program.snapshot()
+        self._raise: Callable[[Parameters], Scene] = program.snapshot(laws)
         self._program = program
         self._observations: tuple[Observation, ...] = program.observations
         self._lock = columns_lock

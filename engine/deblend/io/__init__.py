@@ -2,6 +2,7 @@
 
 from deblend.io.checks import Check, checks, signature
 from deblend.io.companions import Role, role_of
+from deblend.io.curves import read_passband, read_template
 from deblend.io.cutout import Cutout, PixelCutout, Scissors, SkyCutout, as_cutout, boxes_in, cut_out, cutout_from_text
 from deblend.io.group import find_images, read_observations
 from deblend.io.interpretation import Interpretation
@@ -34,8 +35,10 @@ __all__ = [
     "is_large",
     "overviews",
     "read_observations",
+    "read_passband",
     "read_peaks",
     "read_positions",
+    "read_template",
     "role_of",
     "signature",
     "write_catalog",

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from astropy import units
-from astropy.table import Column, Table
+from astropy.table import Column
 from jaxtyping import Float
 
 from deblend.io.regions import is_regions, read_regions
+from deblend.io.tables import in_unit, numbers_of, read_table
 from deblend.observe import Observation
 from deblend.sky import TangentWcs
 
-_FORMATS = {
-    ".csv": "ascii.csv",
-    ".ecsv": "ascii.ecsv",
-    ".fits": "fits",
-    ".fit": "fits",
-    ".fits.gz": "fits",
-    ".vot": "votable",
-    ".votable": "votable",
-    ".xml": "votable",
-    ".parquet": "parquet",
-    ".parq": "parquet",
-}
 PLAIN = ("x", "y")
 SKY_COLUMNS = (
     ("ra", "dec"),
@@ -94,7 +82,7 @@ def places_in(
         raise ValueError(f"{path}: there is no such table; check {option}.")
     if is_regions(path):
         return Positions(*read_regions(path, wcs, image, origin))
-    table = _read(path)
+    table = read_table(path)
     columns = {name.strip().lower(): name for name in table.colnames}
     if len(table) == 0:
         raise ValueError(f"{path}: has no rows; leave {option} out to have the sources detected.")
@@ -115,31 +103,6 @@ def places_in(
     return Positions(*wcs.sky_to_pixel(ra, dec), (note,))
 
 
-def _read(path: Path) -> Table:
-    ending = next((e for e in sorted(_FORMATS, key=len, reverse=True) if path.name.lower().endswith(e)), "")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Table.read(path, format=_FORMATS.get(ending, "ascii"))
-    except ImportError as error:
-        raise ValueError(f"{path}: reading Parquet needs pyarrow; install it, or give a CSV file.") from error
-    except Exception as error:  # astropy's readers raise whatever their parsers do
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{path}: cannot be read as a table ({lines[0].rstrip('.')}); give a CSV file.") from error
-
-
 def _numbers(column: Column, path: Path, degrees: bool = False) -> Float[np.ndarray, " source"]:
-    try:
-        values = np.asarray(np.ma.filled(np.ma.asarray(column).astype(float), np.nan), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: column {column.name} must hold numbers, got {column[0]!r}.") from error
-    bad = ~np.isfinite(values)
-    if bad.any() or values.ndim != 1:
-        raise ValueError(f"{path}: column {column.name} has no number in row {int(np.argmax(bad))} (the first is 0).")
-    unit = column.unit
-    if degrees and unit is not None:
-        try:
-            values = np.asarray(units.Unit(unit).to(units.deg, values))
-        except (ValueError, TypeError, units.UnitConversionError) as error:
-            raise ValueError(f"{path}: column {column.name} has unit {unit}, which is no angle.") from error
-    return values
+    values = numbers_of(column, path)
+    return in_unit(values, column, units.deg, "angle", path) if degrees else values

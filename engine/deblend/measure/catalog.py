@@ -18,6 +18,7 @@ from deblend.infer.errors import draw
 from deblend.infer.solvers import compiled_linearized
 from deblend.measure.calibration import calibration_table
 from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
+from deblend.measure.laws import add_laws
 from deblend.measure.shapes import centroid, half_light_radius, on_one_box
 from deblend.measure.sharing import Shares
 from deblend.observe import Observation
@@ -65,7 +66,8 @@ def measure(
     `centroid_y` (first moments of the model before the PSF); `ra`, `dec` where there is a WCS; per channel
     `flux_SURVEY_BAND` [nJy], its `flux_err_…` (Gaussian, marginalised over shapes and neighbours) and AB `mag_…`;
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
-    (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11).
+    (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11); `law` and `law_…` where spectra follow laws (see
+    `deblend.measure.laws`).
 
     `flag_…` tell what to be careful about (see `deblend.measure.MEANINGS`); `degenerate_with` names the source that
     trades flux with it. `flux_shared_…` is the flux of the `shares` of the data, where they are given.
@@ -115,6 +117,7 @@ def measure(
     for name, meaning in MEANINGS.items():
         if f"flag_{name}" in table.colnames:
             table[f"flag_{name}"].info.description = meaning
+    add_laws(table, scene, draws)
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "of the first image; x, y are 0-based: the middle of the first pixel is (0, 0)"

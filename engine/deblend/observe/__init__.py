@@ -3,6 +3,7 @@
 from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.noise import measured_sigma, measured_weights
 from deblend.observe.observation import Observation, with_measured_noise, with_white_noise
+from deblend.observe.passbands import find_passband, find_passbands, passband_notes
 from deblend.observe.psf import centroid, full_width_half_maximum, mend_psf
 from deblend.observe.psf_field import PsfField
 from deblend.observe.psf_profiles import double_gaussian_psf, gaussian_psf, moffat_psf
@@ -23,6 +24,8 @@ __all__ = [
     "centroid",
     "describe_psf",
     "double_gaussian_psf",
+    "find_passband",
+    "find_passbands",
     "find_stars",
     "full_width_half_maximum",
     "gaussian_psf",
@@ -30,6 +33,7 @@ __all__ = [
     "measured_weights",
     "mend_psf",
     "moffat_psf",
+    "passband_notes",
     "psf_from_stars",
     "with_measured_noise",
     "with_white_noise",

@@ -68,7 +68,9 @@ class GroupData(NamedTuple):
     psf_share: Float[Array, "slot plane"] | None = None
     """How much of the light is seen through the PSF of each plane of the canvas; None where no PSF varies."""
     flux_tie: Float[Array, "slot channel channel"] | None = None
-    """Projection onto fluxes that are one per passband; None where no passband has several epochs."""
+    """Projection onto fluxes that are tied, over the epochs of a passband or by a law; None where none are."""
+    flux_root: Float[Array, "slot channel channel"] | None = None
+    """Symmetric root of what priors of laws add to the normal matrix of the fluxes; None where none are tied."""
 
 
 class ObservationData(NamedTuple):

@@ -7,11 +7,11 @@ tells which sources are degenerate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import lsq_linear, nnls
+from scipy.sparse.csgraph import connected_components
 
 from deblend.program.columns import Column
 from deblend.program.compiled import small_matrices
@@ -19,17 +19,6 @@ from deblend.program.noise import weighted_column
 
 RIDGE = 1e-9
 """Relative to the diagonal: keeps twins solvable without moving anything else."""
-
-
-class Ties(NamedTuple):
-    """Which fluxes are one number."""
-
-    passbands: list[list[int]]
-    """Channels of each passband."""
-    is_constant: np.ndarray
-    """Whether a source has one flux per passband, (source,)."""
-    noise: Float[np.ndarray, " channel"]
-    """Unit of flux of each channel [nJy]."""
 
 
 class NormalEquations:
@@ -91,13 +80,15 @@ class NormalEquations:
         free: Float[np.ndarray, "source channel"],
         lower: Float[np.ndarray, "source channel"],
         upper: Float[np.ndarray, "source channel"],
-        ties: Ties | None = None,
+        ties: Sequence[Float[np.ndarray, "number channel"]] | None = None,
     ) -> Float[np.ndarray, "source channel"]:
-        """Return the fluxes that fit best within their bounds; those that are not free stay."""
+        """Return the fluxes that fit best within their bounds; those that are not free stay.
+
+        With `ties` the fluxes of each source are a sum of given spectra, and what is sought is how much of each.
+        """
         result = np.array(flux, np.float64)
         if ties is not None:
-            for members in ties.passbands:
-                self._solve_tied(result, free, lower, upper, members, ties)
+            self._solve_tied(result, free > 0, lower, upper, ties)
             return result
         for channel, (gram, right) in enumerate(zip(self._gram, self._right, strict=True)):
             held = free[:, channel] == 0
@@ -118,34 +109,41 @@ class NormalEquations:
         free: np.ndarray,
         lower: np.ndarray,
         upper: np.ndarray,
-        members: list[int],
-        ties: Ties,
+        ties: Sequence[Float[np.ndarray, "number channel"]],
     ) -> None:
-        """Solve for the fluxes of one passband at all its epochs, in place."""
-        unit = ties.noise[members[0]] / ties.noise[members]
-        # fluxes (source, epoch), flattened, from the numbers that are sought: one or one per epoch for each source
-        n, n_epochs = len(result), len(members)
-        columns = []
-        for source in range(n):
-            seen = np.flatnonzero((free[source, members] > 0) & (self._gram[members, source, source] > 0))
-            for share in [seen] if ties.is_constant[source] else [[k] for k in seen]:
-                column = np.zeros((n, n_epochs))
-                column[source, share] = unit[share]
-                if len(share):
-                    columns.append(column)
-        if not columns:
-            return
-        spread = np.stack(columns)
-        fixed = result[:, members] * ~spread.any(axis=0)
-        weighted = np.einsum("kij,ujk->uik", self._gram[members], spread)
-        target = np.einsum("uik,ki->u", spread, self._right[members]) - np.einsum("uik,ik->u", weighted, fixed)
-        gram = np.einsum("uik,vik->uv", spread, weighted)
-        owner, epoch = (
-            index[:, 0] for index in np.divmod(np.array([np.flatnonzero(c)[:1] for c in columns]), n_epochs)
-        )
-        bounds = [b[owner, np.array(members)[epoch]] / unit[epoch] for b in (lower, upper)]
-        solved = np.tensordot(_bounded(gram, target, *bounds), spread, axes=1)
-        result[:, members] = fixed + solved
+        """Solve for the fluxes of sources that are sums of given spectra, in place."""
+        owner = np.repeat(np.arange(len(result)), [len(spectra) for spectra in ties])
+        spectra = np.concatenate(list(ties)) * free[owner]
+        depth = np.diagonal(self._gram, axis1=1, axis2=2).T
+        # what no unmasked pixel sees keeps the fluxes it has
+        sought = np.any((spectra != 0) & (depth[owner] > 0), axis=1)
+        owner, spectra = owner[sought], spectra[sought]
+        moves = np.zeros(result.shape, bool)
+        np.logical_or.at(moves, owner, spectra != 0)
+        result[moves] = 0.0
+        target = np.einsum("uc,cu->u", spectra, self._right[:, owner])
+        target -= np.einsum("uc,cuk,kc->u", spectra, self._gram[:, owner], result)
+        for members in _coupled(spectra != 0):
+            own, of = spectra[members], owner[members]
+            gram = np.einsum("uc,vc,cuv->uv", own, own, self._gram[:, of[:, None], of], optimize=True)
+            found = _bounded(gram, target[members], *_amplitude_bounds(own, lower[of], upper[of]))
+            np.add.at(result, of, found[:, None] * own)
+
+
+def _coupled(lit: np.ndarray) -> list[np.ndarray]:
+    """Return the indices of spectra, (spectrum, channel), that share channels with each other, group by group."""
+    n_groups, labels = connected_components(lit.astype(int) @ lit.T.astype(int), directed=False)
+    return [np.flatnonzero(labels == group) for group in range(n_groups)]
+
+
+def _amplitude_bounds(spectra: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how much there may be of each spectrum, so that its fluxes lie within their bounds."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.stack([lower / spectra, upper / spectra])
+    dark = spectra == 0
+    least = np.where(dark, -np.inf, ends.min(axis=0)).max(axis=1)
+    most = np.where(dark, np.inf, ends.max(axis=0)).min(axis=1)
+    return least, np.maximum(most, least)
 
 
 def _product(a: tuple[Column, ...], b: tuple[Column, ...]) -> np.ndarray:

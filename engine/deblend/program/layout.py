@@ -31,8 +31,8 @@ class GroupLayout:
     kind: str
     side: int
     capacity: int = FIRST_CAPACITY
-    has_epochs: bool = False
-    """Whether fluxes of one passband are tied."""
+    has_flux_ties: bool = False
+    """Whether fluxes of several channels are tied: by epochs of one passband, or by a law of the spectrum."""
 
 
 @dataclass(frozen=True)

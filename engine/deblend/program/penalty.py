@@ -139,7 +139,7 @@ def penalty_gradient(
     start = [
         GroupParameters(
             d.theta_precision**2 * (p.theta - d.theta_mean),
-            jnp.zeros_like(p.flux),
+            jnp.zeros_like(p.flux),  # priors of laws are added outside of compiled code
             _scaled(d.correction_precision**2, p.pixels),
             d.aspect_precision[:, None] ** 2 * p.aspect,
         )
@@ -167,7 +167,7 @@ def penalty_product(
     start = [
         GroupParameters(
             d.theta_precision**2 * v.theta,
-            jnp.zeros_like(v.flux),
+            _law_product(d, v.flux),
             _scaled(d.correction_precision**2, v.pixels),
             d.aspect_precision[:, None] ** 2 * v.aspect,
         )
@@ -218,6 +218,13 @@ def penalty_diagonal(data: GroupData, weights: Lag, line: Linearization) -> Floa
     mean = jnp.maximum(amplitude * weights.pixels, 0.0)
     symmetry = data.symmetry[:, None, None] * amplitude / (1.0 + RELATIVE * mean)
     return diagonal + 0.5 * symmetry**2 + 1.4 * data.monotonicity[:, None, None] * amplitude**2
+
+
+def _law_product(data: GroupData, flux: Float[Array, "slot channel"]) -> Float[Array, "slot channel"]:
+    """Return Jᵀ J v of the priors of laws, as they are on the planes of fluxes that these laws allow."""
+    if data.flux_root is None:
+        return jnp.zeros_like(flux)
+    return jnp.einsum("skc,scd,sd->sk", data.flux_root, data.flux_root, flux)
 
 
 def _scaled(factor: Any, pixels: Any) -> Any:

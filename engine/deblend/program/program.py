@@ -16,15 +16,16 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from deblend.observe import Observation
+from deblend.observe import Observation, find_passbands
 from deblend.program.arrays import CenterTies, ObservationData, Parameters, ProblemData
 from deblend.program.calibration import BACKGROUND, SHIFT, TURN, plane
 from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
 from deblend.program.columns import Column, summed
 from deblend.program.compiled import compilations
 from deblend.program.drawing import Drawing, parts_of
-from deblend.program.fluxes import NormalEquations, Ties
+from deblend.program.fluxes import NormalEquations
 from deblend.program.goodness import chi2_per_observation, residual_sigma, total_chi2
+from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.problem import (
     PreparedObservation,
@@ -35,9 +36,10 @@ from deblend.program.problem import (
     rotation_of,
 )
 from deblend.program.slots import GroupSlots, Part, group_key, raise_component
-from deblend.program.ties import center_ties, has_epochs, has_ties, passband_means
+from deblend.program.ties import center_ties, flux_basis, has_epochs, has_ties, passband_means
+from deblend.render.spectra import Passbands
 from deblend.scene import Scene, Source
-from deblend.sky import same_passbands
+from deblend.sky import Passband, same_passbands
 
 REGISTERED_OFFSET_SCATTER = 0.02
 """How far a channel is believed to see a source off its center where the shift of images is fitted, per axis [pix]."""
@@ -80,10 +82,13 @@ class Program:
         self._n_planes = sum(p.layout.n_cells * len(p.noise) for p in self._prepared) if varies else 0
         self._passbands = passband_means(scene.channels).astype(self.dtype) if self._has_epochs else None
         self._groups = [
-            GroupSlots(GroupLayout(*key, has_epochs=self._has_epochs), *self._sizes, self.dtype, self._n_planes)
+            GroupSlots(GroupLayout(*key, has_flux_ties=self._has_epochs), *self._sizes, self.dtype, self._n_planes)
             for key in STANDARD_GROUPS
             if standard_groups
         ]
+        self.laws: Laws | None = None
+        """The components whose fluxes follow a law, as the present scene says they stand; None where there are none."""
+        self._known_passbands: tuple[Any, Passbands] | None = None
         self._terms: Float[np.ndarray, "channel 10"] | None = None
         """How the images are off, of the present scene."""
         self._normal: NormalEquations | None = None
@@ -139,9 +144,13 @@ class Program:
         for key, group in members.items():
             index = known.setdefault(key, len(self._groups))
             layout = self._groups[index].layout if index < len(self._groups) else None
-            if layout is not None and layout.capacity >= len(group):
-                continue
-            layout = GroupLayout(*key, capacity_for(len(group)), self._has_epochs)
+            ties = self._has_epochs or any(source.components[k].law is not None for source, k in group)
+            if layout is not None:
+                ties = ties or layout.has_flux_ties
+                if layout.capacity >= len(group) and layout.has_flux_ties == ties:
+                    continue
+            capacity = capacity_for(len(group)) if layout is None or layout.capacity < len(group) else layout.capacity
+            layout = GroupLayout(*key, capacity, ties)
             slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
             self._groups[index : index + 1] = [slots]
             self._seen = None
@@ -150,9 +159,30 @@ class Program:
         for slots in self._groups:
             own = members.get((slots.layout.kind, slots.layout.side), [])
             slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
+        self._take_laws(scene)
         self._scene, self._models, self._chi2 = scene, {}, None
         self._has_ties |= has_ties(scene.sources)
         self._calibrate(terms_of(scene, self.calibration_units, self.dtype) if scene.calibrations else None)
+
+    def _take_laws(self, scene: Scene) -> None:
+        """Write fluxes that follow a law, and what ties them, into the slots."""
+        known = {m.key: m for m in self.laws.members} if self.laws is not None else {}
+        self.laws = lawful_members(self.members, scene.channels, lambda: self._bands(scene), self.noise, known)
+        if self.laws is None:
+            return
+        for m in self.laws.members:
+            self._groups[m.group].parameters.flux[m.slot] = m.fluxes
+
+    def _bands(self, scene: Scene) -> Passbands:
+        """Return the passbands of a scene, ready for use."""
+        if self._known_passbands is None or self._known_passbands[0] is not scene.passbands:
+            self._known_passbands = scene.passbands, Passbands(find_passbands(scene.channels, scene.passbands))
+        return self._known_passbands[1]
+
+    @property
+    def passbands(self) -> tuple[Passband, ...]:
+        """The passband of every channel; each says where it is from."""
+        return self._bands(self._scene).passbands
 
     def _psf_share(self, source: Source) -> Float[np.ndarray, " plane"]:
         """Return how much of a source's light is seen through the PSF of each plane of the canvas."""
@@ -191,28 +221,31 @@ class Program:
             return 0.0
         return plane(prepared.layout.shape, self._terms[prepared.layout.start : prepared.layout.stop, BACKGROUND], np)
 
-    def snapshot(self) -> Callable[[Parameters], Scene]:
-        """Return the function that turns parameters of the present slots into a scene, whatever is edited later."""
+    def snapshot(self, laws: Laws | None = None) -> Callable[[Parameters], Scene]:
+        """Return the function that turns parameters of the present slots into a scene, whatever is edited later.
+
+        `laws` are where those of the scene stand.
+        """
         scene, noise, members = self._scene, self.noise, self.members
         units = self.calibration_units if scene.calibrations else None
         plain = scene.with_sources(())
 
-        def raised(parameters: Parameters) -> Scene:
+        def scene_of(parameters: Parameters) -> Scene:
             fitted: dict[str, Source] = {}
             for slots, p in zip(members, parameters.groups, strict=True):
                 for slot, (source, index) in enumerate(slots):
                     pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
                     theta, flux, aspect = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.aspect))
                     so_far = fitted.get(source.id, source)
-                    fitted[source.id] = raise_component(
-                        source, index, theta, flux, pixels, aspect, scene.grid.shape, noise, onto=so_far
-                    )
+                    values = theta, flux, pixels, aspect
+                    new = raise_component(source, index, *values, scene.grid.shape, noise, onto=so_far)
+                    fitted[source.id] = new if laws is None else laws.raised(new, index)
             calibrated = plain
             if units is not None and parameters.calibration is not None:
                 calibrated = with_terms(plain, parameters.calibration, units)
             return calibrated.with_sources(fitted[source.id] for source in scene.sources)
 
-        return raised
+        return scene_of
 
     @cached_property
     def calibration_units(self) -> Float[np.ndarray, "channel 10"]:
@@ -322,9 +355,12 @@ class Program:
         lower = np.broadcast_to(np.array([p.lower for p in spectra])[:, None], shape) / self.noise
         upper = np.broadcast_to(np.array([p.upper for p in spectra])[:, None], shape) / self.noise
         ties = None
-        if self._has_epochs:
-            constant = ~np.array([c.is_variable for c in components])
-            ties = Ties(same_passbands(scene.channels), constant, self.noise)
+        if self._has_epochs or self.laws is not None:
+            lawful = [None if self.laws is None else self.laws.find(s.id, k) for s, k in parts_of(scene)]
+            ties = [
+                flux_basis(scene.channels, self.noise, c.is_variable) if m is None else m.present
+                for c, m in zip(components, lawful, strict=True)
+            ]
         return self.normal_equations().solve(flux, free.astype(float), lower, upper, ties) * self.noise
 
     @staticmethod

@@ -101,6 +101,7 @@ class GroupSlots:
     def __post_init__(self) -> None:
         kind, n, side = self.kind, self.layout.capacity, self.layout.side
         channels, shape = (n, self.n_channels), (n, kind.n_theta)
+        tied = self.layout.has_flux_ties
 
         def zeros(*size: int) -> np.ndarray:
             return np.zeros(size, self.dtype)
@@ -131,7 +132,10 @@ class GroupSlots:
             symmetry=zeros(n),
             monotonicity=zeros(n),
             psf_share=zeros(n, self.n_planes) if self.n_planes else None,
-            flux_tie=np.tile(np.eye(self.n_channels, dtype=self.dtype), (n, 1, 1)) if self.layout.has_epochs else None,
+            flux_tie=np.tile(np.eye(self.n_channels, dtype=self.dtype), (n, 1, 1))
+            if self.layout.has_flux_ties
+            else None,
+            flux_root=zeros(*channels, self.n_channels) if self.layout.has_flux_ties else None,
         )
 
     @property
@@ -188,6 +192,8 @@ def lower_spectrum(
     if data.flux_tie is not None:
         tie = flux_tie(channels, noise, component.is_variable)
         data.flux_tie[slot], flux = tie, tie @ flux
+    if data.flux_root is not None:
+        data.flux_root[slot] = 0.0
     slots.parameters.flux[slot] = flux
     data.flux_lower[slot], data.flux_upper[slot] = spectrum.lower / noise, spectrum.upper / noise
     data.flux_free[slot] = spectrum.is_free & np.array(component.shines_in if component.shines_in else True)

@@ -24,17 +24,32 @@ def has_epochs(channels: Sequence[Channel]) -> bool:
     return len(same_passbands(channels)) < len(channels)
 
 
+def flux_basis(
+    channels: Sequence[Channel], noise: Float[np.ndarray, " channel"], is_variable: bool
+) -> Float[np.ndarray, "number channel"]:
+    """Return the fluxes, in units of the noise, of each number that a spectrum has: 1 nJy in one passband, or in one
+    channel of what varies."""
+    if is_variable:
+        return np.diag(1.0 / noise)
+    result = np.zeros((len(same_passbands(channels)), len(channels)))
+    for number, members in enumerate(same_passbands(channels)):
+        result[number, members] = 1.0 / noise[members]
+    return result
+
+
+def epochs_of_channels(channels: Sequence[Channel]) -> Float[np.ndarray, "epoch channel"]:
+    """Return 1 for the channels of each epoch, in the order of the first of each."""
+    epochs = list(dict.fromkeys(channel.epoch for channel in channels))
+    return np.array([[float(channel.epoch == epoch) for channel in channels] for epoch in epochs])
+
+
 def flux_tie(
     channels: Sequence[Channel], noise: Float[np.ndarray, " channel"], is_variable: bool
 ) -> Float[np.ndarray, "channel channel"]:
     """Return the projection of fluxes, in units of the noise, onto those that are one flux per passband [nJy]."""
-    result = np.eye(len(channels))
-    if is_variable:
-        return result
-    for members in same_passbands(channels):
-        one = 1.0 / noise[members]
-        result[np.ix_(members, members)] = np.outer(one, one) / np.dot(one, one)
-    return result
+    basis = flux_basis(channels, noise, is_variable)
+    basis /= np.linalg.norm(basis, axis=1, keepdims=True)
+    return basis.T @ basis
 
 
 def passband_means(channels: Sequence[Channel]) -> Float[np.ndarray, "channel channel"]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from astropy.coordinates import SkyCoord
 from deblend.scene.calibration import Calibration
 from deblend.scene.source import Source, make_source
 from deblend.scene.track import Motion, fitted_motion
-from deblend.sky import Channel, PixelGrid
+from deblend.sky import Channel, Passband, PixelGrid
 
 MODEL_PSF_SIGMA = 0.85
 """Standard deviation of the narrow Gaussian that every model is blurred by, so that it is well sampled [pix].
@@ -30,6 +30,8 @@ class Scene:
     model_psf_sigma: float = MODEL_PSF_SIGMA
     calibrations: tuple[Calibration, ...] = ()
     """How the image of every channel is off; empty where all are taken for what their files say."""
+    passbands: Mapping[tuple[str, str], Passband] = field(default_factory=dict)
+    """Transmission curves by survey and band; others are looked up by these names, where a law asks for them."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -107,6 +109,14 @@ class Scene:
         if given and len(given) != len(self.channels):
             raise ValueError(f"A calibration per channel is needed: expected {len(self.channels)}, got {len(given)}.")
         return replace(self, calibrations=() if all(c.is_trivial for c in given) else given)
+
+    def with_passbands(self, passbands: Mapping[Channel, Passband]) -> Scene:
+        """Return the scene with transmission curves of some channels, for all of their epochs; raises KeyError where
+        there is no such channel."""
+        for channel in passbands:
+            if channel not in self.channels:
+                raise KeyError(f"The scene has no channel {channel}; it has {', '.join(map(str, self.channels))}.")
+        return replace(self, passbands={**self.passbands, **{(c.survey, c.band): p for c, p in passbands.items()}})
 
     def calibrating(self, *names: str, reference: Channel | None = None) -> Scene:
         """Return the scene with these parameters of every channel free, and the others as the files say: "shift",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from deblend.scene.law import Law
 from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic
 from deblend.scene.parameter import Parameter, Status
 from deblend.scene.track import TRACK_SCATTER, Track, epochs_of, new_track_id, only_in
@@ -37,6 +38,9 @@ class Component:
     """Whether it has a flux of its own at every epoch; otherwise those of one passband are the same."""
     shines_in: tuple[bool, ...] | None = None
     """In which channels it may have light; None for all."""
+    law: Law | None = None
+    """What its spectrum follows: fluxes are then what the law gives times an amplitude, or one for each epoch where it
+    is variable. With a spectrum that is fixed, nothing of it is fitted."""
     color_gradients: Parameter = None  # type: ignore[assignment]
     """d ln f / d ln r of each channel's light, relative to the morphology, (channel,). They have a prior around zero,
     leave fluxes alone, and are fitted for galaxies."""
@@ -122,6 +126,7 @@ class Source:
             replace(
                 c,
                 spectrum=c.spectrum.with_status(status),
+                law=None if c.law is None else c.law.with_status(status),
                 color_gradients=c.color_gradients.with_status(status),
                 morphology=c.morphology.with_parameters(
                     **{name: p.with_status(status) for name, p in c.morphology.parameters.items()}
@@ -139,6 +144,15 @@ class Source:
     def varying(self, is_variable: bool = True) -> Source:
         """Return the source with a flux of its own at every epoch, or with constant ones."""
         return replace(self, components=tuple(replace(c, is_variable=is_variable) for c in self.components))
+
+    def following(self, law: Law | None) -> Source:
+        """Return the source with a spectrum that follows a law, or one that is free in every channel."""
+        return replace(self, components=tuple(replace(c, law=law) for c in self.components))
+
+    @property
+    def law(self) -> Law | None:
+        """The law of its spectrum, or of its first."""
+        return self.components[0].law
 
     def shining_in(self, channels: Sequence[bool] | np.ndarray) -> Source:
         """Return the source with light in these channels only, a flag each, as a transient that is not there yet."""
@@ -165,7 +179,7 @@ class Source:
         old = self.components[0]
         morphology = start_morphology(kind, old.morphology.half_light_radius_guess or 2.0, old.radius)
         flux = old.spectrum.at(self.flux)
-        component = Component(morphology, flux, old.radius, is_variable=old.is_variable, shines_in=old.shines_in)
+        component = Component(morphology, flux, old.radius, old.is_variable, old.shines_in, old.law)
         return replace(self, components=(component,))
 
 
@@ -197,18 +211,19 @@ def make_source(
     half_light_radius: float = 2.0,
     radius: int = DEFAULT_RADIUS,
     scale: float = 1.0,
+    law: Law | None = None,
     **fields: Any,
 ) -> Source:
     """Return a source of the kind named by `label` at pixel (x, y), with one component.
 
     Without `flux` [nJy per channel] the fluxes are solved for, jointly with those of all other sources, before
-    the first picture.
+    the first picture. With a `law` they are what it gives times one amplitude.
     """
     spectrum = np.full(n_channels, np.nan) if flux is None else np.asarray(flux, float)
     if spectrum.shape != (n_channels,):
         raise ValueError(f"A flux per channel is needed: expected {n_channels} numbers, got {spectrum.shape}.")
     component = Component(
-        start_morphology(kind, half_light_radius, radius, scale), Parameter(spectrum, lower=0.0), radius
+        start_morphology(kind, half_light_radius, radius, scale), Parameter(spectrum, lower=0.0), radius, law=law
     )
     return Source(Parameter(np.array([x, y])), (component,), (float(x), float(y)), **fields)
 

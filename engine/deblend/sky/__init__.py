@@ -4,6 +4,7 @@ from deblend.sky.affine import PixelAffine
 from deblend.sky.box import PixelBox
 from deblend.sky.channels import Channel, modified_julian_date, same_passbands
 from deblend.sky.grid import Cover, PixelGrid, common_grid
+from deblend.sky.passband import Passband
 from deblend.sky.units import AB_ZERO_POINT_NJY, ab_magnitude, njy_per_count, zero_point_from_fluxmag0
 from deblend.sky.wcs import TangentWcs, celestial_wcs, moved_header, plane_to_sky, sky_to_plane
 
@@ -11,6 +12,7 @@ __all__ = [
     "AB_ZERO_POINT_NJY",
     "Channel",
     "Cover",
+    "Passband",
     "PixelAffine",
     "PixelBox",
     "PixelGrid",
