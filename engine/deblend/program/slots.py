@@ -132,10 +132,8 @@ class GroupSlots:
             symmetry=zeros(n),
             monotonicity=zeros(n),
             psf_share=zeros(n, self.n_planes) if self.n_planes else None,
-            flux_tie=np.tile(np.eye(self.n_channels, dtype=self.dtype), (n, 1, 1))
-            if self.layout.has_flux_ties
-            else None,
-            flux_root=zeros(*channels, self.n_channels) if self.layout.has_flux_ties else None,
+            flux_tie=zeros(*channels, self.n_channels) + np.eye(self.n_channels, dtype=self.dtype) if tied else None,
+            flux_root=zeros(*channels, self.n_channels) if tied else None,
         )
 
     @property
