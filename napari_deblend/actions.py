@@ -12,10 +12,11 @@ import numpy as np
 
 from deblend import Source, Status, detect, with_missed
 from deblend.sky import same_passbands
+from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.machine import Machine
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.views import View
-from napari_deblend.workbench import DETECTED, MISSED, Workbench
+from napari_deblend.workbench import Workbench
 
 FIT_LABEL = "Fit"
 NUDGE = 0.1
