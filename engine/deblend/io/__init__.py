@@ -12,6 +12,7 @@ from deblend.io.results import (
     write_models,
     write_residuals,
     write_summary,
+    write_tables,
 )
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "write_models",
     "write_residuals",
     "write_summary",
+    "write_tables",
 ]

@@ -2,5 +2,14 @@
 
 from deblend.measure.calibration import calibration_lines, calibration_table
 from deblend.measure.catalog import Catalog, column_key, measure
+from deblend.measure.motion import motion_lines, motion_table
 
-__all__ = ["Catalog", "calibration_lines", "calibration_table", "column_key", "measure"]
+__all__ = [
+    "Catalog",
+    "calibration_lines",
+    "calibration_table",
+    "column_key",
+    "measure",
+    "motion_lines",
+    "motion_table",
+]
