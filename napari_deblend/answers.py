@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from deblend import Observation, Scene, Source
 from napari_deblend.exchanging import as_remembered
-from napari_deblend.jobs import DETECTED, KERNELS, LOADED, MISSED, NOISE, PEAKS, STACKED, STARS
+from napari_deblend.jobs import DETECTED, KERNELS, LOADED, MISSED, MOVING, NOISE, PEAKS, STACKED, STARS
+from napari_deblend.moving import add_moving
 from napari_deblend.noise import take_noise
 from napari_deblend.request import Request
 from napari_deblend.runner import ERROR
@@ -56,6 +57,8 @@ class Answers:
             self._replace_sources(*outcome)
         elif name == MISSED:
             self._add_missed(*outcome)
+        elif name == MOVING:
+            add_moving(self._bench, *outcome)
         self._bench.result.emit(name, outcome)
 
     def _take_loaded(self, request: Request, observations: tuple[Observation, ...] | None) -> None:

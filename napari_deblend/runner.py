@@ -148,6 +148,11 @@ class Runner:
         done.wait(timeout=LONGEST_WAIT)
         return cubes
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether something waits to be done: a job that takes its time looks at this, and ends."""
+        return self._wishes.any
+
     def close(self, wait: bool = True) -> None:
         """End the thread after the call that it is in; waits for that unless told not to."""
         self._wish(stop=True)

@@ -46,7 +46,9 @@ class Showing:
         elif change is not Change.ANSWER:
             bench.refreshed.emit()
         bench.layers.set_sources([source.id for source in bench.document.scene.sources])
-        bench.markers.show(0.0 if bench.phase is not Phase.RUNNING or is_edit else UNSEEN)
+        tolerance = 0.0 if bench.phase is not Phase.RUNNING or is_edit else UNSEEN
+        bench.markers.show(tolerance)
+        bench.paths.show(tolerance)
         bench.pulse.settle_later()
 
     def _on_selection(self) -> None:

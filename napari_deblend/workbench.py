@@ -34,6 +34,7 @@ from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
+from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
 from napari_deblend.runner import Phase, Runner
@@ -90,10 +91,11 @@ class Workbench:
         """All images together, from which a new source takes its size and profile; None until it is known."""
         self.layers = ImageLayers(self.viewer, self._render_all)
         self.markers = Markers(self.viewer, self.document, self.tell)
+        self.paths = Paths(self.viewer, self.document)
         self.candidates = Candidates(self.viewer)
         self.detected_threshold: float | None = None
         self.curtain = Curtain(self.viewer, self.refreshed.emit)
-        self.gestures = Gestures(self.viewer, self.document, self.markers, self.add_at, self.tell)
+        self.gestures = Gestures(self.viewer, self.document, self.markers, self.add_at, self.layers.shows, self.tell)
         self.request: Request | None = None
         """What was asked for to open what is open; None where others have read it."""
         self._adopted: dict[int, Image] = {}
@@ -119,15 +121,8 @@ class Workbench:
         self.cutting.reader.close()
         for runner in self._retired:
             runner.close(wait=True)
-        for part in (
-            self.layers,
-            self.markers,
-            self.candidates,
-            self.gestures,
-            self.curtain,
-            self.cutting,
-            self._offers,
-        ):
+        shown = self.layers, self.markers, self.paths, self.candidates, self.curtain
+        for part in (*shown, self.gestures, self.cutting, self._offers):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:
@@ -175,13 +170,17 @@ class Workbench:
         observations = self.document.observations
         center = next((layer.metadata[METADATA_KEY]["world_center"] for layer in adopted.values()), self.cutting.center)
         world = World.of(observations, center)
+        self.gestures.place_next(None)
         self.candidates.clear()
         self.detected_threshold = None
         self.markers.clear()
         self.layers.open(observations, world, adopted)
         self.markers.open(world)
+        self.paths.open(world)
         self.stacks = None
-        self._look_at_observations()
+        scene = self.document.scene
+        self.find(STACKED, lambda: (observations, stacks(observations)))
+        self.find(KERNELS, lambda: (observations, kernel_notes(observations, scene.grid, scene.model_psf_sigma)))
         self._start()
         self._showing.arrange_window()
         self.offered.emit()
@@ -198,12 +197,6 @@ class Workbench:
     def observe_as(self, observations: Sequence[Observation], label: str) -> None:
         """Go on with the same images seen otherwise, as with another PSF; a run on them ends, with its thread."""
         self.document.observe_as(observations, label)
-
-    def _look_at_observations(self) -> None:
-        """Have the images stacked, and what is to be said of their PSFs found out."""
-        seen, scene = self.document.observations, self.document.scene
-        self.find(STACKED, lambda: (seen, stacks(seen)))
-        self.find(KERNELS, lambda: (seen, kernel_notes(seen, scene.grid, scene.model_psf_sigma)))
 
     def resume(self) -> None:
         """Have all layers again, and the thread if it has ended; the document never went away."""
