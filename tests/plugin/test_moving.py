@@ -109,7 +109,7 @@ def test_a_click_places_it_and_the_fit_finds_its_motion(
     bench.document.undo()
     bench.document.undo()
     assert [s.track for s in bench.document.scene.sources] == [None, None] and bench.paths.layer is None
-    assert not widget.sources.motions.isVisibleTo(widget.sources)
+    wait(lambda: not widget.sources.motions.isVisibleTo(widget.sources))
     bench.document.redo()
     assert bench.paths.layer is not None
 
