@@ -129,7 +129,7 @@ class Director:
 
     def find_missed(self) -> None:
         """Look for sources in what the fit leaves over, and wait for the answer."""
-        from napari_deblend.workbench import MISSED
+        from napari_deblend.jobs import MISSED
 
         done: list[str] = []
         self.bench.result.connect(lambda name, outcome: done.append(name) if name == MISSED else None)

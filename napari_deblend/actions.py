@@ -12,10 +12,12 @@ import numpy as np
 
 from deblend import Source, Status, detect, with_missed
 from deblend.sky import same_passbands
+from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.machine import Machine
+from napari_deblend.moving import toggle_placing
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.views import View
-from napari_deblend.workbench import DETECTED, MISSED, Workbench
+from napari_deblend.workbench import Workbench
 
 FIT_LABEL = "Fit"
 NUDGE = 0.1
@@ -153,6 +155,11 @@ def toggle_variable(bench: Workbench) -> None:
     bench.document.set_variable(bench.document.selection, not all(source.is_variable for source in selected))
 
 
+def toggle_moving(bench: Workbench) -> None:
+    """Have the next click place something that moves, or no longer."""
+    toggle_placing(bench)
+
+
 def toggle_adding(bench: Workbench) -> None:
     """Have plain clicks add sources, or no longer."""
     layer = bench.markers.layer
@@ -256,6 +263,7 @@ ACTIONS: dict[str, Action] = {
         Action("add_at_cursor", "Add a source under the pointer", add_at_cursor, "Shift-N"),
         Action("delete_selected", "Delete the selected sources", delete_selected, "Shift-Delete"),
         Action("toggle_variable", "Let the selected sources vary with time, or no longer", toggle_variable, "Shift-Y"),
+        Action("toggle_moving", "Add a source that moves, where the next click says", toggle_moving, "J"),
         Action("toggle_lock", "Lock or unlock the selected sources", toggle_lock, "K"),
         Action("nudge_left", "Move the selected sources left by 0.1 px", _nudge(-1, 0), "Shift-Left"),
         Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),

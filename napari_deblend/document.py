@@ -140,28 +140,28 @@ class Document:
 
     # edits -------------------------------------------------------------------------------------------------------
 
-    def add(self, *sources: Source) -> None:
-        """Add sources at the end and select them."""
+    def add(self, *sources: Source, label: str = "", instead_of: Iterable[str] = ()) -> None:
+        """Add sources at the end, instead of some that there are, and select them; the step is named after them, or by
+        its `label`."""
         if not sources:
             return
-        scene = self.scene.add(*sources)
-        self._edit(f"Add {named(scene.sources[-len(sources) :])}", scene, select=[s.id for s in sources])
+        scene = self.scene.remove(*instead_of).add(*sources)
+        self._edit(label or f"Add {named(scene.sources[-len(sources) :])}", scene, select=[s.id for s in sources])
 
     def move(self, places: Mapping[str, tuple[float, float]]) -> None:
-        """Move sources to (x, y) [pix]; raises LockedParameterError where one is locked."""
-        moved = [self.scene[source_id].moved(x, y) for source_id, (x, y) in places.items()]
-        self._edit(f"Move {named(moved)}", self.scene.replace(*moved))
+        """Move sources to (x, y) [pix], other epochs of them along; raises LockedParameterError where one is locked."""
+        self._edit(f"Move {named([self.scene[source_id] for source_id in places])}", self.scene.moved(places))
 
     def delete(self, source_ids: Iterable[str]) -> None:
-        """Remove sources; raises ValueError where one is locked."""
-        gone = [self.scene[source_id] for source_id in source_ids]
+        """Remove sources, with all their epochs; raises ValueError where one is locked."""
+        gone = self._with_their_epochs(source_ids)
         _refuse_locked(gone, "delete")
         if gone:
             self._edit(f"Delete {named(gone)}", self.scene.remove(*(s.id for s in gone)))
 
     def retype(self, source_ids: Iterable[str], kind: str) -> None:
         """Give sources another morphology of about their size; raises ValueError where one is locked."""
-        changed = [self.scene[i] for i in source_ids if self.scene[i].kind != kind]
+        changed = [s for s in self._with_their_epochs(source_ids) if s.kind != kind]
         _refuse_locked(changed, "change the kind of")
         self._exchange(changed, lambda s: s.retyped(kind), f"Make {named(changed)} a {kind} source")
 
@@ -178,7 +178,7 @@ class Document:
 
     def set_status(self, source_ids: Iterable[str], status: Status) -> None:
         """Make every parameter of sources free, fixed or locked."""
-        changed = [self.scene[i] for i in source_ids if self.scene[i].center.status is not status]
+        changed = [s for s in self._with_their_epochs(source_ids) if s.center.status is not status]
         verb = {Status.FREE: "Free", Status.FIXED: "Fix", Status.LOCKED: "Lock"}[status]
         self._exchange(changed, lambda s: s.with_status(status), f"{verb} {named(changed)}")
 
@@ -301,6 +301,10 @@ class Document:
         self._undo.append(step)
         self._redo.clear()
         self.history_changed.emit()
+
+    def _with_their_epochs(self, source_ids: Iterable[str]) -> list[Source]:
+        """Return sources, and all other epochs of those that move: each of them is one thing."""
+        return [self.scene[source_id] for source_id in self.scene.together(tuple(source_ids))]
 
     def _exchange(self, sources: Sequence[Source], change: Callable[[Source], Source], label: str) -> None:
         if sources:

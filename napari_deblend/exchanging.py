@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from deblend import Observation, Scene, Source
+from deblend import Observation, PixelAffine, Scene, Source
 from deblend.detect import carried, empty_scene
 from deblend.io import Interpretation, boxes_in, cut_out, signature
 from napari_deblend.document import Document, named
@@ -21,13 +21,10 @@ def exchange_for_piece(document: Document, said: str) -> str:
     """
     before = document.scene
     boxes, pieces = boxes_in(document.observations, said), cut_out(document.observations, said)
-    corner = None if before.grid.wcs is not None else (boxes[0].x[0], boxes[0].y[0])
-    scene, outside = carried(before, pieces, corner)
+    along = None if before.grid.wcs is not None else PixelAffine(offset=(-boxes[0].y[0], -boxes[0].x[0]))
+    scene, outside = carried(before, pieces, along)
     document.exchange(pieces, scene, f"Cut out {boxes[0]}")
-    if not outside:
-        return "Cut out; Undo brings the whole back."
-    verbs = "lies outside of it and comes" if len(outside) == 1 else "lie outside of it and come"
-    return f"Cut out; {named(outside)} {verbs} back with Undo."
+    return f"Cut out; {_those(outside)} back with Undo." if outside else "Cut out; Undo brings the whole back."
 
 
 def exchange_for_corrected(document: Document, index: int, wanted: Interpretation) -> str:
@@ -40,10 +37,16 @@ def exchange_for_corrected(document: Document, index: int, wanted: Interpretatio
     if new is old:
         return "Nothing was changed."
     observations = tuple(new if k == index else o for k, o in enumerate(document.observations))
-    scene = _with_channels_of(document.scene, observations)
-    remember(signature(old), wanted)
+    scene, outside = _seen_so(document, observations)
+    remembers = wanted.of_its_kind != Interpretation.of(old)
+    if remembers:
+        remember(signature(old), wanted)
     document.exchange(observations, scene, f"Correct {old.name}")
-    return f"{new.notes[-1]} Remembered for files of this kind; Undo takes it back here."
+    said = [new.notes[-1], "Remembered for files of this kind; Undo takes it back here." if remembers else ""]
+    if outside:
+        those = _those(outside)
+        said.append(f"{those[0].upper()}{those[1:]} back with Undo.")
+    return " ".join(filter(None, said))
 
 
 def as_remembered(observation: Observation) -> Observation:
@@ -56,15 +59,19 @@ def as_remembered(observation: Observation) -> Observation:
     return replace(corrected, notes=(*corrected.notes, note))
 
 
-def _with_channels_of(scene: Scene, observations: Sequence[Observation]) -> Scene:
-    """Return the scene with the channels of these observations, its fluxes still to be solved for."""
-    start = empty_scene(observations)
+def _seen_so(document: Document, observations: Sequence[Observation]) -> tuple[Scene, tuple[Source, ...]]:
+    """Return the document's scene under observations that were corrected, and the sources that are on none of them.
+
+    Sources stay where the sharpest image has them, whatever its place on the sky or the pixels that its PSF asks for.
+    Fluxes are solved for anew.
+    """
+    before, start = document.scene, empty_scene(observations)
     if len(set(start.channels)) != len(start.channels):
         raise ValueError("Two observations would have a channel of one name; name survey or bands apart.")
-    if start.grid != scene.grid and scene.sources:
-        raise ValueError(
-            "With this PSF sources live on other pixels than they do now; delete the sources, correct, and detect anew."
-        )
+    k = int(np.argmin([o.grid.affine_to(before.grid).scale for o in document.observations]))
+    to_image = before.grid.affine_to(document.observations[k].grid)
+    along = to_image.then(observations[k].grid.affine_to(start.grid))
+    scene, outside = carried(replace(before, channels=start.channels), observations, along)
     unsolved = np.full(len(start.channels), np.nan)
 
     def updated(source: Source) -> Source:
@@ -72,4 +79,10 @@ def _with_channels_of(scene: Scene, observations: Sequence[Observation]) -> Scen
         return replace(source, components=parts)
 
     sources = tuple(updated(source) for source in scene.sources)
-    return replace(start, sources=sources, calibrations=scene.calibrations)
+    return replace(scene, sources=sources, model_psf_sigma=start.model_psf_sigma), outside
+
+
+def _those(outside: Sequence[Source]) -> str:
+    """Return the sources that an image does not hold, as the beginning of a sentence."""
+    verbs = "lies outside of it and comes" if len(outside) == 1 else "lie outside of it and come"
+    return f"{named(outside)} {verbs}"

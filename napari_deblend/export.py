@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deblend import Catalog, measure
-from deblend.io import write_catalog, write_components, write_models, write_residuals
+from deblend.io import write_components, write_models, write_residuals, write_tables
 from napari_deblend.machine import Machine
 
 WRITTEN, MEASURED = "written", "measured"
@@ -17,8 +17,9 @@ def catalog_job(path: Path) -> Callable[[Machine], str]:
     """Return a job that measures the scene and writes the catalog as ECSV or FITS; it gives a sentence."""
 
     def job(machine: Machine) -> str:
-        write_catalog(path, _measured(machine, errors=True))
-        return f"The catalog of {len(machine.scene)} sources is in {path}."
+        written = write_tables(path, _measured(machine, errors=True).parts)
+        beside = f", with {' and '.join(p.name for p in written[1:])} beside it" if written[1:] else ""
+        return f"The catalog of {len(machine.scene)} sources is in {path}{beside}."
 
     return job
 
@@ -33,7 +34,7 @@ def folder_job(folder: Path) -> Callable[[Machine], str]:
         write_models(folder / "models.fits", observations, models)
         write_residuals(folder / "residuals.fits", observations, models)
         write_components(folder / "components.fits", observations, names, shown.component)
-        write_catalog(folder / "catalog.ecsv", _measured(machine, errors=True))
+        write_tables(folder / "catalog.ecsv", _measured(machine, errors=True).parts)
         return f"Catalog, models, residuals and components of {len(names)} sources are in {folder}."
 
     return job

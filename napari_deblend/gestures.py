@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Shapes
+from psygnal import Signal
 
+from deblend import Source
 from napari_deblend.compat import unwrap
 from napari_deblend.document import Document, named
 from napari_deblend.markers import Markers
@@ -26,24 +28,40 @@ CLICK = 4.0
 class Gestures:
     """Mouse gestures of one viewer, as edits of its document."""
 
+    placing_changed = Signal(bool)
+    """Whether the next click says where something is."""
+
     def __init__(
         self,
         viewer: Any,
         document: Document,
         markers: Markers,
         add_at: Callable[[float, float], None],
+        is_in_view: Callable[[Source], bool],
         tell: Callable[[str], None],
     ) -> None:
         self._viewer = unwrap(viewer)
         self._document = document
         self._markers = markers
         self._add_at = add_at
+        self._is_in_view = is_in_view
         self._tell = tell
+        self._place: Callable[[float, float], None] | None = None
         self._viewer.mouse_drag_callbacks.append(self._on_press)
 
     def disconnect(self) -> None:
         if self._on_press in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
+
+    @property
+    def is_placing(self) -> bool:
+        """Whether the next click says where something is."""
+        return self._place is not None
+
+    def place_next(self, place: Callable[[float, float], None] | None) -> None:
+        """Have the next click call `place` with its pixel (x, y) of the scene; None to have it do what it does."""
+        self._place = place
+        self.placing_changed.emit(self.is_placing)
 
     def pixel(self, position: Any) -> tuple[float, float]:
         """Return (x, y) [pix of the scene] of a world position; raises ValueError without a sources layer."""
@@ -60,7 +78,9 @@ class Gestures:
         sources = self._document.scene.sources
         world = np.array([layer.data_to_world((s.y, s.x)) for s in sources])[:, -2:]
         distance = np.hypot(*(world - np.asarray(position)[-2:]).T) * zoom
-        nearest = int(np.argmin(distance))
+        # of epochs that lie on one another the one in view is meant
+        behind = np.array([not self._is_in_view(s) for s in sources]) * REACH
+        nearest = int(np.argmin(np.where(distance <= REACH, distance + behind, np.inf)))
         return sources[nearest].id if distance[nearest] <= REACH else None
 
     @property
@@ -73,6 +93,9 @@ class Gestures:
         if event.button != 1 or not self._document.is_open or self._viewer.dims.ndisplay != 2:
             return
         if self._markers.layer is None or self._is_drawing:
+            return
+        if self.is_placing:
+            yield from self._click(event, self._put)
             return
         if "Shift" in event.modifiers or self._markers.is_adding:
             yield from self._click(event, self._add)
@@ -96,6 +119,15 @@ class Gestures:
     def _add(self, position: Any) -> None:
         try:
             self._add_at(*self.pixel(position))
+        except ValueError as error:
+            self._tell(str(error))
+
+    def _put(self, position: Any) -> None:
+        place = self._place
+        self.place_next(None)
+        try:
+            if place is not None:
+                place(*self.pixel(position))
         except ValueError as error:
             self._tell(str(error))
 

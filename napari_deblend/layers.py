@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
-from deblend import Observation
+from deblend import Channel, Observation, Source
 from napari_deblend.compat import repaint, reshape, set_status, show_pixels, unwrap
 from napari_deblend.components import ComponentStack, Cube
 from napari_deblend.machine import Frame, Picture, PictureKind
@@ -169,6 +169,20 @@ class ImageLayers:
         return frozenset(wanted)
 
     @property
+    def channel(self) -> Channel | None:
+        """The one channel that is in view; None where it is the color of several."""
+        if not self._observations:
+            return None
+        channels = self._observations[self.seen_by].channels
+        is_color = role_of(self.view, self.color).is_color and len(channels) > 1
+        return None if is_color else channels[min(self.band, len(channels) - 1)]
+
+    def shows(self, source: Source) -> bool:
+        """Tell whether a source that moves is at the epoch that is in view; others always are."""
+        channel = self.channel
+        return source.track is None or channel is None or source.track.time == channel.time
+
+    @property
     def caption(self) -> str:
         """What is on the screen, in words."""
         if not self._observations:
@@ -176,12 +190,11 @@ class ImageLayers:
         observation = self._observations[self.seen_by]
         bands = [channel.name for channel in observation.channels]
         title = self.view.value if len(self._observations) == 1 else f"{self.view.value} · {observation.name}"
-        if role_of(self.view, self.color).is_color and len(bands) > 1:
+        if self.channel is None:
             joint = "" if all(len(b) == 1 for b in bands) else " "
             return f"{title} · {joint.join(bands)}"
-        band = bands[min(self.band, len(bands) - 1)]
         unit = "σ" if self.view is View.RESIDUAL else "nJy/pix"
-        return f"{title} · {band} [{unit}]"
+        return f"{title} · {self.channel.name} [{unit}]"
 
     @property
     def component_row(self) -> int:

@@ -24,15 +24,15 @@ def recall(signature: str) -> Interpretation | None:
     """Return the correction for files of this signature; None without any, or where the file is not ours to read."""
     found = _all().get(signature)
     try:
-        return None if found is None else Interpretation.from_dict(found)
+        return None if found is None else Interpretation.from_dict(found).of_its_kind
     except (ValueError, TypeError):
         # written by another version, or by hand
         return None
 
 
 def remember(signature: str, interpretation: Interpretation) -> None:
-    """Keep a correction, without what files of their own say, since these are of one image."""
-    _write({**_all(), signature: interpretation.without_files.to_dict()})
+    """Keep what of a correction holds for other files of the kind."""
+    _write({**_all(), signature: interpretation.of_its_kind.to_dict()})
 
 
 def forget(signature: str) -> None:

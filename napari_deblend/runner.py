@@ -15,12 +15,16 @@ from enum import Enum
 from typing import Any
 
 from deblend import FitSettings, Observation, Scene, give_way
-from napari_deblend.machine import Machine, Mix, Picture
+from napari_deblend.components import Cube
+from napari_deblend.machine import Machine, Mix, Picture, PictureKind
 
 logger = logging.getLogger(__name__)
 
 FRAME, ERROR = "frame", "error"
 """Kinds of news that are not the result of a job."""
+COMPONENTS = "components"
+LONGEST_WAIT = 60.0
+"""How long components are waited for [s]."""
 
 
 class Phase(Enum):
@@ -93,7 +97,7 @@ class Runner:
         self._thread = threading.Thread(target=self._work, name="deblend machine", daemon=False)
         self._thread.start()
 
-    # what the window asks for; every method but `close` returns at once ------------------------------------------
+    # what the window asks for; all but `components` and `close` return at once -------------------------------------
 
     def edit(self, revision: int, scene: Scene) -> None:
         """Ask for the fluxes and pictures of an edited scene; a running fit carries on from it."""
@@ -127,6 +131,27 @@ class Runner:
         with self._wake:
             self._wishes.jobs[name] = job
             self._wake.notify()
+
+    def components(self, observation: int, source_ids: Sequence[str]) -> Mapping[str, Cube]:
+        """Return pictures of sources as one observation sees them, waiting for the thread."""
+        cubes: dict[str, Cube] = {}
+        done = threading.Event()
+
+        def job(machine: Machine) -> None:
+            try:
+                wanted = frozenset(Picture(PictureKind.COMPONENT, observation, i) for i in source_ids)
+                cubes.update({p.source_id: cube for p, cube in machine.frame(wanted).pictures.items()})
+            finally:
+                done.set()
+
+        self.submit(COMPONENTS, job)
+        done.wait(timeout=LONGEST_WAIT)
+        return cubes
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether something waits to be done: a job that takes its time looks at this, and ends."""
+        return self._wishes.any
 
     def close(self, wait: bool = True) -> None:
         """End the thread after the call that it is in; waits for that unless told not to."""

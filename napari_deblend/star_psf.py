@@ -6,7 +6,8 @@ import numpy as np
 
 from deblend import Observation, StarPsf
 from deblend.observe import full_width_half_maximum, psf_from_stars
-from napari_deblend.workbench import STARS, Workbench
+from napari_deblend.jobs import STARS
+from napari_deblend.workbench import Workbench
 
 NARROW = 2.5
 """Full width below which a PSF on pixels does not tell what lies between them [pix]."""

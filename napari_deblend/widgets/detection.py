@@ -8,8 +8,9 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSlider
 
 from deblend.scene import MORPHOLOGIES
+from napari_deblend.jobs import PEAKS
 from napari_deblend.widgets.parts import Section, action_button, row
-from napari_deblend.workbench import PEAKS, Workbench
+from napari_deblend.workbench import Workbench
 
 LOWEST, HIGHEST = 2.0, 50.0
 """Range of the threshold [sigma]."""

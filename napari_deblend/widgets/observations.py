@@ -9,12 +9,13 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSizePolicy, QVBoxLay
 from deblend import Observation
 from deblend.io import checks
 from deblend.observe import describe_psf, full_width_half_maximum
+from napari_deblend.jobs import KERNELS, NOISE, STARS
 from napari_deblend.runner import Phase
 from napari_deblend.widgets.interpretation import InterpretationForm
 from napari_deblend.widgets.opening import ask_and_open
 from napari_deblend.widgets.parts import HEADING, Section, action_button, fold, prose, row
 from napari_deblend.widgets.star_psf import StarPsfPanel
-from napari_deblend.workbench import KERNELS, NOISE, STARS, Workbench
+from napari_deblend.workbench import Workbench
 
 NOTE = "color: #e0b060; font-size: 11px;"
 NOTE_HEADING = "QPushButton { color: #e0b060; font-weight: normal; }"

@@ -19,8 +19,9 @@ from qtpy.QtWidgets import (
 )
 
 from deblend.io import Role, role_of
+from napari_deblend.jobs import LOADED
 from napari_deblend.widgets.parts import prose
-from napari_deblend.workbench import LOADED, Workbench
+from napari_deblend.workbench import Workbench
 
 IMAGE, PSF, WEIGHTS, MASK, LEAVE = "Image", "PSF", "Weights", "Mask", "Leave out"
 FILTER = "Images (*.fits *.fit *.fts *.fits.gz *.fits.fz *.fits.bz2 *.asdf);;All files (*)"

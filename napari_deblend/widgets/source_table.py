@@ -81,7 +81,9 @@ class SourceTable(QAbstractTableModel):
         if role == Role.DisplayRole:
             document = self._bench.document
             if section == FLUX and document.is_open and self.channel < len(document.scene.channels):
-                return f"{document.scene.channels[self.channel].name} [nJy]"
+                channel = document.scene.channels[self.channel]
+                # a date has no room; the choice above says it
+                return f"{channel.name} [nJy]" if channel.epoch is None else TITLES[FLUX]
             return TITLES[section]
         return TOOLTIPS[section] if role == Role.ToolTipRole else None
 
@@ -99,6 +101,8 @@ class SourceTable(QAbstractTableModel):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Role.ForegroundRole and column == LOCK:
             return QColor(COLORS[source.center.status])
+        if role == Role.ToolTipRole and column == NAME and source.track is not None:
+            return f"{source.name} at MJD {source.track.time:.5f}; {TOOLTIPS[NAME]}"
         return TOOLTIPS[column] if role == Role.ToolTipRole else None
 
     def setData(self, index: QModelIndex, value: Any, role: int = Role.EditRole) -> bool:

@@ -9,19 +9,24 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QLabel,
+    QSizePolicy,
     QStyledItemDelegate,
     QTableView,
     QWidget,
 )
 
+from deblend.measure import motion_lines, motion_table
 from deblend.scene import MORPHOLOGIES
 from deblend.sky import same_passbands
+from napari_deblend.actions import FIT_LABEL
 from napari_deblend.export import MEASURED, measuring_job
-from napari_deblend.widgets.parts import Section, action_button, row
+from napari_deblend.jobs import MOTIONS
+from napari_deblend.moving import have_motions_measured
+from napari_deblend.widgets.parts import Section, action_button, prose, row
 from napari_deblend.widgets.source_table import KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
 from napari_deblend.workbench import Workbench
 
-WIDTHS = (42, 62, 48, 48, 60, 50, 40)
+WIDTHS = (52, 62, 48, 48, 60, 50, 40)
 """Of the columns [screen pix]."""
 
 
@@ -56,23 +61,34 @@ class SourcesSection(Section):
         self.view.clicked.connect(self._open_choice)
         self.channel = QComboBox()
         self.channel.setToolTip("Band of the fluxes in the table")
+        # a name with a date would make the panel too wide
+        self.channel.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.channel.setMinimumContentsLength(4)
+        self.channel.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.channel.currentIndexChanged.connect(self.model.set_channel)
         self.add_button = action_button(bench, "toggle_adding", "Add")
         self.add_button.setCheckable(True)
         self.add_button.setToolTip("Add sources by clicking on the image (N); Shift-click adds one at any time")
         self.varying = action_button(bench, "toggle_variable", "Varies")
+        self.moving = action_button(bench, "toggle_moving", "Moves")
+        self.moving.setCheckable(True)
+        self._flux_in = QLabel("Flux in")
+        self.motions = prose()
+        self.motions.hide()
         self.column.addLayout(
             row(
                 self.add_button,
                 action_button(bench, "delete_selected", "Delete"),
                 action_button(bench, "toggle_lock", "Lock"),
                 self.varying,
+                self.moving,
                 None,
-                QLabel("Flux in"),
+                self._flux_in,
                 self.channel,
             )
         )
         self.column.addWidget(self.view)
+        self.column.addWidget(self.motions)
         self._selecting = False
         self.view.selectionModel().selectionChanged.connect(self._on_rows_selected)
         self.listen(bench.refreshed, self.refresh)
@@ -81,6 +97,8 @@ class SourcesSection(Section):
         self.listen(bench.settled, self._measure)
         self.listen(bench.result, self._on_result)
         self.listen(bench.markers.mode_changed, self._on_mode)
+        self.listen(bench.gestures.placing_changed, self._on_placing)
+        self.listen(bench.refreshed, self._hide_motions)
         self._on_observations()
         self.model.refresh()
         self.show_selection()
@@ -129,7 +147,12 @@ class SourcesSection(Section):
         self.channel.addItems([str(c) if several else c.name for c in channels])
         self.channel.setCurrentIndex(len(channels) // 2)
         self.model.snr = {}
-        self.varying.setVisible(len(same_passbands(channels)) < len(channels))
+        has_epochs = len(same_passbands(channels)) < len(channels)
+        self.varying.setVisible(has_epochs)
+        # there is no room for all of it
+        self._flux_in.setVisible(not has_epochs)
+        self.moving.setVisible(len({channel.epoch for channel in channels}) > 1)
+        self._hide_motions()
 
     def _open_choice(self, index: QModelIndex) -> None:
         if index.column() in self._choices:
@@ -139,12 +162,39 @@ class SourcesSection(Section):
         runner, document = self.bench.runner, self.bench.document
         if runner is not None and document.is_open and document.scene.sources and not runner.is_running:
             runner.submit(MEASURED, measuring_job)
+            self._show_motions()
 
     def _on_result(self, name: str, outcome: Any) -> None:
         if name == MEASURED:
             table = outcome.table
             self.model.snr = {str(i): float(snr) for i, snr in zip(table["id"], table["snr"], strict=True)}
             self.model.refresh_column(SNR)
+        elif name == MOTIONS and outcome[0] == self.bench.document.revision:
+            if outcome[1]:
+                self.motions.setText("\n".join(outcome[1]))
+            else:
+                # put off for something else that was asked for, which has been done
+                have_motions_measured(self.bench)
+
+    def _show_motions(self) -> None:
+        """Say how what moves does so, and after a fit have it said how well that is known."""
+        document = self.bench.document
+        scene = document.scene
+        table = motion_table(scene, document.to_image)
+        self.motions.setVisible(table is not None)
+        if table is not None:
+            self.motions.setText("\n".join(motion_lines(table)))
+            if document.undo_label == FIT_LABEL:
+                have_motions_measured(self.bench)
+
+    def _hide_motions(self) -> None:
+        """Say nothing of motions that nothing has any more."""
+        document = self.bench.document
+        if not document.is_open or not any(source.track for source in document.scene.sources):
+            self.motions.hide()
+
+    def _on_placing(self, is_placing: bool) -> None:
+        self.moving.setChecked(is_placing)
 
     def _on_mode(self, is_adding: bool) -> None:
         self.add_button.setChecked(is_adding)

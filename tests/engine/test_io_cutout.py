@@ -17,7 +17,7 @@ from deblend.detect import carried
 from deblend.io import PixelCutout, SkyCutout, cut_out, cutout_from_text, read_observations
 from deblend.io.fits_file import read_image
 from deblend.observe import Observation, gaussian_psf
-from deblend.sky import PixelBox, TangentWcs, moved_header
+from deblend.sky import PixelAffine, PixelBox, TangentWcs, moved_header
 
 SHAPE = (120, 140)
 RA, DEC = 150.1, 2.2
@@ -318,7 +318,7 @@ def test_sources_go_with_the_piece_or_are_said_to_be_outside(on_sky: bool) -> No
     inside, outside = (make_source("point", x, 60.5, n_channels=1, flux=[1.0]) for x in (70.25, 10.0))
     scene = scene.add(inside.with_status(Status.LOCKED), outside)
     pieces = cut_out([observation], "50:100,40:90")
-    moved, gone = carried(scene, pieces, None if on_sky else (50, 40))
+    moved, gone = carried(scene, pieces, None if on_sky else PixelAffine(offset=(-40, -50)))
     assert [s.id for s in moved.sources] == [inside.id] and [s.id for s in gone] == [outside.id]
     np.testing.assert_allclose((moved.sources[0].x, moved.sources[0].y), (20.25, 20.5), atol=1e-6)
     assert moved.sources[0].is_locked and moved.grid.shape == (50, 50)

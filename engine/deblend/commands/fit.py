@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
     import deblend
     from deblend import io
-    from deblend.measure import calibration_lines, share
+    from deblend.measure import calibration_lines, motion_lines, share
     from deblend.observe.kernel_check import kernel_notes
 
     clock = Clock()
@@ -164,6 +164,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         print("\n".join(table_lines(catalog.table)))
         if catalog.calibration is not None:
             print("\n".join(calibration_lines(catalog.calibration)))
+        if catalog.motions is not None:
+            print("\n".join(motion_lines(catalog.motions)))
         print(f"chi2 per pixel {best.chi2:.4f} after {last.iteration} iterations. {outcome}")
         print(f"Results are in {arguments.out}.")
     if interrupted:
@@ -217,13 +219,11 @@ def told_of(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def _write(
     out: Path, observations: Sequence[Observation], state: FitState, catalog: Catalog, shares: Shares | None
 ) -> None:
-    from deblend import Catalog, io
+    from deblend import io
 
     models = [state.model(i) for i in range(len(observations))]
     names = [source.name for source in state.scene.sources]
-    io.write_catalog(out / "catalog.ecsv", catalog)
-    if catalog.calibration is not None:
-        io.write_catalog(out / "calibration.ecsv", Catalog(catalog.calibration))
+    io.write_tables(out / "catalog.ecsv", catalog.parts)
     io.write_models(out / "models.fits", observations, models)
     io.write_residuals(out / "residuals.fits", observations, models)
     io.write_components(out / "components.fits", observations, names, state.component)

@@ -14,8 +14,10 @@ from deblend.detect.start import (
 )
 from deblend.detect.transients import with_transients
 from deblend.detect.unlisted import unlisted
+from deblend.detect.velocity import FoundVelocity, find_velocity, taken_for_still
 
 __all__ = [
+    "FoundVelocity",
     "Peaks",
     "Stack",
     "box_radius",
@@ -24,6 +26,7 @@ __all__ = [
     "empty_scene",
     "find_missed",
     "find_peaks",
+    "find_velocity",
     "model_psf_sigma",
     "positions_within",
     "scene_from_positions",
@@ -31,6 +34,7 @@ __all__ = [
     "stacked",
     "stacks",
     "start_source",
+    "taken_for_still",
     "unlisted",
     "with_missed",
     "with_transients",

@@ -1,4 +1,4 @@
-"""Sources carried over to a piece of the images that they were found in."""
+"""Sources carried over to other pixels of the sky that they were found on: a piece of the images, or finer pixels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from deblend.detect.rescaled import rescaled
 from deblend.detect.start import empty_scene
 from deblend.observe import Observation
 from deblend.scene import Scene, Source
@@ -17,28 +18,36 @@ SAME_SCALE = 1e-6
 
 
 def carried(
-    scene: Scene, observations: Sequence[Observation], corner: tuple[float, float] | None = None
+    scene: Scene, observations: Sequence[Observation], along: PixelAffine | None = None
 ) -> tuple[Scene, tuple[Source, ...]]:
-    """Return the scene on the pixels of other observations of the same sky, and the sources that are not on them.
+    """Return the scene on the pixels of other observations of the same sources, and those that are not on them.
 
-    A source goes with its center; locks, fluxes and everything else of it stay. `corner` is the pixel (x, y) of the
-    scene that is the first of the new ones, for images without a WCS to tell. Raises ValueError where channels differ,
-    or pixels do by more than an offset.
+    A source goes with its center; locks, fluxes and everything else of it stay, and sizes are as large on the sky.
+    `along` says where the pixels of the scene lie on the new ones, where that is not what both WCS say: for images
+    without one, or a WCS that was wrong. Raises ValueError where channels differ, or the new pixels are turned or
+    stretched against those of the scene.
     """
     other = empty_scene(observations)
     if other.channels != scene.channels:
         raise ValueError("Sources can only be carried over to observations of the same channels.")
-    to_other = scene.grid.affine_to(other.grid) if corner is None else PixelAffine(offset=(-corner[1], -corner[0]))
-    if np.abs(to_other.array - np.eye(2)).max() > SAME_SCALE:
-        raise ValueError("Sources can only be carried over to the same pixels; cut where the sharpest image is seen.")
-    dy, dx = to_other.offset
+    to_other = scene.grid.affine_to(other.grid) if along is None else along
+    scale = 1.0 if np.abs(to_other.array - np.eye(2)).max() < SAME_SCALE else to_other.scale
+    if np.abs(to_other.array - scale * np.eye(2)).max() > SAME_SCALE * scale:
+        raise ValueError(
+            "Sources can only be carried over to pixels that lie as the present ones do; cut where the sharpest image "
+            "is seen."
+        )
     height, width = other.grid.shape
     kept, outside = [], []
     for source in scene.sources:
-        x, y = source.x + dx, source.y + dy
+        y, x = (float(axis) for axis in to_other(source.y, source.x))
+        anchor_y, anchor_x = (float(axis) for axis in to_other(*source.anchor[::-1]))
         if -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5:
-            anchor = (source.anchor[0] + dx, source.anchor[1] + dy)
-            kept.append(replace(source, center=source.center.at((x, y)), anchor=anchor))
+            moved = replace(source, center=source.center.at((x, y)), anchor=(anchor_x, anchor_y))
+            kept.append(moved if scale == 1.0 else rescaled(moved, scale))
         else:
             outside.append(source)
-    return replace(scene, grid=other.grid, sources=tuple(kept)), tuple(outside)
+    calibrations = scene.calibrations
+    if scale != 1.0:
+        calibrations = tuple(replace(c, shift=c.shift.at(c.shift.value * scale)) for c in calibrations)
+    return replace(scene, grid=other.grid, sources=tuple(kept), calibrations=calibrations), tuple(outside)

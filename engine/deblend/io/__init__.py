@@ -14,6 +14,7 @@ from deblend.io.results import (
     write_models,
     write_residuals,
     write_summary,
+    write_tables,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "write_models",
     "write_residuals",
     "write_summary",
+    "write_tables",
 ]

@@ -26,6 +26,7 @@ from deblend.observe.noise import measured_weights
 from deblend.sky import AB_ZERO_POINT_NJY, Channel, TangentWcs, njy_per_count
 
 MEASURED = "measured"
+NOT_MOVED = "0, 0"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Interpretation:
     mask: str = ""
     """A file of bad pixels, of the shape of what is open: an image that is not zero there, or bits that are known or
     said (bits:0,3:FILE), or DS9 regions; empty for no more than there are."""
-    sky_shift: str = "0, 0"
+    sky_shift: str = NOT_MOVED
     """How far east and north the image lies of where its WCS says [arcsec]."""
     psf: str = ""
     """Another PSF: gaussian:FWHM, moffat:FWHM,BETA or double-gaussian:FWHM,FWHM,SHARE [arcsec], or a FITS file of
@@ -118,9 +119,10 @@ class Interpretation:
         return not self.psf.strip() or self.psf.split(":")[0].strip().lower() in PROFILES
 
     @property
-    def without_files(self) -> Interpretation:
-        """The same without what files of their own say, for other files of the kind."""
-        return replace(self, mask="", psf=self.psf if self.is_psf_in_words else "")
+    def of_its_kind(self) -> Interpretation:
+        """What of it holds for other files of the kind: no file's own mask or PSF, and no place on the sky, since how
+        an image is registered is its own, too."""
+        return replace(self, mask="", sky_shift=NOT_MOVED, psf=self.psf if self.is_psf_in_words else "")
 
     def _with_masks_and_weights(self, observation: Observation) -> tuple[Observation, list[str]]:
         """Return the observation with what else is masked, and with the noise measured where that is wanted."""

@@ -89,6 +89,20 @@ def write_catalog(path: Path, catalog: Writable) -> None:
         catalog.write(part)
 
 
+def write_tables(path: Path, tables: Mapping[str, Writable]) -> list[Path]:
+    """Write the catalog, which is the first of the tables, to a path and the others beside it; return all paths.
+
+    Beside `catalog.ecsv` they are `motions.ecsv` and so on; beside `field.fits`, `field_motions.fits`.
+    """
+    first = next(iter(tables))
+    prefix = "" if path.stem == first else f"{path.stem}_"
+    written = []
+    for name, table in tables.items():
+        written.append(path if name == first else path.with_name(f"{prefix}{name}{path.suffix}"))
+        write_catalog(written[-1], table)
+    return written
+
+
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Write numbers, texts, lists and mappings as JSON; what is not finite becomes null."""
     with replacing(path) as part:

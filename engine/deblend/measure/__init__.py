@@ -3,6 +3,7 @@
 from deblend.measure.calibration import calibration_lines, calibration_table
 from deblend.measure.catalog import Catalog, column_key, measure
 from deblend.measure.flags import MEANINGS
+from deblend.measure.motion import motion_lines, motion_table
 from deblend.measure.sharing import Shares, share
 
 __all__ = [
@@ -13,5 +14,7 @@ __all__ = [
     "calibration_table",
     "column_key",
     "measure",
+    "motion_lines",
+    "motion_table",
     "share",
 ]

@@ -13,12 +13,14 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable
+from jaxtyping import Float
 
 from deblend.infer.errors import draw
 from deblend.infer.solvers import compiled_linearized
 from deblend.measure.calibration import calibration_table
 from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
 from deblend.measure.laws import add_laws
+from deblend.measure.motion import motion_table, on_image, on_sky, spread
 from deblend.measure.shapes import centroid, half_light_radius, on_one_box
 from deblend.measure.sharing import Shares
 from deblend.observe import Observation
@@ -27,7 +29,7 @@ from deblend.program.columns import Column
 from deblend.program.noise import weighted_column
 from deblend.program.slots import box_origin
 from deblend.scene import Scene
-from deblend.sky import AB_ZERO_POINT_NJY, Channel
+from deblend.sky import AB_ZERO_POINT_NJY, Channel, PixelAffine
 
 FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits"}
 
@@ -40,9 +42,18 @@ class Catalog:
     calibration: QTable | None = None
     """How the images are off, a row per channel (see `deblend.measure.calibration_table`); None where that was not
     asked for."""
+    motions: QTable | None = None
+    """How what moves does so, a row per moving thing (see `deblend.measure.motion_table`); None where nothing does."""
+
+    @property
+    def parts(self) -> dict[str, Catalog]:
+        """The tables that there are, by what they are called in a folder of results: "catalog", "calibration" and
+        "motions"."""
+        tables = {"catalog": self.table, "calibration": self.calibration, "motions": self.motions}
+        return {name: Catalog(table) for name, table in tables.items() if table is not None}
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write as ECSV or FITS, by the ending of the name; raises ValueError for another one."""
+        """Write one row per source as ECSV or FITS, by the ending of the name; raises ValueError for another one."""
         path = Path(path)
         if path.suffix.lower() not in FORMATS:
             raise ValueError(f"A catalog is written as .ecsv or .fits; the name {path.name!r} ends in neither.")
@@ -62,12 +73,19 @@ def measure(
 ) -> Catalog:
     """Measure every source of a fitted scene.
 
-    Columns: `id`, `name`, `kind`; `x`, `y` (fitted center, 0-based pixels of the first image); `centroid_x`,
-    `centroid_y` (first moments of the model before the PSF); `ra`, `dec` where there is a WCS; per channel
-    `flux_SURVEY_BAND` [nJy], its `flux_err_…` (Gaussian, marginalised over shapes and neighbours) and AB `mag_…`;
+    Columns: `id`, `name`, `kind`; `x`, `y` (fitted center, 0-based pixels of the first image) with `x_err`, `y_err`;
+    `centroid_x`, `centroid_y` (first moments of the model before the PSF); `ra`, `dec` [deg] where there is a WCS, with
+    `ra_err`, `dec_err` [mas], both along great circles: `ra_err` has the cosine of declination in it, as Gaia's has;
+    per channel `flux_SURVEY_BAND` [nJy], its `flux_err_…` and AB `mag_…`;
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
     (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11); `law` and `law_…` where spectra follow laws (see
-    `deblend.measure.laws`).
+    `deblend.measure.laws`). Errors are Gaussian and marginalised over all else that is free, shapes and neighbours, and
+    how far each channel may see a source off its center (0.1 pix of the scene, unless there is only one); a center that
+    is not free has the error 0. They are known to 12 to 20 % of themselves.
+
+    What moves has a row per epoch, with its place then: `time` is that epoch [d, MJD] and `track` the id that its rows
+    share, and that `Catalog.motions` has rate and place under; both are empty for what stands still, and there are no
+    such columns where nothing moves.
 
     `flag_…` tell what to be careful about (see `deblend.measure.MEANINGS`); `degenerate_with` names the source that
     trades flux with it. `flux_shared_…` is the flux of the `shares` of the data, where they are given.
@@ -84,17 +102,15 @@ def measure(
     table["id"] = [s.id for s in sources]
     table["name"] = [s.name for s in sources]
     table["kind"] = [s.kind for s in sources]
-    x, y = np.array([s.x for s in sources]), np.array([s.y for s in sources])
+    draws = draw(program, progress=progress) if errors and len(sources) else None
+    centers = None if draws is None else draws.centers
     shapes = _shapes(program)
     to_image = scene.grid.affine_to(program.observations[0].grid)
-    for prefix, places in (("", (y, x)), ("centroid_", (shapes[:, 1], shapes[:, 0]))):
-        on_image = to_image(*places)
-        table[f"{prefix}x"], table[f"{prefix}y"] = on_image[1] * u.pix, on_image[0] * u.pix
-    if scene.grid.wcs is not None:
-        ra, dec = scene.grid.wcs.pixel_to_sky(x, y)
-        table["ra"], table["dec"] = ra * u.deg, dec * u.deg
+    _add_places(table, scene, to_image, centers, shapes)
+    if scene.motions:
+        table["track"] = [s.track.id if s.track else "" for s in sources]
+        table["time"] = [s.track.time if s.track else np.nan for s in sources] * u.d
     fluxes = scene.fluxes
-    draws = draw(program, progress=progress) if errors and len(sources) else None
     deviations = None if draws is None else draws.flux_errors
     for index, channel in enumerate(scene.channels):
         key = column_key(channel)
@@ -121,12 +137,37 @@ def measure(
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "of the first image; x, y are 0-based: the middle of the first pixel is (0, 0)"
-    return Catalog(table, calibration_table(scene, None if draws is None else draws.calibration_errors))
+    calibration = calibration_table(scene, None if draws is None else draws.calibration_errors)
+    return Catalog(table, calibration, motion_table(scene, to_image, centers))
 
 
 def column_key(channel: Channel) -> str:
     """Return the part of a column's name that stands for a channel."""
     return "_".join(re.sub(r"\W+", "_", part) for part in channel if part)
+
+
+def _add_places(
+    table: QTable,
+    scene: Scene,
+    to_image: PixelAffine,
+    centers: Float[np.ndarray, "sample source 2"] | None,
+    shapes: Float[np.ndarray, "source 3"],
+) -> None:
+    """Add where sources are on the first image and on the sky, with errors from draws of their centers."""
+    x, y = np.array([s.x for s in scene.sources]), np.array([s.y for s in scene.sources])
+    row, column = to_image(y, x)
+    table["x"], table["y"] = column * u.pix, row * u.pix
+    if centers is not None:
+        errors = spread(on_image(centers, to_image)) * u.pix
+        table["x_err"], table["y_err"] = errors[:, 0], errors[:, 1]
+    row, column = to_image(shapes[:, 1], shapes[:, 0])
+    table["centroid_x"], table["centroid_y"] = column * u.pix, row * u.pix
+    if scene.grid.wcs is not None:
+        ra, dec = scene.grid.wcs.pixel_to_sky(x, y)
+        table["ra"], table["dec"] = ra * u.deg, dec * u.deg
+        if centers is not None:
+            errors = spread(on_sky(centers, scene.grid.wcs)) * u.mas
+            table["ra_err"], table["dec_err"] = errors[:, 0], errors[:, 1]
 
 
 def _shapes(program: Program) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 
 from deblend.scene.calibration import Calibration
+from deblend.scene.lines import of_one_track, on_their_lines
 from deblend.scene.source import Source, make_source
 from deblend.scene.track import Motion, fitted_motion
 from deblend.sky import Channel, Passband, PixelGrid
@@ -93,6 +94,19 @@ class Scene:
         """Return the scene with sources exchanged for those of the same id."""
         new = {self[source.id].id: source for source in sources}
         return replace(self, sources=tuple(new.get(s.id, s) for s in self.sources))
+
+    def moved(self, places: Mapping[str, tuple[float, float]]) -> Scene:
+        """Return the scene with sources put to other places (x, y) [pix], by their ids.
+
+        The other epochs of what moves go along: it stays on a line, through what is placed now and what was placed
+        before. Raises LockedParameterError where one is locked.
+        """
+        scene = self.replace(*(self[source_id].moved(x, y) for source_id, (x, y) in places.items()))
+        return replace(scene, sources=on_their_lines(scene.sources, places.keys()))
+
+    def together(self, source_ids: Collection[str]) -> tuple[str, ...]:
+        """Return these ids, with those of all epochs of what moves among them."""
+        return of_one_track(self.sources, source_ids)
 
     def with_sources(self, sources: Iterable[Source]) -> Scene:
         return replace(self, sources=tuple(sources))

@@ -245,7 +245,7 @@ def moving_sources(
     channels
         Those of the scene; each needs an epoch.
     x, y
-        Where it is expected at `time` [pix of the scene], by default at the first epoch.
+        Where it was seen, or is expected, at `time` [pix of the scene], by default at the first epoch.
     velocity
         How fast it is expected to move along x and y [pix/day].
     time
@@ -268,7 +268,7 @@ def moving_sources(
         lit = tuple(index in shining for index in range(len(channels)))
         component = Component(Point(), spectrum, DEFAULT_RADIUS, is_variable=True, shines_in=lit)
         center = Parameter(np.array(place))
-        track = Track(track_id, when)
+        track = Track(track_id, when, is_placed=when == start)
         result.append(
             Source(center, (component,), place, scatter, track=track, name=f"{name} {channels[shining[0]].epoch}")
         )

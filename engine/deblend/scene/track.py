@@ -27,6 +27,8 @@ class Track:
     """Shared by all sources of one moving thing."""
     time: float
     """When the source is seen [MJD, days]."""
+    is_placed: bool = False
+    """Whether a person has said where it is then."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,6 +56,12 @@ class PixelAffine:
         matrix = np.linalg.inv(self.array)
         return PixelAffine.of(matrix, -matrix @ np.asarray(self.offset))
 
+    def then(self, other: PixelAffine) -> PixelAffine:
+        """Return the map by this one, and from there by another."""
+        return PixelAffine.of(
+            other.array @ self.array, other.array @ np.asarray(self.offset) + np.asarray(other.offset)
+        )
+
     @property
     def linear(self) -> PixelAffine:
         """The same without the offset: from middle to middle."""

@@ -1,0 +1,59 @@
+"""A source said in other pixels: as large and as bright on the sky as before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from deblend.program.layout import SIDES
+from deblend.scene import Component, FreeForm, Galaxy, Morphology, Parameter, Source
+
+LEAST_RADIUS = 3
+"""[pix]"""
+
+
+def rescaled(source: Source, scale: float) -> Source:
+    """Return a source on pixels that are `scale` times finer; where it is, is said in them already.
+
+    Profiles stay exactly what they are. Free-form pictures are interpolated by cubic splines, and keep their light.
+    """
+    return replace(
+        source,
+        components=tuple(_component(component, scale) for component in source.components),
+        center_scatter=source.center_scatter * scale,
+        channel_offsets=source.channel_offsets.at(source.channel_offsets.value * scale),
+    )
+
+
+def _component(component: Component, scale: float) -> Component:
+    radius = int(np.clip(round(component.radius * scale), LEAST_RADIUS, SIDES[-1] // 2))
+    return replace(component, radius=radius, morphology=_morphology(component.morphology, radius, scale))
+
+
+def _morphology(morphology: Morphology, radius: int, scale: float) -> Morphology:
+    changed: dict[str, Parameter] = {}
+    parameters = morphology.parameters
+    if size := parameters.get("half_light_radius"):
+        changed["half_light_radius"] = replace(
+            size, value=size.value * scale, lower=size.lower * scale, upper=size.upper * scale
+        )
+    if isinstance(morphology, Galaxy):
+        light = resampled(morphology.correction.value, radius, scale)
+        return replace(morphology, scale=morphology.scale * scale, correction=morphology.correction.at(light))
+    if isinstance(morphology, FreeForm):
+        light = resampled(morphology.pixels.value, radius, scale)
+        if light.sum() > 0:
+            light *= morphology.pixels.value.sum() / light.sum()
+        changed["pixels"] = morphology.pixels.at(np.maximum(light, 0.0))
+    return morphology.with_parameters(**changed) if changed else morphology
+
+
+def resampled(picture: Float[np.ndarray, "old old"], radius: int, scale: float) -> Float[np.ndarray, "side side"]:
+    """Return a centered picture of light per pixel on a box of pixels that are `scale` times finer."""
+    index = np.arange(-radius, radius + 1) / scale + picture.shape[0] // 2
+    places = np.meshgrid(index, index, indexing="ij")
+    light: Float[np.ndarray, "side side"] = ndimage.map_coordinates(picture, places, order=3, mode="constant")
+    return light / scale**2

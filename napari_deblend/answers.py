@@ -1,0 +1,95 @@
+"""What the window does with the answers of its jobs: files that were read, peaks, sources that were found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deblend import Observation, Scene, Source
+from napari_deblend.exchanging import as_remembered
+from napari_deblend.jobs import DETECTED, KERNELS, LOADED, MISSED, MOVING, NOISE, PEAKS, STACKED, STARS
+from napari_deblend.moving import add_moving
+from napari_deblend.noise import take_noise
+from napari_deblend.request import Request
+from napari_deblend.runner import ERROR
+
+if TYPE_CHECKING:
+    from napari_deblend.workbench import Workbench
+
+
+class Answers:
+    """Takes the answers of both threads of one workbench; those to what is open no longer are dropped."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+
+    def take_findings(self) -> None:
+        """Take what the thread that needs no model has found."""
+        bench = self._bench
+        for name, finding in bench.finder.mailbox.take().items():
+            if name == ERROR:
+                bench.fail(*finding)
+            elif name == LOADED:
+                self._take_loaded(*finding)
+            elif finding[0] is bench.document.observations:
+                self._take_finding(name, finding[1:])
+        if bench.cutting.reader.is_busy or bench.cutting.overview is None:
+            sentence = bench.cutting.take()
+            if sentence is not None:
+                bench.fail(LOADED, sentence)
+
+    def _take_finding(self, name: str, found: tuple[Any, ...]) -> None:
+        bench = self._bench
+        if name == NOISE:
+            take_noise(bench, found[0])
+        elif name == STACKED:
+            bench.stacks = found[0]
+        elif name == PEAKS:
+            peaks, threshold = found
+            if not bench.are_sources(threshold):
+                bench.candidates.show(peaks, bench.document.observations[0], bench.layers.world)
+            bench.result.emit(PEAKS, peaks)
+        elif name in (STARS, KERNELS):
+            bench.result.emit(name, found)
+
+    def take(self, name: str, outcome: Any) -> None:
+        """Take the result of a job of the machine."""
+        if name == DETECTED:
+            self._replace_sources(*outcome)
+        elif name == MISSED:
+            self._add_missed(*outcome)
+        elif name == MOVING:
+            add_moving(self._bench, *outcome)
+        self._bench.result.emit(name, outcome)
+
+    def _take_loaded(self, request: Request, observations: tuple[Observation, ...] | None) -> None:
+        bench = self._bench
+        if observations is None:
+            bench.choose_piece(request)
+            return
+        bench.open([as_remembered(observation) for observation in observations])
+        bench.request = request
+        if request.cutout is not None:
+            height, width = observations[0].shape
+            bench.tell(f"Opened a piece of {width} × {height} px; “Overview” shows the whole again.")
+
+    def _replace_sources(self, observations: tuple[Observation, ...], scene: Scene) -> None:
+        bench = self._bench
+        if observations is not bench.document.observations:
+            return
+        bench.candidates.clear()
+        if not scene.sources:
+            bench.tell(f"No source is {bench.threshold:.3g} sigma above the noise; lower the threshold.")
+            return
+        scene = scene.with_calibrations(bench.document.scene.calibrations)
+        bench.document.replace_scene(scene, f"Detect {len(scene)} sources")
+        bench.tell(f"{len(scene)} sources detected.")
+
+    def _add_missed(self, observations: tuple[Observation, ...], sources: tuple[Source, ...]) -> None:
+        bench = self._bench
+        if observations is not bench.document.observations:
+            return
+        bench.document.add(*(source.renamed("") for source in sources))
+        count = (
+            "No source stands" if not sources else "1 source stood" if len(sources) == 1 else f"{len(sources)} stood"
+        )
+        bench.tell(f"{count} out of the residual.")

@@ -1,0 +1,6 @@
+"""Names of the jobs whose results the workbench takes itself, and of what fails."""
+
+LOADED, STACKED, PEAKS, DETECTED, MISSED, NOISE = "loaded", "stacked", "peaks", "detected", "missed", "noise"
+STARS, KERNELS, MOVING, MOTIONS = "stars", "kernels", "moving", "motions"
+MACHINE = "machine"
+"""Name under which all failures of the machine's thread are announced."""
