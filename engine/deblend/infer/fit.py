@@ -21,8 +21,8 @@ from deblend.infer.solvers import AbstractSolver, GaussNewton, Position, Proxima
 from deblend.infer.state import FitState
 from deblend.observe import Observation
 from deblend.program import Program
-from deblend.program.slots import profile_prior
-from deblend.scene import Component, Galaxy, Scene
+from deblend.render import kind_of
+from deblend.scene import Component, Scene
 
 FLUX_TOLERANCE = 0.02
 FLUX_TOLERANCE_IN_ERRORS = 1.0
@@ -208,19 +208,21 @@ def fit(
 
 
 def _with_typical_profiles(scene: Scene) -> Scene:
-    """Return the scene with galaxies that were never solved for shaped as their priors like it best."""
-    typical = np.exp(profile_prior())
+    """Return the scene with profiles that were never solved for shaped as their priors like it best."""
 
     def shaped(component: Component) -> Component:
         morphology = component.morphology
-        if not isinstance(morphology, Galaxy) or component.is_solved:
+        prior = kind_of(morphology).priors.get("amplitudes")
+        if prior is None or component.is_solved:
             return component
-        morphology = morphology.with_parameters(
-            amplitudes=morphology.amplitudes.at(typical / typical.sum()),
-            ellipticity=morphology.ellipticity.at(np.zeros(2)),
-            correction=morphology.correction.at(np.zeros_like(morphology.correction.value)),
-        )
-        return replace(component, morphology=morphology)
+        free, typical = morphology.parameters, np.exp(prior.mean)
+        changed = {
+            "amplitudes": free["amplitudes"].at(typical / typical.sum()),
+            "ellipticity": free["ellipticity"].at(np.zeros(2)),
+        }
+        if "correction" in free:
+            changed["correction"] = free["correction"].at(np.zeros_like(free["correction"].value))
+        return replace(component, morphology=morphology.with_parameters(**changed))
 
     return _with_components(scene, shaped)
 

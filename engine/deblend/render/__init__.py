@@ -1,7 +1,18 @@
 """From what is said to pixels, for one object, as pure JAX functions."""
 
 from deblend.render.kinds import KINDS, Kind, kind_of
+from deblend.render.own import elliptical_radius, forget_morphology, register_morphology
 from deblend.render.sersic import sersic_brightness, sersic_mixture
 from deblend.render.shift import shift_matrix
 
-__all__ = ["KINDS", "Kind", "kind_of", "sersic_brightness", "sersic_mixture", "shift_matrix"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "elliptical_radius",
+    "forget_morphology",
+    "kind_of",
+    "register_morphology",
+    "sersic_brightness",
+    "sersic_mixture",
+    "shift_matrix",
+]
