@@ -61,6 +61,8 @@ class Position:
     """Levenberg-Marquardt damping for the next step, or the length of the next first-order one."""
     step: float = 1.0
     """Length accepted along the last direction; 0 where none lowered the loss."""
+    pictures: tuple[Any, ...] | None = None
+    """Sources per unit flux where the last step began, an array per group; None before the first one."""
     predicted: float = 0.0
     """Fall of the loss that the linearized model promised for that step, where the solver has one."""
 
@@ -77,6 +79,10 @@ class AbstractSolver(ABC):
     @abstractmethod
     def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
         """Return the position of the program's scene, after something was done `before` that keeps its layout."""
+
+    def resume(self, damping: float) -> Position:
+        """Return the position of the program's scene where nothing has to compile."""
+        return started_position(self._program, damping, None)
 
     @abstractmethod
     def advance(self, position: Position) -> Position:
@@ -111,6 +117,10 @@ class GaussNewton(AbstractSolver):
                 lambda: jax.block_until_ready(compiled_blocks(layout, little, parameters, step, *damped)),
             )
 
+    def resume(self, damping: float) -> Position:
+        self._data, self._blocks = on_device(self._program.data), None
+        return super().resume(damping)
+
     def _damped(self, damping: float) -> tuple[Any, Any]:
         dtype = self._program.dtype
         return np.asarray(RELATIVE_DAMPING * damping, dtype), np.asarray(damping, dtype)
@@ -132,6 +142,9 @@ class GaussNewton(AbstractSolver):
                 layout, data, parameters, step, self._blocks, *damped, *self._numbers(position)
             )
             promise = float(predicted)
+        if not np.isfinite(promise):
+            # no step leads on from a derivative that is no number
+            return replace(position, loss=np.nan, step=0.0)
         if promise > REMADE * position.loss:
             self._blocks = None
         following = promise > FOLLOWED * position.loss
@@ -141,7 +154,7 @@ class GaussNewton(AbstractSolver):
             if loss < position.loss:
                 gain = (position.loss - loss) / max(promise, 1e-30)
                 damping = position.damping * damping_change(gain, fraction)
-                return _moved(position, trial, fraction, damping, promise)
+                return replace(_moved(position, trial, fraction, damping, promise), pictures=pictures_of(step))
         return _moved(position, None, 0.0, position.damping * 10.0, promise)
 
 
@@ -162,6 +175,7 @@ class ProximalGradient(AbstractSolver):
             trial = search(self._program, data, position, step, direction, position.damping)
             if float(trial.loss) < position.loss:
                 position = _moved(position, trial, position.damping, min(position.damping * 1.3, 1.0))
+                position = replace(position, pictures=pictures_of(step))
             else:
                 position = _moved(position, None, 0.0, position.damping * 0.4)
         return position
@@ -217,6 +231,11 @@ def _moved(position: Position, trial: Any, fraction: float, damping: float, pred
     models = tuple(map(np.asarray, trial.models))
     loss = float(trial.loss)
     return Position(as_numpy(trial.parameters), trial.parameters, loss, models, damping, fraction, predicted)
+
+
+def pictures_of(step: Any) -> tuple[Any, ...]:
+    """Return the sources per unit flux where a problem was linearized."""
+    return tuple(line.picture for line in step.lines)
 
 
 def as_numpy(parameters: Any) -> Parameters:

@@ -42,6 +42,10 @@ STANDARD_GROUPS = (("point", 15), ("galaxy", 31))
 """Groups of stars and of galaxies of usual size."""
 
 
+class UndefinedMorphologyError(ValueError):
+    """A morphology of a person's own is no number where a source of it stands."""
+
+
 class Program:
     """A scene with its observations, lowered to arrays; its present scene has a flux everywhere.
 
@@ -114,11 +118,18 @@ class Program:
     def update(self, scene: Scene, *, solve: bool = True) -> Scene:
         """Take an edited scene, solve all free fluxes again jointly, and return the scene with them.
 
-        With `solve` off, fluxes stay as they are where all of them are known.
+        With `solve` off, fluxes stay as they are where all of them are known. Raises UndefinedMorphologyError, and
+        keeps the scene that it has, where a morphology of a person's own is undefined.
         """
+        before = self._scene
         self._lower(scene)
         if (solve or not scene.is_solved) and scene.sources:
-            self._scene = self._with_fluxes(scene, self._solved_fluxes(scene))
+            try:
+                fluxes = self._solved_fluxes(scene)
+            except UndefinedMorphologyError:
+                self._lower(before)
+                raise
+            self._scene = self._with_fluxes(scene, fluxes)
             self._lower(self._scene)
         return self._scene
 
@@ -336,6 +347,8 @@ class Program:
         patches = [np.asarray(stack) for stack in drawn]
         for k, slot in enumerate(chunk):
             source = group.members[slot][0]
+            if group.kind.is_own and not all(np.all(np.isfinite(stack[k])) for stack in patches):
+                raise UndefinedMorphologyError(_undefined(source))
             columns = tuple(
                 clipped(stack[k], of_sources[k][0], p.layout.shape)
                 for stack, of_sources, p in zip(patches, places, self._prepared, strict=True)
@@ -465,6 +478,16 @@ class Program:
 
     def _flux(self, source: Source, prepared: PreparedObservation) -> Float[np.ndarray, " band"]:
         return source.flux[prepared.layout.start : prepared.layout.stop].astype(np.float32)
+
+
+def _undefined(source: Source) -> str:
+    """Return a sentence about a source whose morphology is no number."""
+    parameters = source.components[0].morphology.parameters
+    values = ", ".join(f"{name} = {np.round(p.value, 4)}" for name, p in parameters.items())
+    return (
+        f"The morphology {source.kind!r} of source {source.name or source.id} is undefined at {values}; give its "
+        "parameters bounds that leave this out, or mend its surface brightness. The scene is as it was."
+    )
 
 
 def residual_sigma(observation: Observation, model: Float[np.ndarray, "band y x"]) -> Float[np.ndarray, "band y x"]:
