@@ -49,13 +49,15 @@ class Change(NamedTuple):
 class Boxes:
     """What is to be known from step to step."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_grow: bool = True, may_shrink: bool = True) -> None:
+        self._may_grow, self._may_shrink = may_grow, may_shrink
         self._grown: set[tuple[str, int]] = set()
 
     def changes(self, program: Program, position: Position, iteration: int) -> list[Change]:
         """Return the boxes that are to change where the fit stands, all within what is compiled."""
         result: list[Change] = []
-        if position.pictures is None or iteration < EARLIEST:
+        is_off = not (self._may_grow or self._may_shrink)
+        if is_off or position.pictures is None or iteration < EARLIEST:
             return result
         layouts = program.layout.groups
         for k, (members, p) in enumerate(zip(program.members, position.parameters.groups, strict=True)):
@@ -68,11 +70,10 @@ class Boxes:
                 radius, limits = source.components[index].radius, radii_of(layouts[k].side)
                 flux = float(np.linalg.norm(p.flux[slot]))
                 wanted = wanted_radius(pictures[slot], flux, radius, limits)
-                if wanted > radius:
+                if wanted > radius and self._may_grow:
                     self._grown.add((source.id, index))
-                elif (source.id, index) in self._grown:
-                    continue
-                if wanted != radius:
+                    result.append(Change(k, slot, wanted))
+                elif wanted < radius and self._may_shrink and (source.id, index) not in self._grown:
                     result.append(Change(k, slot, wanted))
         return result
 

@@ -63,7 +63,7 @@ class Fit(Iterator[FitState]):
         self._position: Position | None = None
         self._state: FitState | None = None
         self._best: FitState | None = None
-        self._boxes = Boxes() if self.settings.adapt_boxes else None
+        self._boxes = Boxes(self.settings.grow_boxes, self.settings.shrink_boxes)
         self._quiet = 0
         self._iteration = 0
 
@@ -158,7 +158,7 @@ class Fit(Iterator[FitState]):
             self.program.take(self.program.snapshot()(after.parameters))
             after = self._solver.start(after.damping)
         state = self._take(after, outcome)
-        changes = self._boxes.changes(self.program, after, self._iteration) if self._boxes is not None else []
+        changes = self._boxes.changes(self.program, after, self._iteration)
         if not changes or outcome in (Outcome.STOPPED_AT_LIMIT, self._undefined):
             return state
         with_boxes(self.program, state.scene, after, changes)

@@ -27,8 +27,11 @@ class FitSettings:
     than 2 % or the error of a star. The loss counts noise, so that neither depends on units."""
     inner_iterations: int = 14
     """Conjugate-gradient iterations in a step of the Gauss-Newton solver."""
-    adapt_boxes: bool = False
-    """Whether boxes of sources that are free grow and shrink with them, within what is compiled."""
+    grow_boxes: bool = True
+    """Whether the box of a free source with a profile becomes larger where it cuts light off, within what is
+    compiled."""
+    shrink_boxes: bool = False
+    """Whether it becomes smaller where there is none at its edge."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "solver", Solver(self.solver))

@@ -22,7 +22,9 @@ _RATIO = 1.3
 _STEP = float(np.log(RING_RADII[1] / RING_RADII[0]))
 _WIDTHS = np.exp(np.arange(np.log(0.12 * RING_RADII[0]), np.log(1.7 * RING_RADII[-1]), np.log(_RATIO)))
 """Widths of the Gaussians, in units of the scale of the profile."""
-_RIDGE = 1e-5
+_RIDGE = 1e-4
+_FAR = 100.0
+"""How many times its radius outside of a ring errors are weighed up to."""
 
 
 def ring_brightness(radius: Float[np.ndarray, "..."], ring: int) -> Float[np.ndarray, "..."]:
@@ -45,8 +47,8 @@ def ring_table() -> Float[np.ndarray, "ring gaussian"]:
     rows = []
     for ring, middle in enumerate(RING_RADII):
         # far outside of a ring its neighbours are much fainter than it is
-        weight = (1.0 + (radii / middle) ** 2)[:, None]
-        ridge = _RIDGE * np.eye(_WIDTHS.size) * np.linalg.norm(weight)
+        weight = (1.0 + np.minimum(radii / middle, _FAR) ** 2)[:, None]
+        ridge = _RIDGE * np.sqrt(radii.size) * np.eye(_WIDTHS.size)
         design = np.vstack([shapes * weight, ridge])
         target = np.concatenate([ring_brightness(radii, ring) * weight[:, 0], np.zeros(_WIDTHS.size)])
         fluxes = np.linalg.lstsq(design, target, rcond=None)[0] * areas

@@ -25,7 +25,7 @@ from deblend.scene import MOFFAT_RANGE, SPERGEL_RANGE
 _STEP = 0.6
 _MOFFAT_NODES = np.arange(-13.0, 3.3, _STEP)
 """ln t. The first one is a Gaussian wider than any box, next to which wider ones are not told from a constant."""
-_SPERGEL_NODES = np.arange(-12.0, 3.3, _STEP)
+_SPERGEL_NODES = np.arange(-14.4, 3.3, _STEP)
 """ln t. The first one is a Gaussian that is narrow beside the model PSF of any galaxy in a box."""
 _DEGREE = 12
 
