@@ -61,10 +61,10 @@ class Position:
     """Levenberg-Marquardt damping for the next step, or the length of the next first-order one."""
     step: float = 1.0
     """Length accepted along the last direction; 0 where none lowered the loss."""
-    pictures: tuple[Any, ...] | None = None
-    """Sources per unit flux where the last step began, an array per group; None before the first one."""
     predicted: float = 0.0
     """Fall of the loss that the linearized model promised for that step, where the solver has one."""
+    pictures: tuple[Any, ...] | None = None
+    """Sources per unit flux where the last step began, an array per group; None before the first one."""
 
 
 class AbstractSolver(ABC):

@@ -143,7 +143,8 @@ def _in_theta(own: OwnParameter, value: Any) -> np.ndarray:
 def _picture_of(definition: Any) -> Callable[[Any, int, Any], Float[Array, "side side"]]:
     """Return the function from (theta, side, psf_variance) to a picture of total 1."""
     own: Mapping[str, OwnParameter] = definition.parameters
-    brightness, pixelised = (getattr(definition, name, None) for name in ("surface_brightness", "picture"))
+    brightness: Any = getattr(definition, "surface_brightness", None)
+    pixelised: Any = getattr(definition, "picture", None)
     if (brightness is None) == (pixelised is None):
         raise ValueError(
             f"Morphology {definition.label!r} needs either `surface_brightness(parameters, y, x)` or "

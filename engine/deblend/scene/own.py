@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,7 +53,8 @@ class OwnMorphology(Morphology):
 
     @classmethod
     def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Any:
-        return cls(**{name: own.start(half_light_radius) for name, own in cls.own_parameters.items()})
+        values: dict[str, Any] = {name: own.start(half_light_radius) for name, own in cls.own_parameters.items()}
+        return cls(**values)
 
     @property
     def half_light_radius_guess(self) -> float:
@@ -83,7 +85,7 @@ def own_type(label: str, parameters: Mapping[str, OwnParameter], description: st
         if not own.step > 0:
             raise ValueError(f"{where} has a step of {own.step:g}; it has to be above 0.")
     fields = [
-        (name, Parameter, field(default_factory=lambda own=own: own.start(ANY_HALF_LIGHT_RADIUS), kw_only=True))
+        (name, Parameter, field(default_factory=partial(own.start, ANY_HALF_LIGHT_RADIUS), kw_only=True))
         for name, own in parameters.items()
     ]
     namespace = {"label": label, "own_parameters": dict(parameters), "__doc__": description or f"Of a person: {label}."}
