@@ -65,8 +65,8 @@ def register_morphology(definition: Any, *, replace: bool = False) -> type[OwnMo
     Raises
     ------
     ValueError
-        Where something of it is missing, or it is no light: not finite or not positive in sum, at the start of its
-        parameters, with its derivatives.
+        Where something of it is missing, or it is no light at the start of its parameters: not finite, also in its
+        derivatives, or adding up to 0.
     """
     if not isinstance(definition, Described):
         raise ValueError(
@@ -206,8 +206,6 @@ def _check(kind: Kind, tried: Callable[[Any], Any], theta: Any) -> None:
         ) from error
     if not np.all(np.isfinite(picture)):
         raise ValueError(f"{where} is not finite at the start of its parameters, or its light adds up to 0 there.")
-    if not picture.sum() > 0:
-        raise ValueError(f"{where} has no positive light in a box of {TRIAL_SIDE} px at the start of its parameters.")
     names = ["center (y)", "center (x)", *(name for name, size in kind.parameters for _ in range(size))]
     for name, tangent in zip(names, tangents, strict=True):
         if not np.all(np.isfinite(tangent)):
