@@ -18,8 +18,21 @@ from napari_deblend.document import Document
 from napari_deblend.status import ReadOut
 from napari_deblend.world import World
 
-SYMBOLS = {"point": "star", "gaussian": "square", "sersic": "diamond", "galaxy": "disc", "free-form": "triangle_up"}
+SYMBOLS = {
+    "point": "star",
+    "gaussian": "square",
+    "exponential": "diamond",
+    "de-vaucouleurs": "diamond",
+    "sersic": "diamond",
+    "moffat": "square",
+    "spergel": "diamond",
+    "spline": "ring",
+    "galaxy": "disc",
+    "free-form": "triangle_up",
+}
 """How each kind of source is marked; all are drawn as outlines, so that the light stays visible."""
+OWN_SYMBOL = "cross"
+"""How a morphology of a person's own is marked."""
 COLORS = {Status.FREE: "#6ee7a0", Status.FIXED: "#ffd166", Status.LOCKED: "#ff6b6b"}
 """Whether the fit may change a source."""
 SIZE = 5.0
@@ -128,7 +141,7 @@ class Markers:
     def _rewrite(self, layer: SourcesLayer, places: np.ndarray, sources: Sequence[Source]) -> None:
         looks: dict[str, Any] = {}
         if sources:
-            looks["symbol"] = [SYMBOLS[s.kind] for s in sources]
+            looks["symbol"] = [SYMBOLS.get(s.kind, OWN_SYMBOL) for s in sources]
             looks["border_color"] = [COLORS[s.center.status] for s in sources]
             looks["face_color"], looks["size"] = "transparent", SIZE
         rewrite_points(layer, places, [s.name for s in sources], looks, self._chosen_rows)

@@ -34,8 +34,7 @@ class DetectionSection(Section):
         self.number.setDecimals(1)
         self.number.setSuffix(" σ")
         self.found = QLabel("")
-        self.kind = QComboBox()
-        self.kind.addItems(MORPHOLOGIES)
+        self.kind = KindChoice()
         self.kind.setCurrentText(bench.kind)
         self.kind.setToolTip("What new sources are taken for")
         self.kind.currentTextChanged.connect(self._set_kind)
@@ -81,6 +80,19 @@ class DetectionSection(Section):
 
     def _set_kind(self, kind: str) -> None:
         self.bench.kind = kind
+
+
+class KindChoice(QComboBox):
+    """The kinds of morphology, as they are when the list is opened: a person may have added one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addItems(MORPHOLOGIES)
+
+    def showPopup(self) -> None:
+        known = {self.itemText(k) for k in range(self.count())}
+        self.addItems([kind for kind in MORPHOLOGIES if kind not in known])
+        super().showPopup()
 
 
 def _step(threshold: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt
@@ -53,8 +54,8 @@ class SourcesSection(Section):
         for column, width in enumerate(WIDTHS):
             header.resizeSection(column, width)
         self._choices = {
-            KIND: Choice(list(MORPHOLOGIES), self.view),
-            LOCK: Choice(list(STATUS_TEXT.values()), self.view),
+            KIND: Choice(MORPHOLOGIES, self.view),
+            LOCK: Choice(STATUS_TEXT.values(), self.view),
         }
         for column, choice in self._choices.items():
             self.view.setItemDelegateForColumn(column, choice)
@@ -201,15 +202,15 @@ class SourcesSection(Section):
 
 
 class Choice(QStyledItemDelegate):
-    """A cell with a few words to choose from; one click opens them."""
+    """A cell with a few words to choose from, as they are when it is opened; one click opens them."""
 
-    def __init__(self, words: list[str], parent: QWidget) -> None:
+    def __init__(self, words: Iterable[str], parent: QWidget) -> None:
         super().__init__(parent)
         self._words = words
 
     def createEditor(self, parent: QWidget, option: Any, index: QModelIndex) -> QComboBox:
         combo = QComboBox(parent)
-        combo.addItems(self._words)
+        combo.addItems(list(self._words))
         combo.activated.connect(lambda _: self._finish(combo))
         return combo
 

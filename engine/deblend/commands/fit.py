@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit_arguments import add_arguments
+from deblend.commands.morphologies import blaming_the_morphology, take_morphologies
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -60,6 +61,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     clock = Clock()
     with blaming_the_input():
         check_folder(arguments.out)
+        take_morphologies(arguments.morphology, arguments.kind)
     with blaming_the_input(), clock.phase("read"):
         observations = io.read_observations(
             arguments.images,
@@ -190,7 +192,7 @@ def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
     bar = tqdm(total=fit.settings.max_iterations, desc="prepare", unit="it", disable=quiet, file=sys.stderr)
     with bar, interruptible() as is_interrupted:
         # the first state is the start: with it everything is compiled, so that the fit's time is solving alone
-        with clock.phase("prepare"):
+        with clock.phase("prepare"), blaming_the_morphology():
             last = next(fit)
         bar.reset()  # its pace is that of solving
         bar.set_description("fit", refresh=False)

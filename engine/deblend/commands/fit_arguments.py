@@ -6,7 +6,6 @@ import argparse
 import math
 from pathlib import Path
 
-KINDS = ("galaxy", "point", "gaussian", "sersic", "free-form")
 CALIBRATIONS = {
     "shift": ("shift",),
     "background": ("background",),
@@ -77,7 +76,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "detected",
     )
     add("--peaks-origin", type=int, choices=(0, 1), help="number of the first pixel in --peaks")
-    add("--kind", choices=KINDS, default="galaxy", help="what a source is taken for (default: %(default)s)")
+    add(
+        "--kind",
+        default="galaxy",
+        help="what a source is taken for: galaxy (default), point, gaussian, exponential, de-vaucouleurs, sersic, "
+        "moffat, spergel, spline, free-form, or the label of a morphology of your own",
+    )
+    add(
+        "--morphology",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE.py",
+        help="Python that registers morphologies of your own (deblend.register_morphology), for --kind",
+    )
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
     add(
         "--passes",

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from deblend.infer.boxes import Boxes, with_boxes
 from deblend.infer.settings import FitSettings, Outcome, Solver
 from deblend.infer.solvers import AbstractSolver, GaussNewton, Position, ProximalGradient
 from deblend.infer.state import FitState
 from deblend.observe import Observation
 from deblend.program import Program
-from deblend.program.slots import profile_prior
-from deblend.scene import Component, Galaxy, Scene
+from deblend.render import kind_of
+from deblend.scene import Component, Scene
 
 FLUX_TOLERANCE = 0.02
 FLUX_TOLERANCE_IN_ERRORS = 1.0
@@ -62,6 +63,7 @@ class Fit(Iterator[FitState]):
         self._position: Position | None = None
         self._state: FitState | None = None
         self._best: FitState | None = None
+        self._boxes = Boxes(self.settings.grow_boxes, self.settings.shrink_boxes)
         self._quiet = 0
         self._iteration = 0
 
@@ -129,7 +131,14 @@ class Fit(Iterator[FitState]):
         outcome = Outcome.RUNNING if self.program.scene.sources else Outcome.EMPTY
         if self.settings.max_iterations == 0:
             outcome = Outcome.STOPPED_AT_LIMIT
-        return self._take(self._solver.start(damping, before), outcome)
+        position = self._solver.start(damping, before)
+        return self._take(position, outcome if np.isfinite(position.loss) else self._undefined)
+
+    @property
+    def _undefined(self) -> Outcome:
+        """What to say of a value that is no number."""
+        is_own = any(kind_of(c.morphology).is_own for s in self.program.scene.sources for c in s.components)
+        return Outcome.UNDEFINED if is_own else Outcome.DIVERGED
 
     def _step(self, position: Position) -> FitState:
         after = self._solver.advance(position)
@@ -137,7 +146,7 @@ class Fit(Iterator[FitState]):
         self._quiet = self._quiet + 1 if self._is_quiet(position, after) else 0
         outcome = Outcome.RUNNING
         if not np.isfinite(after.loss):
-            outcome = Outcome.DIVERGED
+            outcome = self._undefined
         elif self._quiet >= 2:
             outcome = Outcome.CONVERGED
         elif after.step == 0.0 and after.damping > HIGHEST_DAMPING:
@@ -148,7 +157,13 @@ class Fit(Iterator[FitState]):
             # a rotation is linear only as long as it is small: make the geometry that it leads to
             self.program.take(self.program.snapshot(after.laws)(after.parameters))
             after = self._solver.start(after.damping)
-        return self._take(after, outcome)
+        state = self._take(after, outcome)
+        changes = self._boxes.changes(self.program, after, self._iteration)
+        if not changes or outcome in (Outcome.STOPPED_AT_LIMIT, self._undefined):
+            return state
+        with_boxes(self.program, state.scene, after, changes)
+        self._quiet, self._best = 0, None
+        return self._take(self._solver.resume(after.damping), Outcome.RUNNING)
 
     def _is_quiet(self, before: Position, after: Position) -> bool:
         """Tell whether a step changed neither the loss nor any flux by what matters."""
@@ -209,19 +224,21 @@ def fit(
 
 
 def _with_typical_profiles(scene: Scene) -> Scene:
-    """Return the scene with galaxies that were never solved for shaped as their priors like it best."""
-    typical = np.exp(profile_prior())
+    """Return the scene with profiles that were never solved for shaped as their priors like it best."""
 
     def shaped(component: Component) -> Component:
         morphology = component.morphology
-        if not isinstance(morphology, Galaxy) or component.is_solved:
+        prior = kind_of(morphology).priors.get("amplitudes")
+        if prior is None or component.is_solved:
             return component
-        morphology = morphology.with_parameters(
-            amplitudes=morphology.amplitudes.at(typical / typical.sum()),
-            ellipticity=morphology.ellipticity.at(np.zeros(2)),
-            correction=morphology.correction.at(np.zeros_like(morphology.correction.value)),
-        )
-        return replace(component, morphology=morphology)
+        free, typical = morphology.parameters, np.exp(prior.mean)
+        changed = {
+            "amplitudes": free["amplitudes"].at(typical / typical.sum()),
+            "ellipticity": free["ellipticity"].at(np.zeros(2)),
+        }
+        if "correction" in free:
+            changed["correction"] = free["correction"].at(np.zeros_like(free["correction"].value))
+        return replace(component, morphology=morphology.with_parameters(**changed))
 
     return _with_components(scene, shaped)
 

@@ -27,6 +27,11 @@ class FitSettings:
     than 2 % or the error of a star. The loss counts noise, so that neither depends on units."""
     inner_iterations: int = 14
     """Conjugate-gradient iterations in a step of the Gauss-Newton solver."""
+    grow_boxes: bool = True
+    """Whether the box of a free source with a profile becomes larger where it cuts light off, within what is
+    compiled."""
+    shrink_boxes: bool = False
+    """Whether it becomes smaller where there is none at its edge."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "solver", Solver(self.solver))
@@ -46,6 +51,10 @@ class Outcome(Enum):
     STOPPED_AT_LIMIT = "The fit stopped at its limit of iterations before it converged; run it on, or raise the limit."
     STUCK = "No step lowers the loss any further; the fit is as good as it gets with this solver."
     DIVERGED = "The fit met an undefined value; the best state before it is kept. Check weights and PSF."
+    UNDEFINED = (
+        "A morphology of your own has no finite value or derivative at a place that the fit came to; the best state "
+        "before it is kept. Guard its roots, powers and divisions, or give its parameters bounds."
+    )
     EMPTY = "The scene has no sources; place one or detect them."
 
     @property

@@ -67,6 +67,8 @@ class Position:
     """Fall of the loss that the linearized model promised for that step, where the solver has one."""
     laws: Laws | None = None
     """Where components stand whose spectra follow a law; None where there are none."""
+    pictures: tuple[Any, ...] | None = None
+    """Sources per unit flux where the last step began, an array per group; None before the first one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +93,10 @@ class AbstractSolver(ABC):
     @abstractmethod
     def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
         """Return the position of the program's scene, after something was done `before` that keeps its layout."""
+
+    def resume(self, damping: float) -> Position:
+        """Return the position of the program's scene where nothing has to compile."""
+        return started_position(self._program, damping, None)
 
     @abstractmethod
     def advance(self, position: Position) -> Position:
@@ -125,6 +131,10 @@ class GaussNewton(AbstractSolver):
                 lambda: jax.block_until_ready(compiled_blocks(layout, little, parameters, step, *damped)),
             )
 
+    def resume(self, damping: float) -> Position:
+        self._data, self._blocks = on_device(self._program.data), None
+        return super().resume(damping)
+
     def _damped(self, damping: float) -> tuple[Any, Any]:
         dtype = self._program.dtype
         return np.asarray(RELATIVE_DAMPING * damping, dtype), np.asarray(damping, dtype)
@@ -146,6 +156,9 @@ class GaussNewton(AbstractSolver):
                 layout, data, parameters, step, self._blocks, *damped, *self._numbers(position)
             )
             promise = float(predicted)
+        if not np.isfinite(promise):
+            # no step leads on from a derivative that is no number
+            return replace(position, loss=np.nan, step=0.0)
         if promise > REMADE * position.loss:
             self._blocks = None
         following = promise > FOLLOWED * position.loss
@@ -154,7 +167,7 @@ class GaussNewton(AbstractSolver):
             if found.loss < position.loss:
                 gain = (position.loss - found.loss) / max(promise, 1e-30)
                 damping = position.damping * damping_change(gain, fraction)
-                return _moved(position, found, fraction, damping, promise)
+                return replace(_moved(position, found, fraction, damping, promise), pictures=pictures_of(step))
         return _moved(position, None, 0.0, position.damping * 10.0, promise)
 
 
@@ -175,6 +188,7 @@ class ProximalGradient(AbstractSolver):
             found = search(self._program, tied, position, step, direction, position.damping, laws=laws)
             if found.loss < position.loss:
                 position = _moved(position, found, position.damping, min(position.damping * 1.3, 1.0))
+                position = replace(position, pictures=pictures_of(step))
             else:
                 position = _moved(position, None, 0.0, position.damping * 0.4)
         return position
@@ -249,6 +263,11 @@ def _moved(
         return replace(position, damping=damping, step=0.0, predicted=predicted)
     models, end = tuple(map(np.asarray, found.trial.models)), found.trial.parameters
     return Position(as_numpy(end), end, found.loss, models, damping, fraction, predicted, found.laws)
+
+
+def pictures_of(step: Any) -> tuple[Any, ...]:
+    """Return the sources per unit flux where a problem was linearized."""
+    return tuple(line.picture for line in step.lines)
 
 
 def as_numpy(parameters: Any) -> Parameters:

@@ -14,10 +14,14 @@ from deblend.program.columns import CHUNK, Column, ColumnLayout, ColumnTables, c
 from deblend.program.compiled import on_device, side_by_side
 from deblend.program.problem import PreparedObservation
 from deblend.program.slots import GroupSlots, Part, box_origin, same_shape
-from deblend.scene import Scene
+from deblend.scene import Scene, Source
 
 Key = tuple[str, int]
 """The id of a source, and which of its components."""
+
+
+class UndefinedMorphologyError(ValueError):
+    """A morphology of a person's own is no number where a source of it stands."""
 
 
 class Drawing:
@@ -75,6 +79,8 @@ class Drawing:
         drawn = compiled_columns(layout, data, parameters, psf_variance, self._tables[side], moves, shares)
         patches = [np.asarray(stack) for stack in drawn]
         for k, part in enumerate(parts):
+            if group.kind.is_own and not all(np.all(np.isfinite(stack[k])) for stack in patches):
+                raise UndefinedMorphologyError(_undefined(*part))
             columns = tuple(
                 clipped(stack[k], of_parts[k][0], p.layout.shape)
                 for stack, of_parts, p in zip(patches, places, self._prepared, strict=True)
@@ -85,6 +91,16 @@ class Drawing:
 def parts_of(scene: Scene) -> list[Part]:
     """Return the components of all sources, one source after another."""
     return [(source, index) for source in scene.sources for index in range(len(source.components))]
+
+
+def _undefined(source: Source, index: int) -> str:
+    """Return a sentence about a component whose morphology is no number."""
+    morphology = source.components[index].morphology
+    values = ", ".join(f"{name} = {np.round(p.value, 4)}" for name, p in morphology.parameters.items())
+    return (
+        f"The morphology {morphology.label!r} of source {source.name or source.id} is undefined at {values}; give its "
+        "parameters bounds that leave this out, or mend its surface brightness. The scene is as it was."
+    )
 
 
 def _key(part: Part) -> Key:

@@ -6,11 +6,12 @@ depends on nothing else, so that edits within slots and buckets leave it, and wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import scipy.fft
 
 from deblend.observe.resampling import ResamplingLayout
+from deblend.render import KINDS
 
 SIDES = (15, 31, 63, 127, 255)
 """Sides of boxes that are compiled for; a smaller box is masked inside of the next one [pix]."""
@@ -33,6 +34,11 @@ class GroupLayout:
     capacity: int = FIRST_CAPACITY
     has_flux_ties: bool = False
     """Whether fluxes of several channels are tied: by epochs of one passband, or by a law of the spectrum."""
+    definition: str = field(init=False, default="")
+    """Of a morphology of a person's own: another one of that label is another program."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "definition", KINDS[self.kind].definition)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from deblend.program.calibration import BACKGROUND, SHIFT, TURN, plane
 from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
 from deblend.program.columns import Column, summed
 from deblend.program.compiled import compilations
-from deblend.program.drawing import Drawing, parts_of
+from deblend.program.drawing import Drawing, UndefinedMorphologyError, parts_of
 from deblend.program.fluxes import NormalEquations
 from deblend.program.goodness import chi2_per_observation, residual_sigma, total_chi2
 from deblend.program.laws import Laws, lawful_members
@@ -122,11 +122,18 @@ class Program:
     def update(self, scene: Scene, *, solve: bool = True) -> Scene:
         """Take an edited scene, solve all free fluxes again jointly, and return the scene with them.
 
-        With `solve` off, fluxes stay as they are where all of them are known.
+        With `solve` off, fluxes stay as they are where all of them are known. Raises UndefinedMorphologyError, and
+        keeps the scene that it has, where a morphology of a person's own is undefined.
         """
+        before = self._scene
         self._lower(scene)
         if (solve or not scene.is_solved) and scene.sources:
-            self._scene = self._with_fluxes(scene, self._solved_fluxes(scene))
+            try:
+                fluxes = self._solved_fluxes(scene)
+            except UndefinedMorphologyError:
+                self._lower(before)
+                raise
+            self._scene = self._with_fluxes(scene, fluxes)
             self._lower(self._scene)
         return self._scene
 

@@ -22,7 +22,6 @@ from deblend.render import KINDS, Kind, kind_of
 from deblend.scene import (
     CHANNEL_OFFSET_SCATTER,
     COLOR_GRADIENT_SCATTER,
-    PROFILE_SIGMAS,
     Component,
     ConstraintKind,
     Point,
@@ -37,19 +36,8 @@ POINT_RADIUS = 7
 """The model PSF needs no larger box than this [pix]."""
 MAX_OFFSET = 4.0
 """How far a fit may move a center from where it was placed, per axis [pix]."""
-TYPICAL_SIGMA, TYPICAL_RANGE = 1.2, 0.9
-"""Where the light of a profile is expected, and in how wide a range of the logarithm of sizes [scale]."""
-PROFILE_SCATTER = 2.0
-"""Standard deviation of the prior of the logarithm of each amplitude of a profile."""
 LEAST_POSITIVE = 1e-6
 """Where the logarithm of a parameter is cut."""
-ELLIPTICITY_SCATTER = 0.5
-"""Standard deviation of the prior of each component of η."""
-
-
-def profile_prior() -> Float[np.ndarray, " gaussian"]:
-    """Return the mean of the prior of the logarithms of a profile's amplitudes: any size may be, none is required."""
-    return -0.5 * (np.log(np.asarray(PROFILE_SIGMAS) / TYPICAL_SIGMA) / TYPICAL_RANGE) ** 2
 
 
 def box_radius(component: Component) -> int:
@@ -230,19 +218,18 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
         parameters.theta[slot, place] = values[0]
         data.theta_lower[slot, place], data.theta_upper[slot, place] = values[1], values[2]
         data.theta_free[slot, place] = parameter.is_free
-        if name == "amplitudes":
+        prior = kind.priors.get(name)
+        if name == "amplitudes" and prior is not None:
             # the profile does not change with their sum: choose the one that the prior likes best
-            mean, inside = profile_prior(), parameter.value > 0
+            inside = parameter.value > 0
             theta = parameters.theta[slot, place]
-            theta += np.mean((mean - theta)[inside])
-            theta[~inside] = mean[~inside] + np.log(LEAST_POSITIVE)
+            theta += np.mean((prior.mean - theta)[inside])
+            theta[~inside] = prior.mean[~inside] + np.log(LEAST_POSITIVE)
             data.theta_free[slot, place] *= inside
             data.theta_lower[slot, place], data.theta_upper[slot, place] = -np.inf, np.inf
-            data.theta_mean[slot, place] = mean
-            data.theta_precision[slot, place] = 1.0 / PROFILE_SCATTER
-        if name == "ellipticity":
-            data.theta_mean[slot, place] = 0.0
-            data.theta_precision[slot, place] = 1.0 / ELLIPTICITY_SCATTER
+        if prior is not None:
+            data.theta_mean[slot, place] = prior.mean
+            data.theta_precision[slot, place] = 1.0 / prior.scatter
         start += size
 
     offsets = source.channel_offsets

@@ -8,7 +8,7 @@ Core and flux are right by construction: there is no central pixel to integrate.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,20 +41,31 @@ def sersic_brightness(radius: Float[np.ndarray, "..."], index: float) -> Float[n
 @lru_cache(maxsize=1)
 def weight_table() -> Float[np.ndarray, "index gaussian"]:
     """Return the flux in each Gaussian for every n of the grid."""
+    return np.array([sersic_weights(index) for index in np.linspace(*INDEX_RANGE, _N_STEPS)])
+
+
+@cache
+def sersic_weights(index: float) -> Float[np.ndarray, " gaussian"]:
+    """Return the flux in each Gaussian for one n."""
     radii = np.geomspace(3e-5, 60.0, 900)
     shapes = np.exp(-0.5 * (radii[:, None] / _WIDTHS) ** 2) / (2.0 * np.pi * _WIDTHS**2)
-    table = []
-    for index in np.linspace(*INDEX_RANGE, _N_STEPS):
-        profile = sersic_brightness(radii, index)
-        light = radii**2 * profile
-        # relative errors count where there is light, absolute ones in wings and cores that hold none
-        scale = radii**2 / (light + 3e-4 * light.max())
-        ridge = 1e-8 * np.diag(np.linalg.norm(shapes * scale[:, None], axis=0))
-        flux_row = 300.0 * np.ones((1, _WIDTHS.size))
-        design = np.vstack([shapes * scale[:, None], ridge, flux_row])
-        target = np.concatenate([profile * scale, np.zeros(_WIDTHS.size), [300.0]])
-        table.append(np.linalg.lstsq(design, target, rcond=None)[0])
-    return np.array(table)
+    profile = sersic_brightness(radii, index)
+    light = radii**2 * profile
+    # relative errors count where there is light, absolute ones in wings and cores that hold none
+    scale = radii**2 / (light + 3e-4 * light.max())
+    ridge = 1e-8 * np.diag(np.linalg.norm(shapes * scale[:, None], axis=0))
+    flux_row = 300.0 * np.ones((1, _WIDTHS.size))
+    design = np.vstack([shapes * scale[:, None], ridge, flux_row])
+    target = np.concatenate([profile * scale, np.zeros(_WIDTHS.size), [300.0]])
+    return np.linalg.lstsq(design, target, rcond=None)[0]
+
+
+def fixed_mixture(
+    index: float, half_light_radius: Float[Array, ""]
+) -> tuple[Float[Array, " gaussian"], Float[Array, " gaussian"]]:
+    """Return the same as `sersic_mixture` for an index that is no parameter."""
+    weights = jnp.asarray(sersic_weights(index), half_light_radius.dtype)
+    return weights, jnp.asarray(_WIDTHS**2, weights.dtype) * half_light_radius**2
 
 
 def sersic_mixture(

@@ -14,8 +14,8 @@ from deblend.scene.constraint_kind import (
     offered_constraints,
 )
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
+from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
 from deblend.scene.morphology import (
-    MORPHOLOGIES,
     PROFILE_SIGMAS,
     FreeForm,
     Galaxy,
@@ -24,7 +24,19 @@ from deblend.scene.morphology import (
     Point,
     Sersic,
 )
+from deblend.scene.own import OwnMorphology, OwnParameter
 from deblend.scene.parameter import LockedParameterError, Parameter, Status
+from deblend.scene.profiles import (
+    MOFFAT_RANGE,
+    RING_RADII,
+    SPERGEL_RANGE,
+    DeVaucouleurs,
+    Exponential,
+    Moffat,
+    Spergel,
+    Spline,
+    typical_shares,
+)
 from deblend.scene.scene import MODEL_PSF_SIGMA, Scene
 from deblend.scene.source import (
     CENTER_SCATTER,
@@ -35,7 +47,7 @@ from deblend.scene.source import (
     Source,
     make_source,
     moving_sources,
-    start_morphology,
+    start_components,
 )
 from deblend.scene.track import Motion, Track, fitted_motion
 
@@ -48,11 +60,14 @@ __all__ = [
     "FLUX_SCALE_SCATTER",
     "INWARD_WEIGHTS",
     "MODEL_PSF_SIGMA",
+    "MOFFAT_RANGE",
     "MORPHOLOGIES",
     "NORMALIZATIONS",
     "PROFILE_SIGMAS",
     "PSF_GROWTH_SCATTER",
+    "RING_RADII",
     "SHIFT_SCATTER",
+    "SPERGEL_RANGE",
     "BlackBody",
     "Break",
     "Calibration",
@@ -61,16 +76,21 @@ __all__ = [
     "ConstraintInfo",
     "ConstraintKind",
     "CustomLaw",
+    "DeVaucouleurs",
     "EmissionLine",
+    "Exponential",
     "FreeForm",
     "Galaxy",
     "Gaussian",
     "Handling",
     "Law",
     "LockedParameterError",
+    "Moffat",
     "Morphology",
     "Motion",
     "Normal",
+    "OwnMorphology",
+    "OwnParameter",
     "Parameter",
     "Point",
     "PowerLaw",
@@ -78,6 +98,8 @@ __all__ = [
     "Sersic",
     "Setting",
     "Source",
+    "Spergel",
+    "Spline",
     "Status",
     "Target",
     "Template",
@@ -86,5 +108,7 @@ __all__ = [
     "make_source",
     "moving_sources",
     "offered_constraints",
+    "start_components",
     "start_morphology",
+    "typical_shares",
 ]

@@ -20,8 +20,14 @@ PROFILE_SIGMAS = (0.3, 0.75, 1.4, 2.5, 4.4, 7.9)
 """Widths of the Gaussians that make a galaxy's profile, in units of its `scale`."""
 
 
-def _round() -> Parameter:
+def round_ellipticity() -> Parameter:
+    """Return the conformal shear of a round source."""
     return Parameter(np.zeros(2), lower=-3.0, upper=3.0)
+
+
+def sized(half_light_radius: float, least: float = 0.3) -> Parameter:
+    """Return a half-light radius [pix] with bounds."""
+    return Parameter(half_light_radius, lower=least, upper=200.0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,6 +37,14 @@ class Morphology:
     label: ClassVar[str]
     """What a person calls it."""
     constraints: tuple[Constraint, ...] = ()
+
+    @classmethod
+    def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Any:
+        """Return a round morphology of about this half-light radius [pix] in a box of this radius [pix].
+
+        `scale` is the unit of the widths of a profile that is a sum of Gaussians.
+        """
+        return cls()
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -72,8 +86,12 @@ class Gaussian(Morphology):
     """An elliptical Gaussian of total flux 1."""
 
     label: ClassVar[str] = "gaussian"
-    half_light_radius: Parameter = field(default_factory=lambda: Parameter(2.0, lower=0.05, upper=200.0))
-    ellipticity: Parameter = field(default_factory=_round)
+    half_light_radius: Parameter = field(default_factory=lambda: sized(2.0, 0.05))
+    ellipticity: Parameter = field(default_factory=round_ellipticity)
+
+    @classmethod
+    def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Gaussian:
+        return cls(half_light_radius=sized(half_light_radius))
 
     @property
     def half_light_radius_guess(self) -> float:
@@ -86,8 +104,12 @@ class Sersic(Morphology):
 
     label: ClassVar[str] = "sersic"
     index: Parameter = field(default_factory=lambda: Parameter(1.0, lower=0.5, upper=4.0))
-    half_light_radius: Parameter = field(default_factory=lambda: Parameter(2.0, lower=0.3, upper=200.0))
-    ellipticity: Parameter = field(default_factory=_round)
+    half_light_radius: Parameter = field(default_factory=lambda: sized(2.0))
+    ellipticity: Parameter = field(default_factory=round_ellipticity)
+
+    @classmethod
+    def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Sersic:
+        return cls(half_light_radius=sized(half_light_radius))
 
     @property
     def half_light_radius_guess(self) -> float:
@@ -105,7 +127,7 @@ class Galaxy(Morphology):
     label: ClassVar[str] = "galaxy"
     amplitudes: Parameter
     """Flux of each Gaussian of the profile; widths are `PROFILE_SIGMAS` times `scale`. One of 0 is no part of it."""
-    ellipticity: Parameter = field(default_factory=_round)
+    ellipticity: Parameter = field(default_factory=round_ellipticity)
     correction: Parameter
     """Signed light per pixel on top of the profile, (y, x), on a box centered on the source."""
     scale: float = 1.0
@@ -114,6 +136,10 @@ class Galaxy(Morphology):
         Constraint(ConstraintKind.POSITIVITY),
         Constraint(ConstraintKind.CORRECTION, 0.3),
     )
+
+    @classmethod
+    def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Galaxy:
+        return cls.of_size(half_light_radius, radius, scale)
 
     @classmethod
     def of_size(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Galaxy:
@@ -152,6 +178,10 @@ class FreeForm(Morphology):
     )
 
     @classmethod
+    def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> FreeForm:
+        return cls.of_size(half_light_radius, radius)
+
+    @classmethod
     def of_size(cls, half_light_radius: float, radius: int) -> FreeForm:
         """Return a round exponential-like start of this half-light radius [pix] in a box of this radius [pix].
 
@@ -184,11 +214,7 @@ def fit_box(pixels: Float[np.ndarray, "y x"], radius: int) -> Float[np.ndarray, 
     return result
 
 
-MORPHOLOGIES: dict[str, type[Morphology]] = {m.label: m for m in (Point, Gaussian, Sersic, Galaxy, FreeForm)}
-"""Every morphology by its label."""
-
 __all__ = [
-    "MORPHOLOGIES",
     "PROFILE_SIGMAS",
     "FreeForm",
     "Galaxy",
@@ -197,4 +223,6 @@ __all__ = [
     "Point",
     "Sersic",
     "fit_box",
+    "round_ellipticity",
+    "sized",
 ]

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from deblend.scene.law import Law
-from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic
+from deblend.scene.morphologies import start_morphology
+from deblend.scene.morphology import Morphology, Point
 from deblend.scene.parameter import Parameter, Status
+from deblend.scene.profiles import DeVaucouleurs, Exponential
 from deblend.scene.track import TRACK_SCATTER, Track, epochs_of, new_track_id, only_in
 from deblend.sky import Channel
 
+BULGE_AND_DISK = "bulge + disk"
 DEFAULT_RADIUS = 15
 """Half the side of a source's box where nothing better is known [pix]."""
 CENTER_SCATTER = 0.3
@@ -34,6 +37,8 @@ class Component:
     """Flux per channel of the scene [nJy]; NaN where it has never been solved for."""
     radius: int = DEFAULT_RADIUS
     """Half the side of the box that holds the morphology [pix]."""
+    is_box_held: bool = False
+    """Whether a person gave the box its size: then a fit leaves it."""
     is_variable: bool = False
     """Whether it has a flux of its own at every epoch; otherwise those of one passband are the same."""
     shines_in: tuple[bool, ...] | None = None
@@ -117,8 +122,8 @@ class Source:
         return replace(self, name=name)
 
     def resized(self, radius: int) -> Source:
-        """Return the source with boxes of another radius [pix]."""
-        return replace(self, components=tuple(c.resized(radius) for c in self.components))
+        """Return the source with boxes of another radius [pix], which a fit then leaves as they are."""
+        return replace(self, components=tuple(replace(c.resized(radius), is_box_held=True) for c in self.components))
 
     def with_status(self, status: Status) -> Source:
         """Return the source with every parameter free, fixed or locked."""
@@ -183,22 +188,43 @@ class Source:
         return replace(self, components=(component,))
 
 
-def start_morphology(kind: str, half_light_radius: float, radius: int, scale: float = 1.0) -> Morphology:
-    """Return a round morphology of the kind named by `label`, of about this half-light radius [pix]."""
-    size = float(np.clip(half_light_radius, 0.35, 150.0))
-    sized = Parameter(size, lower=0.3, upper=200.0)
-    if kind == Point.label:
-        return Point()
-    if kind == Gaussian.label:
-        return Gaussian(half_light_radius=sized)
-    if kind == Sersic.label:
-        return Sersic(half_light_radius=sized)
-    if kind == Galaxy.label:
-        return Galaxy.of_size(size, radius, scale)
-    if kind == FreeForm.label:
-        return FreeForm.of_size(size, radius)
-    kinds = ", ".join(m.label for m in (Point, Gaussian, Sersic, Galaxy, FreeForm))
-    raise ValueError(f"There is no morphology {kind!r}; choose one of {kinds}.")
+def start_components(
+    kind: str,
+    half_light_radius: float,
+    radius: int,
+    *,
+    n_channels: int,
+    bulge_fraction: float | Sequence[float] = 0.3,
+    flux: Sequence[float] | np.ndarray | None = None,
+) -> tuple[Component, ...]:
+    """Return round components of a source of several, each with a spectrum of its own.
+
+    Parameters
+    ----------
+    kind
+        "bulge + disk": a de Vaucouleurs profile, half as large as the exponential one that follows it.
+    half_light_radius
+        Of the disk [pix].
+    radius
+        Of both boxes [pix].
+    bulge_fraction
+        Share of the flux that is the bulge's, one number or one per channel.
+    flux
+        Of both together [nJy per channel]; without it, both are to be solved for.
+
+    Raises ValueError where there is no such kind, or a fraction is not between 0 and 1.
+    """
+    if kind != BULGE_AND_DISK:
+        raise ValueError(f"There is no source of several components {kind!r}; the one there is is {BULGE_AND_DISK!r}.")
+    share = np.broadcast_to(np.asarray(bulge_fraction, float), (n_channels,))
+    if not np.all((share >= 0) & (share <= 1)):
+        raise ValueError(f"A bulge's fraction of the flux lies between 0 and 1, got {bulge_fraction}.")
+    total = np.full(n_channels, np.nan) if flux is None else np.asarray(flux, float)
+    parts = ((DeVaucouleurs.label, 0.5, share), (Exponential.label, 1.0, 1.0 - share))
+    return tuple(
+        Component(start_morphology(label, size * half_light_radius, radius), Parameter(total * part, lower=0.0), radius)
+        for label, size, part in parts
+    )
 
 
 def make_source(

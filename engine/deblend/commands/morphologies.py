@@ -1,0 +1,38 @@
+"""Morphologies of a person's own on the command line: Python files that register them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from deblend.commands.errors import BadInputError
+
+
+def take_morphologies(files: Sequence[Path], kind: str) -> None:
+    """Run files that register morphologies; raises BadInputError where one does not run, or no kind is called so."""
+    from deblend.scene import MORPHOLOGIES
+
+    for path in files:
+        spec = importlib.util.spec_from_file_location(f"deblend_morphology_{path.stem}", path)
+        if spec is None or spec.loader is None or not path.is_file():
+            raise BadInputError(f"{path}: there is no such file of Python (.py) to take morphologies from.")
+        try:
+            spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        except Exception as error:
+            # whatever a person's own code raises is about that code
+            raise BadInputError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if kind not in MORPHOLOGIES:
+        raise BadInputError(f"There is no kind {kind!r} for --kind; choose one of {', '.join(MORPHOLOGIES)}.")
+
+
+@contextmanager
+def blaming_the_morphology() -> Iterator[None]:
+    """Turn what is said of an undefined morphology into `BadInputError`."""
+    from deblend.program.program import UndefinedMorphologyError
+
+    try:
+        yield
+    except UndefinedMorphologyError as error:
+        raise BadInputError(str(error)) from error

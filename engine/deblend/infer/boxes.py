@@ -1,0 +1,159 @@
+"""Boxes that follow their sources during a fit: larger where light is cut off, smaller where there is none.
+
+A box's radius is data of the compiled program, within the side that it was compiled for; this rule stays within it.
+A box grows where its outermost rings of pixels hold light that the data see, and more would follow outside; it shrinks
+to where all that is left outside is neither seen nor counts. Between the two lies a wide gap, and a box that has grown
+never shrinks again in the same fit, so that no box goes back and forth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from deblend.infer.solvers import Position, compiled_linearized
+from deblend.program import Program
+from deblend.program.arrays import Parameters
+from deblend.program.layout import SIDES
+from deblend.scene import Component, FreeForm, Point, Scene, Source
+
+SEEN = 4.0
+"""Signal to noise of the light of the outermost rings, over all channels, from which on a box grows."""
+CUT_OFF = 4e-3
+"""Share of the flux that is expected outside, from which on a box grows."""
+GROWTH = 1.4
+UNSEEN = 0.5
+"""Signal to noise of the light that a box may give up."""
+NOTHING = 5e-4
+"""Share of the flux that a box may give up."""
+WORTHWHILE = 0.75
+"""A box shrinks where it becomes smaller than this fraction of what it is."""
+LEAST_RADIUS = 8
+EDGE = 2
+"""How many rings of pixels are a box's edge."""
+EARLIEST = 2
+"""Steps before which sources are not yet what they are."""
+
+
+class Change(NamedTuple):
+    """A box of another radius."""
+
+    group: int
+    slot: int
+    radius: int
+
+
+class Boxes:
+    """What is to be known from step to step."""
+
+    def __init__(self, may_grow: bool = True, may_shrink: bool = True) -> None:
+        self._may_grow, self._may_shrink = may_grow, may_shrink
+        self._grown: set[tuple[str, int]] = set()
+
+    def changes(self, program: Program, position: Position, iteration: int) -> list[Change]:
+        """Return the boxes that are to change where the fit stands, all within what is compiled."""
+        result: list[Change] = []
+        is_off = not (self._may_grow or self._may_shrink)
+        if is_off or position.pictures is None or iteration < EARLIEST:
+            return result
+        layouts = program.layout.groups
+        for k, (members, p) in enumerate(zip(program.members, position.parameters.groups, strict=True)):
+            if not members:
+                continue
+            pictures = np.asarray(position.pictures[k])
+            for slot, (source, index) in enumerate(members):
+                if not _may_change(source, index):
+                    continue
+                radius, limits = source.components[index].radius, radii_of(layouts[k].side)
+                flux = float(np.linalg.norm(p.flux[slot]))
+                wanted = wanted_radius(pictures[slot], flux, radius, limits)
+                if wanted > radius and self._may_grow:
+                    self._grown.add((source.id, index))
+                    result.append(Change(k, slot, wanted))
+                elif wanted < radius and self._may_shrink and (source.id, index) not in self._grown:
+                    result.append(Change(k, slot, wanted))
+        return result
+
+
+def _may_change(source: Source, index: int) -> bool:
+    """Tell whether a source is the fit's to change at all."""
+    component = source.components[index]
+    is_free = source.center.is_free and component.spectrum.is_free and not component.is_box_held
+    # what is pixels alone takes up its neighbours' light at the edge, and would follow that
+    return is_free and not isinstance(component.morphology, Point | FreeForm)
+
+
+def radii_of(side: int) -> tuple[int, int]:
+    """Return the smallest and the largest radius of boxes that are compiled as one of this side [pix]."""
+    smaller = [s for s in SIDES[1:] if s < side]
+    return (smaller[-1] // 2 + 1 if smaller else LEAST_RADIUS), side // 2
+
+
+def wanted_radius(picture: Float[np.ndarray, "side side"], flux: float, radius: int, limits: tuple[int, int]) -> int:
+    """Return the radius [pix] that the box of a source should have.
+
+    `picture` is the source per unit flux, and `flux` that of all channels, as a Gaussian sum in units of the noise.
+    """
+    # light in squares around the middle, of every radius
+    middle = picture.shape[0] // 2
+    away = np.abs(np.arange(picture.shape[0]) - middle)
+    ring = np.maximum(away[:, None], away[None, :])
+    light = np.bincount(ring.ravel(), weights=picture.ravel(), minlength=middle + 1)[: radius + 1]
+    pixels = 8.0 * np.maximum(np.arange(radius + 1), 0.125)
+    edge = slice(radius - EDGE + 1, radius + 1)
+    seen = flux * light[edge].sum() / np.sqrt(pixels[edge].sum())
+    if radius < limits[1] and seen > SEEN and _outside(light) > CUT_OFF:
+        return min(int(np.ceil(GROWTH * radius)), limits[1])
+    outside = np.cumsum(np.abs(light)[::-1])[::-1]
+    noise = np.sqrt(np.cumsum(pixels[::-1])[::-1])
+    needed = np.flatnonzero((outside > NOTHING) | (flux * outside / noise > UNSEEN))
+    wanted = max(int(needed[-1]) + EDGE if needed.size else 0, limits[0])
+    return wanted if wanted < WORTHWHILE * radius else radius
+
+
+def _outside(light: Float[np.ndarray, " ring"]) -> float:
+    """Return the light expected outside of a box, from that of its rings: they fall on as they do at the edge."""
+    edge, before = light[-EDGE:].sum(), light[-2 * EDGE : -EDGE].sum()
+    if not edge > 0:
+        return 0.0
+    ratio = min(edge / max(before, edge), 0.95)
+    return float(edge * ratio / (1.0 - ratio))
+
+
+def with_boxes(program: Program, scene: Scene, position: Position, changes: list[Change]) -> Scene:
+    """Return the scene with boxes of other radii, and take it; sources are as bright as before where they were.
+
+    `scene` is that of the position, with its sources in the program's slots.
+    """
+    members = [(change, *program.members[change.group][change.slot]) for change in changes]
+    before = _pictures(program, position.parameters)
+    for change, source, index in members:
+        scene = scene.replace(_with(scene[source.id], index, scene[source.id].components[index].resized(change.radius)))
+    program.take(scene)
+    after = _pictures(program, program.parameters)
+    for change, source, index in members:
+        kept = min(source.components[index].radius, change.radius)
+        old, new = (_inner(pictures[change.group][change.slot], kept) for pictures in (before, after))
+        component = scene[source.id].components[index]
+        spectrum = component.spectrum.at(component.spectrum.value * (old.sum() / new.sum() if new.sum() > 0 else 1.0))
+        scene = scene.replace(_with(scene[source.id], index, replace(component, spectrum=spectrum)))
+    program.take(scene)
+    return scene
+
+
+def _pictures(program: Program, parameters: Parameters) -> list[Float[np.ndarray, "slot side side"]]:
+    lines = compiled_linearized(program.layout, program.data, parameters).lines
+    return [np.asarray(line.picture) for line in lines]
+
+
+def _inner(picture: Float[np.ndarray, "side side"], radius: int) -> Float[np.ndarray, "inner inner"]:
+    middle = picture.shape[0] // 2
+    return picture[middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
+
+
+def _with(source: Source, index: int, component: Component) -> Source:
+    components = (*source.components[:index], component, *source.components[index + 1 :])
+    return replace(source, components=components)

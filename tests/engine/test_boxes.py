@@ -1,0 +1,92 @@
+"""Boxes that follow their sources: when, how far, and what it does to fluxes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deblend import Fit, FitSettings, Observation, Program, Scene, Status, fit, make_source
+from deblend.infer.boxes import radii_of, wanted_radius
+from deblend.observe import gaussian_psf
+from deblend.program.layout import SIDES, bucket
+
+SIDE = 63
+
+
+def disk(size: float) -> np.ndarray:
+    y, x = np.mgrid[-31:32, -31:32]
+    picture = np.exp(-1.678 * np.hypot(y, x) / size)
+    return picture / picture.sum()
+
+
+@pytest.mark.parametrize("side", SIDES[1:])
+def test_a_box_stays_in_what_is_compiled(side: int) -> None:
+    least, most = radii_of(side)
+    assert bucket(least, SIDES[1]) == bucket(most, SIDES[1]) == side
+
+
+def test_a_box_grows_where_light_is_seen_at_its_edge_and_more_lies_outside() -> None:
+    cut = disk(8.0) * (np.maximum(*np.abs(np.mgrid[-31:32, -31:32])) <= 17)
+    assert 17 < wanted_radius(cut, 3000.0, 17, (16, 31)) <= 31
+    assert wanted_radius(disk(8.0), 3000.0, 31, (16, 31)) == 31, "there is no more room"
+    assert wanted_radius(cut, 20.0, 17, (16, 31)) == 17, "nobody sees it"
+    small = disk(2.0)
+    assert wanted_radius(small, 1e5, 17, (16, 31)) == 17, "next to nothing is outside"
+
+
+def test_a_box_shrinks_to_where_there_is_light() -> None:
+    assert wanted_radius(disk(1.0), 300.0, 31, (16, 31)) == 16
+    assert wanted_radius(disk(8.0), 300.0, 31, (16, 31)) == 31
+    # between growing and shrinking lies a gap: a box that has just shrunk, or grown, stays
+    for size in np.geomspace(0.5, 12.0, 25):
+        for flux in (30.0, 300.0, 1e4):
+            away = np.maximum(*np.abs(np.mgrid[-31:32, -31:32]))
+            wanted = wanted_radius(disk(size), flux, 31, (16, 31))
+            assert wanted_radius(disk(size) * (away <= wanted), flux, wanted, (16, 31)) == wanted
+
+
+@pytest.fixture(scope="module")
+def wide() -> tuple[Observation, Scene, Program]:
+    """Two galaxies whose light goes on for 30 px, and a program for boxes of that size."""
+    blank = Observation.from_arrays(
+        np.zeros((1, 80, 80)), [gaussian_psf(3.0)], np.ones((1, 80, 80)), channels=["i"], name="wide"
+    )
+    from deblend import empty_scene
+
+    truth = empty_scene([blank]).add(
+        make_source("galaxy", 30.3, 40.2, n_channels=1, flux=[9000.0], radius=31, half_light_radius=9.0, scale=2.0)
+    )
+    program = Program([blank], truth)
+    noise = np.random.default_rng(4).normal(size=(1, 80, 80))
+    seen = Observation.from_arrays(
+        program.model() + noise, [gaussian_psf(3.0)], np.ones((1, 80, 80)), channels=["i"], name="wide"
+    )
+    return seen, truth, Program([seen], truth)
+
+
+def fitted(wide: Any, radius: int, **settings: Any) -> Fit:
+    seen, truth, program = wide
+    start = truth.with_sources(s.resized(radius) for s in truth.sources)
+    running = fit(start, [seen], FitSettings(**settings), program)
+    running.run()
+    return running
+
+
+def test_a_box_that_is_too_small_grows_and_the_flux_is_right(wide: Any, compiles_nothing: Any) -> None:
+    held = fitted(wide, 17, grow_boxes=False)
+    grown: list[Fit] = []
+    compiles_nothing(lambda: grown.append(fitted(wide, 17)))
+    errors = [abs(float(running.best.scene.fluxes[0, 0]) / 9000.0 - 1) for running in (held, grown[0])]
+    assert held.best.scene.sources[0].radius == 17 and grown[0].best.scene.sources[0].radius > 23
+    assert errors[1] < 0.5 * errors[0]
+    assert grown[0].best.chi2 < held.best.chi2
+    assert grown[0].state.iteration <= held.state.iteration + 5
+
+
+def test_what_is_not_free_keeps_its_box(wide: Any) -> None:
+    seen, truth, program = wide
+    held = truth.with_sources(s.resized(17).with_status(Status.LOCKED) for s in truth.sources)
+    running = fit(held, [seen], FitSettings(max_iterations=4), program)
+    assert running.run().scene.sources[0].radius == 17
