@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,9 @@ def wide() -> tuple[Observation, Scene, Program]:
 
 def fitted(wide: Any, radius: int, **settings: Any) -> Fit:
     seen, truth, program = wide
-    start = truth.with_sources(s.resized(radius) for s in truth.sources)
+    start = truth.with_sources(
+        replace(s, components=tuple(c.resized(radius) for c in s.components)) for s in truth.sources
+    )
     running = fit(start, [seen], FitSettings(**settings), program)
     running.run()
     return running
@@ -85,8 +88,9 @@ def test_a_box_that_is_too_small_grows_and_the_flux_is_right(wide: Any, compiles
     assert grown[0].state.iteration <= held.state.iteration + 5
 
 
-def test_what_is_not_free_keeps_its_box(wide: Any) -> None:
+@pytest.mark.parametrize("status", [Status.FREE, Status.LOCKED])
+def test_what_a_person_has_sized_or_locked_keeps_its_box(wide: Any, status: Status) -> None:
     seen, truth, program = wide
-    held = truth.with_sources(s.resized(17).with_status(Status.LOCKED) for s in truth.sources)
+    held = truth.with_sources(s.resized(17).with_status(status) for s in truth.sources)
     running = fit(held, [seen], FitSettings(max_iterations=4), program)
     assert running.run().scene.sources[0].radius == 17
