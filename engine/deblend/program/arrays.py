@@ -129,6 +129,8 @@ class ProblemData(NamedTuple):
     calibration: CalibrationData | None = None
     passbands: Float[Array, "channel channel"] | None = None
     """Mean over the epochs of each passband; None where none has several."""
+    links: tuple[Int[Array, "slot theta"], ...] | None = None
+    """Of every shape parameter of every group the number that it is; None where each is one of its own."""
     center_ties: CenterTies | None = None
     """None where every source has one component and stands still."""
 

@@ -84,6 +84,8 @@ class Layout:
     """Whether images may be off what their files say."""
     has_ties: bool = False
     """Whether centers of several slots may be one, or lie on a line."""
+    has_links: bool = False
+    """Whether shape parameters of several slots may be one number."""
 
     @property
     def near(self) -> Layout:

@@ -393,7 +393,7 @@ def make_layout(
     groups: Sequence[GroupLayout],
     shape: tuple[int, int],
     is_calibrated: bool = False,
-    has_ties: bool = False,
+    **has: bool,
 ) -> Layout:
-    """Return the static shape of the program."""
-    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated, has_ties)
+    """Return the static shape of the program; `has` as in `Layout`."""
+    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated, **has)

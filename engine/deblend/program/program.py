@@ -27,6 +27,7 @@ from deblend.program.fluxes import NormalEquations
 from deblend.program.goodness import chi2_per_observation, residual_sigma, total_chi2
 from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout, capacity_for
+from deblend.program.links import with_links
 from deblend.program.problem import (
     PreparedObservation,
     is_turning,
@@ -38,7 +39,7 @@ from deblend.program.problem import (
 from deblend.program.slots import GroupSlots, Part, group_key, raise_component
 from deblend.program.ties import center_ties, flux_basis, has_epochs, has_ties, passband_means
 from deblend.render.spectra import Passbands
-from deblend.scene import Scene, Source
+from deblend.scene import CHANNEL_OFFSET_SCATTER, Scene, Source
 from deblend.sky import Passband, same_passbands
 
 REGISTERED_OFFSET_SCATTER = 0.02
@@ -98,6 +99,8 @@ class Program:
         """What the telescopes saw, where programs run; None where a group has come or grown since."""
         self._has_ties = False
         """Whether some centers are tied, or have been: then they may be, and nothing compiles."""
+        self._has_links = False
+        """Whether shape parameters are linked, or have been."""
         self._models: dict[int, Float[np.ndarray, "band y x"]] = {}
         self._chi2: dict[str, float] | None = None
         """What is known of the present scene."""
@@ -169,6 +172,7 @@ class Program:
         self._take_laws(scene)
         self._scene, self._models, self._chi2 = scene, {}, None
         self._has_ties |= has_ties(scene.sources)
+        self._has_links |= bool(scene.links)
         self._calibrate(terms_of(scene, self.calibration_units, self.dtype) if scene.calibrations else None)
 
     def _take_laws(self, scene: Scene) -> None:
@@ -235,7 +239,7 @@ class Program:
         """
         scene, noise, members = self._scene, self.noise, self.members
         units = self.calibration_units if scene.calibrations else None
-        plain = scene.with_sources(())
+        plain = replace(scene, sources=())
 
         def scene_of(parameters: Parameters) -> Scene:
             fitted: dict[str, Source] = {}
@@ -250,7 +254,7 @@ class Program:
             calibrated = plain
             if units is not None and parameters.calibration is not None:
                 calibrated = with_terms(plain, parameters.calibration, units)
-            return calibrated.with_sources(fitted[source.id] for source in scene.sources)
+            return replace(calibrated, sources=tuple(fitted[source.id] for source in scene.sources))
 
         return scene_of
 
@@ -274,7 +278,8 @@ class Program:
     def layout(self) -> Layout:
         """The static shape; a new one compiles anew."""
         groups, shape = [g.layout for g in self._groups], self._scene.grid.shape
-        return make_layout(self._prepared, groups, shape, self._terms is not None, self._has_ties)
+        has = {"has_ties": self._has_ties, "has_links": self._has_links}
+        return make_layout(self._prepared, groups, shape, self._terms is not None, **has)
 
     @property
     def parameters(self) -> Parameters:
@@ -296,11 +301,14 @@ class Program:
         if freedom is not None and np.any(freedom.free[:, SHIFT]):
             for group in groups:
                 # what moves all sources of an image alike is its shift: less is left to each of them
-                group.aspect_precision[:, :2] = 1.0 / REGISTERED_OFFSET_SCATTER
+                group.aspect_precision[:, :2] *= CHANNEL_OFFSET_SCATTER / REGISTERED_OFFSET_SCATTER
         ties = center_ties(self.members, [g.layout.capacity for g in self._groups]) if self._has_ties else None
         if ties is not None:
             ties = CenterTies(*(part.astype(self.dtype) for part in ties))
-        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, ties)
+        links = None
+        if self._has_links:
+            groups, links = with_links(groups, self.members, self._scene.links)
+        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, links, ties)
 
     @property
     def _psf_variance(self) -> np.ndarray:

@@ -1,14 +1,15 @@
 """Ties: numbers of several channels or sources that are one number.
 
 Fluxes of one passband are the same at every epoch, unless a source varies, and so are gradients of color; places of
-a moving source lie on a line; images that were taken together turn together. What is tied stays in a subspace, and
-steps are projected onto it: the projections are data, so no edit compiles.
+a moving source lie on a line; shape parameters may be linked; images that were taken together turn together. What is
+tied stays in a subspace, and steps are projected onto it: the projections are data, so no edit compiles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -109,6 +110,12 @@ def tied(data: ProblemData, v: Parameters) -> Parameters:
             theta = jnp.concatenate([together[own], x.theta[:, 2:]], axis=1)
             aspect = jnp.concatenate([offsets[own], x.aspect[:, :, 2:]], axis=2)
             groups[index], start = x._replace(theta=theta, aspect=aspect), own.stop
+    if data.links is not None and groups:
+        numbers = jnp.concatenate([link.ravel() for link in data.links])
+        theta = jnp.concatenate([x.theta.ravel() for x in groups])
+        sums = jax.ops.segment_sum(jnp.stack([theta, jnp.ones_like(theta)], axis=1), numbers, len(theta))
+        means = sums[:, 0] / jnp.maximum(sums[:, 1], 1.0)
+        groups = [x._replace(theta=means[link]) for x, link in zip(groups, data.links, strict=True)]
     terms = v.calibration
     if terms is not None and data.calibration is not None:
         terms = terms.at[:, TURN].set(data.calibration.turn_tie @ terms[:, TURN])

@@ -14,6 +14,7 @@ from deblend.scene.constraint_kind import (
     offered_constraints,
 )
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
+from deblend.scene.link import Link
 from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
 from deblend.scene.morphology import (
     PROFILE_SIGMAS,
@@ -84,6 +85,7 @@ __all__ = [
     "Gaussian",
     "Handling",
     "Law",
+    "Link",
     "LockedParameterError",
     "Moffat",
     "Morphology",

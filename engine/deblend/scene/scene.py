@@ -11,6 +11,7 @@ from astropy.coordinates import SkyCoord
 
 from deblend.scene.calibration import Calibration
 from deblend.scene.lines import of_one_track, on_their_lines
+from deblend.scene.link import Link, Member, kept, linked_parameter, surviving, with_linked
 from deblend.scene.source import Source, make_source
 from deblend.scene.track import Motion, fitted_motion
 from deblend.sky import Channel, Passband, PixelGrid
@@ -31,6 +32,8 @@ class Scene:
     model_psf_sigma: float = MODEL_PSF_SIGMA
     calibrations: tuple[Calibration, ...] = ()
     """How the image of every channel is off; empty where all are taken for what their files say."""
+    links: tuple[Link, ...] = ()
+    """Parameters of morphologies that are one number in several components."""
     passbands: Mapping[tuple[str, str], Passband] = field(default_factory=dict)
     """Transmission curves by survey and band; others are looked up by these names, where a law asks for them."""
 
@@ -88,12 +91,36 @@ class Scene:
 
     def remove(self, *source_ids: str) -> Scene:
         gone = {self[source_id].id for source_id in source_ids}
-        return replace(self, sources=tuple(s for s in self.sources if s.id not in gone))
+        return self.with_sources(s for s in self.sources if s.id not in gone)
 
     def replace(self, *sources: Source) -> Scene:
-        """Return the scene with sources exchanged for those of the same id."""
+        """Return the scene with sources exchanged for those of the same id; what is linked to them changes alike."""
         new = {self[source.id].id: source for source in sources}
-        return replace(self, sources=tuple(new.get(s.id, s) for s in self.sources))
+        changed = self.with_sources(new.get(s.id, s) for s in self.sources)
+        return replace(changed, sources=kept(changed.links, self.sources, changed.sources)) if self.links else changed
+
+    def linked(self, parameter: str, *members: Member) -> Scene:
+        """Return the scene in which a parameter of morphologies is one number in several components.
+
+        Members are pairs of a source's id and the index of its component; all take the value, the bounds and the
+        status of the first one. Raises ValueError where one has no such parameter.
+        """
+        if len(set(members)) < 2:
+            raise ValueError("A link needs two components at least.")
+        link = Link(parameter, tuple(dict.fromkeys(members)))
+        others = self.unlinked(parameter, *members)
+        sources = with_linked(self.sources, link, linked_parameter(self.sources, link, link.members[0]))
+        return replace(others, sources=sources, links=(*others.links, link))
+
+    def unlinked(self, parameter: str, *members: Member) -> Scene:
+        """Return the scene in which a parameter of these components is one of their own again."""
+        links = (
+            replace(link, members=tuple(m for m in link.members if m not in members))
+            if link.parameter == parameter
+            else link
+            for link in self.links
+        )
+        return replace(self, links=tuple(link for link in links if len(link.members) > 1))
 
     def moved(self, places: Mapping[str, tuple[float, float]]) -> Scene:
         """Return the scene with sources put to other places (x, y) [pix], by their ids.
@@ -109,7 +136,8 @@ class Scene:
         return of_one_track(self.sources, source_ids)
 
     def with_sources(self, sources: Iterable[Source]) -> Scene:
-        return replace(self, sources=tuple(sources))
+        sources = tuple(sources)
+        return replace(self, sources=sources, links=surviving(self.links, sources) if self.links else ())
 
     def calibration(self, channel: Channel) -> Calibration:
         """Return how the image of a channel is off; raises KeyError where there is no such channel."""

@@ -37,8 +37,6 @@ class Component:
     """Flux per channel of the scene [nJy]; NaN where it has never been solved for."""
     radius: int = DEFAULT_RADIUS
     """Half the side of the box that holds the morphology [pix]."""
-    is_box_held: bool = False
-    """Whether a person gave the box its size: then a fit leaves it."""
     is_variable: bool = False
     """Whether it has a flux of its own at every epoch; otherwise those of one passband are the same."""
     shines_in: tuple[bool, ...] | None = None
@@ -49,6 +47,8 @@ class Component:
     color_gradients: Parameter = None  # type: ignore[assignment]
     """d ln f / d ln r of each channel's light, relative to the morphology, (channel,). They have a prior around zero,
     leave fluxes alone, and are fitted for galaxies."""
+    is_box_held: bool = False
+    """Whether a person gave the box its size: then a fit leaves it."""
 
     def __post_init__(self) -> None:
         if self.color_gradients is None:
