@@ -298,9 +298,9 @@ class Program:
         freedom = None
         if self._scene.calibrations:
             freedom = freedom_of(self._scene, self.calibration_units, self._pivot, self.dtype)
-        if freedom is not None and np.any(freedom.free[:, SHIFT]):
+        if freedom is not None and np.any(freedom.free[:, [*range(SHIFT.stop), TURN]]):
             for group in groups:
-                # what moves all sources of an image alike is its shift: less is left to each of them
+                # what moves all sources of an image alike is its shift or turn: less is left to each of them
                 group.aspect_precision[:, :2] *= CHANNEL_OFFSET_SCATTER / REGISTERED_OFFSET_SCATTER
         ties = center_ties(self.members, [g.layout.capacity for g in self._groups]) if self._has_ties else None
         if ties is not None:
