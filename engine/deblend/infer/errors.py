@@ -34,10 +34,11 @@ MOST_SAMPLES, LEAST_SAMPLES = 32, 12
 EASY = 200_000
 """Pixels of sky, over all channels, up to which there are as many as may be; they take the more time the more there
 are, and a fifth of an error sooner is worth more than an eighth later."""
-TOLERANCE, MOST_ITERATIONS = 0.01, 240
-CAREFUL_TOLERANCE, MOST_CAREFUL_ITERATIONS = 5e-4, 1000
+TOLERANCE, MOST_ITERATIONS = 0.01, (80, 240)
+CAREFUL_TOLERANCE, MOST_CAREFUL_ITERATIONS = 5e-4, (160, 1000)
 """Where sources can hardly be told apart. What they can trade is a small part of any residual, and all of their errors:
-of two stars half a pixel apart 0.05 found a fiftieth, 0.01 a quarter."""
+of two stars half a pixel apart 0.05 found a fiftieth, 0.01 a quarter. Of iterations there may be fewer on large scenes,
+down to the first number, as of samples."""
 TWINS = 0.7
 """Overlap of two sources, as the cosine between them, from which on they are such."""
 SMALL_DAMPING = 1e-5
@@ -112,9 +113,9 @@ def draw(
     and how many there are.
     """
     layout, data, parameters = program.layout, program.data, program.parameters
+    ease = EASY / (len(layout.planes) * np.prod(layout.canvas_shape))
     if n_samples is None:
-        n_pixels = len(layout.planes) * np.prod(layout.canvas_shape)
-        n_samples = int(np.clip(MOST_SAMPLES * EASY / n_pixels, LEAST_SAMPLES, MOST_SAMPLES))
+        n_samples = int(np.clip(MOST_SAMPLES * ease, LEAST_SAMPLES, MOST_SAMPLES))
     rng = np.random.default_rng(seed)
     laws = None if program.laws is None else program.laws.touching()
     data = data if laws is None else laws.tying(data)
@@ -127,7 +128,8 @@ def draw(
     damped = np.asarray(SMALL_DAMPING, dtype), np.zeros((), dtype)
     is_careful = program.normal_equations().closest > TWINS
     tolerance = CAREFUL_TOLERANCE if is_careful else TOLERANCE
-    numbers = np.asarray(tolerance, dtype), np.int32(MOST_CAREFUL_ITERATIONS if is_careful else MOST_ITERATIONS)
+    least, most = MOST_CAREFUL_ITERATIONS if is_careful else MOST_ITERATIONS
+    numbers = np.asarray(tolerance, dtype), np.int32(np.clip(most * ease, least, most))
     blocks = None
     rows = program.rows
     fluxes = np.zeros((n_samples, len(program.scene), layout.n_channels))
