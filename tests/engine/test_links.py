@@ -73,6 +73,21 @@ def test_what_is_linked_stays_one_number_in_a_fit(systems: Any, linked: Scene) -
     assert best.chi2 == pytest.approx(1.0, abs=0.06)
 
 
+def test_what_belongs_to_a_source_goes_with_it(linked: Scene) -> None:
+    spiral, active, third = linked.sources
+    scene = linked.hosted(third.id, active.id).hosted(active.id, spiral.id)
+    moved = scene.moved({spiral.id: (spiral.x + 2.0, spiral.y - 1.0)})
+    for before, after in zip(scene.sources, moved.sources, strict=True):
+        np.testing.assert_allclose(after.center.value - before.center.value, (2.0, -1.0))
+    going, staying = (spiral.id, (1.0, 1.0)), (active.id, (active.x, active.y))
+    for places in ((going, staying), (staying, going)):
+        apart = scene.moved(dict(places))
+        np.testing.assert_allclose(apart.sources[2].center.value, third.center.value, atol=1e-9)
+    assert [s.host for s in scene.remove(active.id).sources] == [None, None]
+    with pytest.raises(ValueError, match="Source 1 cannot belong to itself, or to what belongs to it"):
+        scene.hosted(spiral.id, third.id)
+
+
 def test_what_cannot_be_linked_is_said(linked: Scene) -> None:
     spiral, active, _ = linked.sources
     with pytest.raises(ValueError, match="point of source 2 has no parameter 'ellipticity'; it has none"):

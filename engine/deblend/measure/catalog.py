@@ -73,9 +73,10 @@ def measure(
 ) -> Catalog:
     """Measure every source of a fitted scene.
 
-    Columns: `id`, `name`, `kind`; `x`, `y` (fitted center, 0-based pixels of the first image) with `x_err`, `y_err`;
-    `centroid_x`, `centroid_y` (first moments of the model before the PSF); `ra`, `dec` [deg] where there is a WCS, with
-    `ra_err`, `dec_err` [mas], both along great circles: `ra_err` has the cosine of declination in it, as Gaia's has;
+    Columns: `id`, `name`, `kind`; `host`, the name of the source that it belongs to, where any does; `x`, `y` (fitted
+    center, 0-based pixels of the first image) with `x_err`, `y_err`; `centroid_x`, `centroid_y` (first moments of the
+    model before the PSF); `ra`, `dec` [deg] where there is a WCS, with `ra_err`, `dec_err` [mas], both along great
+    circles: `ra_err` has the cosine of declination in it, as Gaia's has;
     per channel `flux_SURVEY_BAND` [nJy], its `flux_err_…` and AB `mag_…`;
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
     (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11); `law` and `law_…` where spectra follow laws (see
@@ -102,6 +103,9 @@ def measure(
     table["id"] = [s.id for s in sources]
     table["name"] = [s.name for s in sources]
     table["kind"] = [s.kind for s in sources]
+    if any(s.host is not None for s in sources):
+        names = {s.id: s.name for s in sources}
+        table["host"] = ["" if s.host is None else names[s.host] for s in sources]
     draws = draw(program, progress=progress) if errors and len(sources) else None
     centers = None if draws is None else draws.centers
     shapes = _shapes(program)

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 
 from deblend.scene.calibration import Calibration
+from deblend.scene.hosts import hosted, with_guests, without_hosts
 from deblend.scene.lines import of_one_track, on_their_lines
 from deblend.scene.link import Link, Member, kept, linked_parameter, surviving, with_linked
 from deblend.scene.source import Source, make_source
@@ -91,7 +92,14 @@ class Scene:
 
     def remove(self, *source_ids: str) -> Scene:
         gone = {self[source_id].id for source_id in source_ids}
-        return self.with_sources(s for s in self.sources if s.id not in gone)
+        left = [s for s in self.sources if s.id not in gone]
+        return self.with_sources(without_hosts(left, gone))
+
+    def hosted(self, source_id: str, host_id: str | None) -> Scene:
+        """Return the scene in which a source belongs to another one, as a supernova to its galaxy: it goes where that
+        goes. Raises ValueError where it would belong to itself."""
+        host = None if host_id is None else self[host_id].id
+        return self.replace(hosted(self.sources, self[source_id], host))
 
     def replace(self, *sources: Source) -> Scene:
         """Return the scene with sources exchanged for those of the same id; what is linked to them changes alike."""
@@ -125,9 +133,10 @@ class Scene:
     def moved(self, places: Mapping[str, tuple[float, float]]) -> Scene:
         """Return the scene with sources put to other places (x, y) [pix], by their ids.
 
-        The other epochs of what moves go along: it stays on a line, through what is placed now and what was placed
-        before. Raises LockedParameterError where one is locked.
+        What belongs to them goes along, and so do the other epochs of what moves: it stays on a line, through what is
+        placed now and what was placed before. Raises LockedParameterError where one is locked.
         """
+        places = with_guests(self.sources, places)
         scene = self.replace(*(self[source_id].moved(x, y) for source_id, (x, y) in places.items()))
         return replace(scene, sources=on_their_lines(scene.sources, places.keys()))
 

@@ -79,6 +79,8 @@ class Source:
     channel_offsets: Parameter = None  # type: ignore[assignment]
     """How far each channel sees the source off its center, (channel, 2) as (x, y) [pix]: what is left of registration,
     atmospheric dispersion and color gradients. They have a prior around zero and are held where the center is."""
+    host: str | None = None
+    """The id of the source that it belongs to, as a supernova to its galaxy: it goes where that goes."""
     track: Track | None = None
     """The moving thing that it is one epoch of; None for what stands still."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
