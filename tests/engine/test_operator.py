@@ -33,7 +33,7 @@ from deblend.program.penalty import (
     penalty_gradient,
     penalty_product,
 )
-from deblend.render import KINDS
+from tests.engine.conftest import KIND_ORDER
 from tests.engine.jitted import jitted
 
 CALIBRATION = "calibration"
@@ -202,7 +202,7 @@ def norm(a: Any) -> float:
     return float(np.sqrt(inner(a, a)))
 
 
-@pytest.mark.parametrize("kind", [*KINDS, CALIBRATION])
+@pytest.mark.parametrize("kind", [*KIND_ORDER, CALIBRATION])
 def test_the_adjoint_is_the_transpose(machine: Machine, kind: str) -> None:
     bound = {"float32": 1e-5, "float64": 1e-10}[machine.dtype.name]
     v, u = machine.direction(kind), machine.images()
@@ -212,7 +212,7 @@ def test_the_adjoint_is_the_transpose(machine: Machine, kind: str) -> None:
     assert abs(inner(forward, u) - inner(v, back)) <= bound * norm(forward) * norm(u)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, CALIBRATION])
+@pytest.mark.parametrize("kind", [*KIND_ORDER, CALIBRATION])
 def test_the_derivative_is_that_of_the_picture(machine: Machine, kind: str) -> None:
     step, bound = {"float32": (1e-2, 5e-3), "float64": (1e-4, 1e-6)}[machine.dtype.name]
     v = machine.direction(kind)
@@ -249,7 +249,7 @@ def test_an_unused_slot_and_the_padding_of_a_box_change_nothing(machine: Machine
 
 
 @exactly
-@pytest.mark.parametrize("kind", [*KINDS, CALIBRATION])
+@pytest.mark.parametrize("kind", [*KIND_ORDER, CALIBRATION])
 def test_the_gradient_of_the_loss_is_its_derivative(machine: Machine, kind: str) -> None:
     """A gradient is easily off by a factor of two, or has a prior's value where its derivative should be."""
 
