@@ -23,9 +23,9 @@ def carried(
     """Return the scene on the pixels of other observations of the same sources, and those that are not on them.
 
     A source goes with its center; locks, fluxes and everything else of it stay, and sizes are as large on the sky. So
-    do known stars. `along` says where the pixels of the scene lie on the new ones, where that is not what both WCS say: for images
-    without one, or a WCS that was wrong. Raises ValueError where channels differ, or the new pixels are turned or
-    stretched against those of the scene.
+    do known stars. `along` says where the pixels of the scene lie on the new ones, where that is not what both WCS say:
+    for images without one, or a WCS that was wrong. Raises ValueError where channels differ, or the new pixels are
+    turned or stretched against those of the scene.
     """
     other = empty_scene(observations)
     if other.channels != scene.channels:
