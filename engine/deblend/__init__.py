@@ -22,7 +22,7 @@ from deblend.detect import (
     with_transients,
 )
 from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
-from deblend.io import read_observations, read_passband, read_template
+from deblend.io import read_observations, read_passband, read_stars, read_template
 from deblend.measure import Catalog, measure
 from deblend.observe import Observation, PsfField, StarPsf, find_passband, find_stars, psf_from_stars
 from deblend.program import Program, compilations, give_way
@@ -54,6 +54,8 @@ from deblend.scene import (
     Source,
     Spergel,
     Spline,
+    StarCatalog,
+    StarField,
     Status,
     Template,
     make_source,
@@ -103,6 +105,8 @@ __all__ = [
     "Source",
     "Spergel",
     "Spline",
+    "StarCatalog",
+    "StarField",
     "StarPsf",
     "Status",
     "TangentWcs",
@@ -126,6 +130,7 @@ __all__ = [
     "psf_from_stars",
     "read_observations",
     "read_passband",
+    "read_stars",
     "read_template",
     "register_morphology",
     "scene_from_positions",

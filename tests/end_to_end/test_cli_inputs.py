@@ -156,3 +156,22 @@ def test_hsc_and_hst_of_one_patch_converge(data_folder: Path, tmp_path: Path) ->
     assert 0.8 < found["chi2"] < 1.3
     assert all(0.8 < chi2 < 1.3 for chi2 in found["chi2_per_observation"].values())
     assert 20 <= found["n_sources"] <= 60
+
+
+def test_known_stars_have_a_table_of_their_own(blend: Blend, tmp_path: Path) -> None:
+    ra, dec = COARSE.pixel_to_sky(X[1:2], Y[1:2])
+    table = tmp_path / "gaia.csv"
+    table.write_text(f"source_id,ra,dec\n17,{ra[0]!r},{dec[0]!r}\n".replace("np.float64(", "").replace(")", ""))
+    peaks = tmp_path / "peaks.csv"
+    peaks.write_text("x,y\n" + "".join(f"{X[k]},{Y[k]}\n" for k in (0, 2)))
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(peaks), "--stars", str(table)]
+    out = tmp_path / "out"
+    assert main(["fit", *arguments, "--no-errors", "-q", "--out", str(out)]) == 0
+    stars, catalog = QTable.read(out / "stars.ecsv"), QTable.read(out / "catalog.ecsv")
+    assert list(stars["name"]) == ["17"] and len(catalog) == 2
+    about = summary(out)
+    assert about["n_stars"] == 1 and about["chi2"] == pytest.approx(1.0, abs=0.05)
+    assert any("gaia.csv: no proper motions" in note for note in about["notes"])
+    for band in "gr":
+        assert stars[f"flux_HSC_{band}"][0].value == pytest.approx(FLUXES[band][1] * NJY, rel=0.1)
+    assert main(["fit", *arguments[:-1], str(tmp_path / "none.csv"), "-q"]) == 2

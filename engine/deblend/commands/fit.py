@@ -24,7 +24,7 @@ from deblend.commands.morphologies import blaming_the_morphology, take_morpholog
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from deblend import Catalog, Fit, FitState, Observation, Peaks
+    from deblend import Catalog, Fit, FitState, Observation, Peaks, Scene
     from deblend.measure import Shares
 
 NAME = "fit"
@@ -86,17 +86,18 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             peaks, aside = deblend.positions_within(observations, *peaks)
             if aside:
                 note(f"{arguments.peaks}: {aside} of its positions lie outside of the cut-out and are left aside.")
+        stars = io.read_stars(arguments.stars, observations) if arguments.stars else None
     for sentence in (sentence for observation in observations for sentence in observation.notes):
         note(sentence)
-    for sentence in positions.notes if positions else ():
+    for sentence in (*(positions.notes if positions else ()), *(stars.notes if stars else ())):
         note(sentence)
     with blaming_the_input(), clock.phase("detect"):
         options = {"kind": arguments.kind, "box_scale": arguments.box_scale}
         if peaks is None:
-            scene = deblend.detect(observations, arguments.threshold, **options, solve=False)
+            scene = deblend.detect(observations, arguments.threshold, **options, solve=False, stars=stars)
         else:
-            scene = deblend.scene_from_positions(observations, *peaks, **options, solve=False)
-            if objects := deblend.unlisted(observations, *peaks):
+            scene = deblend.scene_from_positions(observations, *peaks, **options, solve=False, stars=stars)
+            if objects := deblend.unlisted(observations, *_listed(scene, observations, *peaks)):
                 note(about_unlisted(objects))
     finer = min(o.grid.affine_to(scene.grid).scale for o in observations)
     if finer > 1.5:
@@ -105,7 +106,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         )
     for sentence in kernel_notes(observations, scene.grid, scene.model_psf_sigma):
         note(sentence)
-    if not len(scene):
+    if not len(scene) and scene.stars is None:
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
@@ -141,6 +142,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             progress=tell,
             converged=last.outcome.is_success and not interrupted,
             shares=shares,
+            list_stars=arguments.list_stars,
         )
     with blaming_the_input(), clock.phase("write"):
         _write(arguments.out, observations, best, catalog, shares)
@@ -151,6 +153,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             "chi2": best.chi2,
             "chi2_per_observation": best.chi2_per_observation,
             "n_sources": len(best.scene),
+            "n_stars": 0 if best.scene.stars is None else len(best.scene.stars),
             "iterations": last.iteration,
             "compilations": fit.program.compilations,
             "converged": last.outcome.is_success,
@@ -173,6 +176,15 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     if interrupted:
         return INTERRUPTED
     return CONVERGED if last.outcome.is_success else NOT_CONVERGED
+
+
+def _listed(scene: Scene, observations: Sequence[Observation], x: Any, y: Any) -> tuple[Any, Any]:
+    """Return positions in the first image, with those of the known stars of a scene behind them."""
+    if scene.stars is None:
+        return x, y
+    to_image = scene.grid.affine_to(observations[0].grid)
+    rows, columns = to_image(scene.stars.y.mean(axis=1), scene.stars.x.mean(axis=1))
+    return (*x, *columns), (*y, *rows)
 
 
 def _corrected(observations: Sequence[Observation], arguments: argparse.Namespace) -> tuple[Observation, ...]:

@@ -77,6 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--peaks-origin", type=int, choices=(0, 1), help="number of the first pixel in --peaks")
     add(
+        "--stars",
+        metavar="TABLE",
+        help="known stars: ra, dec, and pmra, pmdec, ref_epoch where they move, as in Gaia's tables; they keep their "
+        "places, and have a table of their own",
+    )
+    add("--list-stars", action="store_true", help="list known stars in the catalog, too")
+    add(
         "--kind",
         default="galaxy",
         help="what a source is taken for: galaxy (default), point, gaussian, exponential, de-vaucouleurs, sersic, "

@@ -1,6 +1,7 @@
 """Finding sources and starting them."""
 
 from deblend.detect.carried import carried
+from deblend.detect.known import in_star_cores
 from deblend.detect.missed import find_missed, with_missed
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
@@ -27,6 +28,7 @@ __all__ = [
     "find_missed",
     "find_peaks",
     "find_velocity",
+    "in_star_cores",
     "model_psf_sigma",
     "positions_within",
     "scene_from_positions",

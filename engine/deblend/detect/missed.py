@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from deblend.detect.known import in_star_cores
 from deblend.detect.peaks import Peaks, peaks_of
 from deblend.detect.stack import FULL_WIDTH, Stack, stacks
 from deblend.detect.start import start_source
@@ -65,7 +66,8 @@ def _missed_in(
         reach = SAME_SOURCE * FULL_WIDTH * stack.psf_sigma * affine.scale
         others_x, others_y = np.concatenate([taken[:, 0], *x]), np.concatenate([taken[:, 1], *y])
         distance = np.hypot(columns[:, None] - others_x, rows[:, None] - others_y)
-        kept = stands_out & (distance > reach).all(axis=1)
+        on_stars = in_star_cores(columns, rows, scene, reach / SAME_SOURCE)
+        kept = stands_out & (distance > reach).all(axis=1) & ~on_stars
         for all_, own in ((x, columns), (y, rows), (snr, peaks.snr)):
             all_.append(own[kept])
     order = np.argsort(-np.concatenate(snr), kind="stable")

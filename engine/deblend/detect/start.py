@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from deblend.detect.known import without_stars
 from deblend.detect.peaks import Peaks, find_peaks
 from deblend.detect.profile import with_amplitudes, with_profiles
 from deblend.detect.stack import FULL_WIDTH, NEAR, Stack, box_radius, rings, stacks, symmetric_part
@@ -17,7 +18,16 @@ from deblend.observe import Observation, full_width_half_maximum
 from deblend.observe.kernel_check import waves_beyond
 from deblend.program import Program
 from deblend.program.layout import SIDES
-from deblend.scene import MODEL_PSF_SIGMA, PROFILE_SIGMAS, Galaxy, Scene, Source, make_source
+from deblend.scene import (
+    MODEL_PSF_SIGMA,
+    PROFILE_SIGMAS,
+    Galaxy,
+    Scene,
+    Source,
+    StarCatalog,
+    StarField,
+    make_source,
+)
 from deblend.sky import Cover, PixelAffine, PixelGrid, common_grid
 
 LARGEST_RADIUS = SIDES[-1] // 2
@@ -49,6 +59,7 @@ def detect(
     kind: str = "galaxy",
     box_scale: float = 1.0,
     solve: bool = True,
+    stars: StarCatalog | StarField | None = None,
 ) -> Scene:
     """Find sources and return a scene that is ready to be fitted.
 
@@ -62,9 +73,15 @@ def detect(
         Factor on the size of the boxes.
     solve
         Whether to solve for the fluxes at once; else they are NaN, and whatever is done next with the scene does it.
+    stars
+        Known stars, that the scene is to have besides its sources; no source is placed on them.
     """
     peaks = find_peaks(observations, threshold)
-    return scene_from_positions(observations, peaks.x, peaks.y, kind=kind, box_scale=box_scale, solve=solve)
+    if stars is not None:
+        known = empty_scene(observations).with_stars(stars)
+        peaks = without_stars(peaks, observations[0].grid, known, stacks(observations))
+    options: dict[str, Any] = {"kind": kind, "box_scale": box_scale, "solve": solve, "stars": stars}
+    return scene_from_positions(observations, peaks.x, peaks.y, **options)
 
 
 def scene_from_positions(
@@ -75,12 +92,13 @@ def scene_from_positions(
     kind: str = "galaxy",
     box_scale: float = 1.0,
     solve: bool = True,
+    stars: StarCatalog | StarField | None = None,
 ) -> Scene:
     """Return a scene with a source at each position (0-based pixels of the first observation), fluxes solved jointly.
 
     Parameters as in `detect`. Raises ValueError where a position is on no image.
     """
-    scene = empty_scene(observations)
+    scene = empty_scene(observations).with_stars(stars)
     first = observations[0].grid
     row_x, row_y, is_inside = on_scene(scene, first, x, y)
     for row in range(len(row_x)):
@@ -90,7 +108,7 @@ def scene_from_positions(
                 f"{first.shape[1]}×{first.shape[0]} px (x by y); positions are 0-based pixels of the first image."
             )
     scene = scene.add(*_started(stacks(observations), scene, row_x, row_y, kind, box_scale))
-    return Program(observations, scene).scene if solve and len(scene) else scene
+    return Program(observations, scene).scene if solve and (len(scene) or scene.stars is not None) else scene
 
 
 def positions_within(
@@ -216,7 +234,7 @@ def _started(
     result: dict[int, Source] = {}
     for k, (stack, affine, (rows, columns)) in enumerate(zip(seen, places, own, strict=True)):
         mine = np.flatnonzero(chosen == k)
-        objects = None if alone or not mine.size else unlisted_in(stack, columns, rows)
+        objects = None if alone or not mine.size else unlisted_in(stack, *_listed(scene, affine, columns, rows))
         sources = [
             _sized(stack, n_channels, columns[i], rows[i], kind, box_scale, objects, radii[i] / affine.scale)
             for i in mine
@@ -224,6 +242,14 @@ def _started(
         for i, source in zip(mine.tolist(), with_profiles(stack, sources, recenter=not alone), strict=True):
             result[i] = _carried(source, affine, radii[i] * box_scale)
     return [result[i] for i in range(len(x))]
+
+
+def _listed(scene: Scene, affine: PixelAffine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return places of a stack, with those of known stars after them."""
+    if scene.stars is None:
+        return x, y
+    rows, columns = affine.inverse(scene.stars.y.mean(axis=1), scene.stars.x.mean(axis=1))
+    return np.concatenate([x, columns]), np.concatenate([y, rows])
 
 
 def _significance(

@@ -62,7 +62,8 @@ def noise_step(
     for group, d, f in zip(layout.groups, data.groups, step.free.groups, strict=True):
         used = (jnp.arange(group.capacity) < d.count)[:, None]
         free.append(f._replace(flux=d.flux_free * used))
-    return step._replace(gradient=gradient, free=step.free._replace(groups=tuple(free)))
+    stars = None if data.stars is None else data.stars.free
+    return step._replace(gradient=gradient, free=step.free._replace(groups=tuple(free), stars=stars))
 
 
 register(Noise)
@@ -83,6 +84,13 @@ class Draws:
     laws: dict[tuple[str, int], dict[str, np.ndarray]] = field(default_factory=dict)
     """Of the free parameters of laws, (sample, …), by their names, for the id of a source and the index of its
     component."""
+    stars: Float[np.ndarray, "sample star channel"] | None = None
+    """Of the fluxes of known stars [nJy]; None where there are none."""
+
+    @property
+    def star_errors(self) -> Float[np.ndarray, "star channel"] | None:
+        """Standard deviation of the flux of each known star [nJy]; None where there are none."""
+        return None if self.stars is None else np.sqrt(np.mean(self.stars**2, axis=0))
 
     def law_errors(self, source_id: str, index: int = 0) -> dict[str, np.ndarray]:
         """Return the standard deviations of the free parameters of a component's law, by their names."""
@@ -136,6 +144,7 @@ def draw(
     centers = np.zeros((n_samples, len(program.scene), 2))
     terms = None if parameters.calibration is None else np.zeros((n_samples, *parameters.calibration.shape))
     of_laws: dict[tuple[str, int], list[dict[str, np.ndarray]]] = {}
+    of_stars: list[np.ndarray] = []
     for sample in range(n_samples):
         images = tuple(unit_noise(o.images.shape) for o in data.observations)
         noise = Noise(
@@ -143,6 +152,7 @@ def draw(
             tuple(None if p.pixels is None else unit_noise((3, *p.pixels.shape)) for p in parameters.groups),
             tuple(unit_noise(p.aspect.shape) for p in parameters.groups),
             None if parameters.calibration is None else unit_noise(parameters.calibration.shape),
+            None if parameters.stars is None else unit_noise(parameters.stars.shape),
         )
         noisy = compiled_noise_step(layout, data, parameters, step, images, noise)
         priors: list[np.ndarray] = []
@@ -161,7 +171,9 @@ def draw(
                 of_laws.setdefault(key, []).append(values)
         if terms is not None:
             terms[sample] = in_units_of_scene(change.calibration, program.calibration_units)
+        if program.scene.stars is not None:
+            of_stars.append(program.star_fluxes(change))
         if progress is not None:
             progress(sample + 1, n_samples)
     stacked = {key: {name: np.stack([s[name] for s in drawn]) for name in drawn[0]} for key, drawn in of_laws.items()}
-    return Draws(fluxes, centers, terms, stacked)
+    return Draws(fluxes, centers, terms, stacked, np.stack(of_stars) if of_stars else None)

@@ -128,7 +128,8 @@ class Fit(Iterator[FitState]):
         """Take the program's scene as it is, or as it is after something is done `before`."""
         self._quiet = 0
         self._best = None
-        outcome = Outcome.RUNNING if self.program.scene.sources else Outcome.EMPTY
+        scene = self.program.scene
+        outcome = Outcome.RUNNING if scene.sources or scene.stars is not None else Outcome.EMPTY
         if self.settings.max_iterations == 0:
             outcome = Outcome.STOPPED_AT_LIMIT
         position = self._solver.start(damping, before)

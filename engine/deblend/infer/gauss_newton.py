@@ -64,6 +64,7 @@ from deblend.program.penalty import (
     penalty_product,
     pixel_mask,
 )
+from deblend.program.star_layer import star_bounds
 from deblend.program.ties import tied
 from deblend.render import KINDS
 
@@ -149,10 +150,12 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     free_terms = None
     if data.calibration is not None and parameters.calibration is not None:
         bounds, free_terms = (data.calibration.lower, data.calibration.upper), data.calibration.free
-    least, most = Parameters(tuple(lower), bounds[0]), Parameters(tuple(upper), bounds[1])
+    *star_range, free_stars = star_bounds(data)
+    least = Parameters(tuple(lower), bounds[0], star_range[0])
+    most = Parameters(tuple(upper), bounds[1], star_range[1])
     free = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
-        Parameters(tuple(movable), free_terms),
+        Parameters(tuple(movable), free_terms, free_stars),
         parameters,
         least,
         most,

@@ -17,6 +17,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
+from deblend.infer.block_inverse import free_inverse
+from deblend.infer.star_blocks import StarBlocks, apply_star_blocks, make_star_blocks
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.calibration import Tangents, calibration_gram
@@ -29,8 +31,6 @@ CORE_RADIUS = 4
 """Pixels up to here from the middle of a box are part of the dense block [pix]."""
 LEAST_WEIGHT = 0.05
 """Of the mean, for a source on masked pixels."""
-RIDGE = 1e-6
-"""Relative to the diagonal of a block: its inverse is taken in single precision."""
 
 
 class Preconditioner(NamedTuple):
@@ -52,6 +52,8 @@ class Preconditioners(NamedTuple):
     """Inverse for how each channel's image is off."""
     calibration_diagonal: Float[Array, "channel 10"] | None = None
     """Diagonal of the undamped normal matrix for that."""
+    stars: StarBlocks | None = None
+    """For the fluxes of known stars."""
 
 
 def core_of(side: int) -> tuple[slice, slice]:
@@ -135,14 +137,16 @@ def make_preconditioner(
         initial = jnp.zeros((group.capacity, n, n), dtype), jnp.ones((group.capacity, n_few), dtype)
         blocks, diagonals = over_slots(d.count, one, initial)
         result.append(Preconditioner(blocks, diagonals, pixels))
-    groups = tuple(result)
+    groups, stars = tuple(result), None
+    if data.stars is not None and free.stars is not None:
+        stars = make_star_blocks(data.stars, free.stars, damping)
     if tangents is None or data.calibration is None or free.calibration is None:
-        return Preconditioners(groups)
+        return Preconditioners(groups, stars=stars)
     gram = calibration_gram(layout, data, tangents)
     prior = data.calibration.precision**2
     diagonal = jnp.diagonal(gram, axis1=1, axis2=2) + prior
-    blocks = jax.vmap(_inverse)(gram, prior + damping * diagonal, free.calibration)
-    return Preconditioners(groups, blocks, diagonal)
+    blocks = jax.vmap(free_inverse)(gram, prior + damping * diagonal, free.calibration)
+    return Preconditioners(groups, blocks, diagonal, stars)
 
 
 def local_energies(
@@ -217,7 +221,7 @@ class _Block:
             stiff = self._stiffness[slot][self._core].ravel()
             added = jnp.concatenate([added, stiff + damping * (diagonal[n_few:] + stiff)])
             is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])  # type: ignore[index]
-        return _inverse(matrix, added, is_free), undamped
+        return free_inverse(matrix, added, is_free), undamped
 
     def _of_data(self, slot: Any) -> Float[Array, "n n"]:
         """Return Jᵀ W J of one source, as if all channels saw it through their mean kernel.
@@ -288,17 +292,6 @@ class _Block:
         return matrix.at[:n_theta, self.n_few :].set(cross).at[self.n_few :, :n_theta].set(cross.T)
 
 
-def _inverse(matrix: Any, added: Any, is_free: Any) -> Float[Array, "n n"]:
-    """Return the inverse of a matrix with `added` on its diagonal, for the parameters that are free."""
-    matrix = matrix + jnp.diag(added)
-    diagonal = jnp.diagonal(matrix)
-    root = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-    scaled = matrix / root[None] / root[:, None] * is_free[None] * is_free[:, None]
-    scaled = scaled + jnp.diag(1.0 - is_free + RIDGE)
-    inverse = jnp.linalg.inv(scaled) / root[None] / root[:, None]
-    return 0.5 * (inverse + inverse.T) * is_free[None] * is_free[:, None]
-
-
 def precondition(preconditioners: Preconditioners, free: Parameters, r: Parameters) -> Parameters:
     """Return about the solution of the damped normal equations for the right side r."""
     result = []
@@ -318,7 +311,10 @@ def precondition(preconditioners: Preconditioners, free: Parameters, r: Paramete
     terms = None
     if preconditioners.calibration is not None and r.calibration is not None and free.calibration is not None:
         terms = jnp.einsum("ckl,cl->ck", preconditioners.calibration, r.calibration) * free.calibration
-    return Parameters(tuple(result), terms)
+    stars = None
+    if preconditioners.stars is not None and r.stars is not None and free.stars is not None:
+        stars = apply_star_blocks(preconditioners.stars, free.stars, r.stars)
+    return Parameters(tuple(result), terms, stars)
 
 
 def damping_product(
@@ -334,7 +330,10 @@ def damping_product(
     terms = None
     if preconditioners.calibration_diagonal is not None and v.calibration is not None:
         terms = damping * preconditioners.calibration_diagonal * v.calibration
-    return Parameters(tuple(result), terms)
+    stars = None
+    if preconditioners.stars is not None and v.stars is not None:
+        stars = damping * preconditioners.stars.diagonal * v.stars
+    return Parameters(tuple(result), terms, stars)
 
 
 def held_by_trust(trust: Float[Array, " theta"], n_few: int, caution: Any) -> Float[Array, " m"]:

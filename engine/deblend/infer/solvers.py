@@ -16,6 +16,7 @@ import numpy as np
 from deblend.infer.gauss_newton import Step, Trial, linearized, newton_blocks, newton_direction, tried
 from deblend.infer.preconditioner import Preconditioner, Preconditioners
 from deblend.infer.proximal import gradient_direction
+from deblend.infer.star_blocks import StarBlocks
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.compiled import compiled, on_device, register, side_by_side, small_matrices
@@ -41,7 +42,7 @@ DAMPING_RANGE = 0.3, 1e7
 RELATIVE_DAMPING = 1e-5
 """Damping of everything else, relative to the diagonal of the normal matrix, per unit of that weight."""
 
-register(Linearization, Lag, Step, Trial, Preconditioner, Preconditioners)
+register(Linearization, Lag, Step, Trial, Preconditioner, Preconditioners, StarBlocks)
 compiled_linearized = compiled(linearized)
 compiled_blocks = compiled(newton_blocks)
 compiled_direction = compiled(newton_direction)
@@ -117,6 +118,8 @@ class GaussNewton(AbstractSolver):
         self._data = on_device(data)
         # with a source at most in each group: machine code is linked where it is first run
         little = data._replace(groups=tuple(g._replace(count=np.minimum(g.count, 1)) for g in data.groups))
+        if little.stars is not None:
+            little = little._replace(stars=little.stars._replace(count=np.minimum(little.stars.count, 1)))
 
         damped, numbers = self._damped(damping), self._numbers()
         step = compiled_linearized.zeros(layout, little, parameters)

@@ -16,6 +16,7 @@ from deblend.io.results import (
     write_summary,
     write_tables,
 )
+from deblend.io.stars import read_stars
 
 __all__ = [
     "Check",
@@ -39,6 +40,7 @@ __all__ = [
     "read_passband",
     "read_peaks",
     "read_positions",
+    "read_stars",
     "read_template",
     "role_of",
     "signature",

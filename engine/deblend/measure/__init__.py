@@ -1,10 +1,12 @@
 """What was found: fluxes, errors, sizes."""
 
 from deblend.measure.calibration import calibration_lines, calibration_table
-from deblend.measure.catalog import Catalog, column_key, measure
+from deblend.measure.catalog import Catalog, measure
 from deblend.measure.flags import MEANINGS
 from deblend.measure.motion import motion_lines, motion_table
+from deblend.measure.naming import column_key
 from deblend.measure.sharing import Shares, share
+from deblend.measure.stars import star_table
 
 __all__ = [
     "MEANINGS",
@@ -17,4 +19,5 @@ __all__ = [
     "motion_lines",
     "motion_table",
     "share",
+    "star_table",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,15 +20,17 @@ from deblend.measure.calibration import calibration_table
 from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
 from deblend.measure.laws import add_laws
 from deblend.measure.motion import motion_table, on_image, on_sky, spread
+from deblend.measure.naming import column_key
 from deblend.measure.shapes import centroid, half_light_radius, on_one_box
 from deblend.measure.sharing import Shares
+from deblend.measure.stars import listing, star_table
 from deblend.observe import Observation
 from deblend.program import Program
 from deblend.program.columns import Column
 from deblend.program.noise import weighted_column
 from deblend.program.slots import box_origin
 from deblend.scene import Scene
-from deblend.sky import AB_ZERO_POINT_NJY, Channel, PixelAffine
+from deblend.sky import AB_ZERO_POINT_NJY, PixelAffine
 
 FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits"}
 
@@ -44,12 +45,15 @@ class Catalog:
     asked for."""
     motions: QTable | None = None
     """How what moves does so, a row per moving thing (see `deblend.measure.motion_table`); None where nothing does."""
+    stars: QTable | None = None
+    """One row per known star (see `deblend.measure.star_table`); None where there are none."""
 
     @property
     def parts(self) -> dict[str, Catalog]:
-        """The tables that there are, by what they are called in a folder of results: "catalog", "calibration" and
-        "motions"."""
+        """The tables that there are, by what they are called in a folder of results: "catalog", "calibration",
+        "motions" and "stars"."""
         tables = {"catalog": self.table, "calibration": self.calibration, "motions": self.motions}
+        tables["stars"] = self.stars
         return {name: Catalog(table) for name, table in tables.items() if table is not None}
 
     def write(self, path: str | PathLike[str]) -> None:
@@ -70,6 +74,7 @@ def measure(
     progress: Callable[[int, int], Any] | None = None,
     converged: bool | None = None,
     shares: Shares | None = None,
+    list_stars: bool = False,
 ) -> Catalog:
     """Measure every source of a fitted scene.
 
@@ -92,7 +97,8 @@ def measure(
     trades flux with it. `flux_shared_…` is the flux of the `shares` of the data, where they are given.
 
     With `errors` off there are no error columns and no `degenerate_with`, and it is quick. `converged` tells how the
-    fit ended, for the flags.
+    fit ended, for the flags. Known stars have a table of their own, `Catalog.stars`; with `list_stars` they are listed
+    behind the sources, too.
     """
     if program is None:
         program = Program(observations, scene)
@@ -106,7 +112,7 @@ def measure(
     if any(s.host is not None for s in sources):
         names = {s.id: s.name for s in sources}
         table["host"] = ["" if s.host is None else names[s.host] for s in sources]
-    draws = draw(program, progress=progress) if errors and len(sources) else None
+    draws = draw(program, progress=progress) if errors and (len(sources) or scene.stars is not None) else None
     centers = None if draws is None else draws.centers
     shapes = _shapes(program)
     to_image = scene.grid.affine_to(program.observations[0].grid)
@@ -130,7 +136,7 @@ def measure(
     table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
     for name, is_set in flags_of(program, converged).items():
         table[f"flag_{name}"] = is_set
-    if draws is not None:
+    if draws is not None and sources:
         rivals = degenerate_with(draws.fluxes)
         table["flag_degenerate"] = [rival is not None for rival in rivals]
         table["degenerate_with"] = ["" if rival is None else sources[rival].name for rival in rivals]
@@ -138,16 +144,14 @@ def measure(
         if f"flag_{name}" in table.colnames:
             table[f"flag_{name}"].info.description = meaning
     add_laws(table, scene, draws)
+    stars = star_table(scene, program, None if draws is None else draws.star_errors)
+    if list_stars:
+        table = listing(table, stars)
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "of the first image; x, y are 0-based: the middle of the first pixel is (0, 0)"
     calibration = calibration_table(scene, None if draws is None else draws.calibration_errors)
-    return Catalog(table, calibration, motion_table(scene, to_image, centers))
-
-
-def column_key(channel: Channel) -> str:
-    """Return the part of a column's name that stands for a channel."""
-    return "_".join(re.sub(r"\W+", "_", part) for part in channel if part)
+    return Catalog(table, calibration, motion_table(scene, to_image, centers), stars)
 
 
 def _add_places(

@@ -30,6 +30,8 @@ class Shares:
     """Per source and observation [nJy/pix], on the part of the image that the source reaches; 0 where masked."""
     shapes: tuple[tuple[int, ...], ...]
     """(band, y, x) of every observation."""
+    stars: tuple[Float[np.ndarray, "band y x"], ...] = ()
+    """What all known stars together get, per observation [nJy/pix]; empty where there are none."""
 
     def picture(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return the share of one source in an observation [nJy/pix], float32."""
@@ -44,7 +46,7 @@ class Shares:
 
 
 def share(scene: Scene, observations: Sequence[Observation], program: Program | None = None) -> Shares:
-    """Share the data out among the sources of a fitted scene.
+    """Share the data out among the sources of a fitted scene, and its known stars.
 
     In every unmasked pixel where the models together exceed a hundredth of the noise the shares add up to the image
     (less the background, where the scene has one); masked pixels are 0. `program` is one of the same observations, to
@@ -56,17 +58,23 @@ def share(scene: Scene, observations: Sequence[Observation], program: Program | 
         program.take(scene)
     models = program.sources()
     shared: list[list[Column]] = [[] for _ in models]
+    stars: list[Float[np.ndarray, "band y x"]] = []
     for index, observation in enumerate(program.observations):
         total = np.zeros(observation.images.shape)
         for of_source in models:
             rows, columns = of_source[index].window
             total[:, rows, columns] += np.maximum(of_source[index].patch, 0.0)
+        of_stars = None if scene.stars is None else np.maximum(program.star_light(index), 0.0)
+        if of_stars is not None:
+            total += of_stars
         is_seen = observation.weights > 0
         covered = is_seen & (total * np.sqrt(observation.weights) > COVERED)
         data = np.where(is_seen, observation.images - program.background(index), 0.0)
         ratio = np.where(covered, data / np.where(covered, total, 1.0), 0.0)
+        if of_stars is not None:
+            stars.append(of_stars * ratio)
         for own, of_source in zip(shared, models, strict=True):
             column = of_source[index]
             rows, columns = column.window
             own.append(Column(np.maximum(column.patch, 0.0) * ratio[:, rows, columns], column.y, column.x))
-    return Shares(tuple(map(tuple, shared)), tuple(o.images.shape for o in program.observations))
+    return Shares(tuple(map(tuple, shared)), tuple(o.images.shape for o in program.observations), tuple(stars))

@@ -31,6 +31,8 @@ class Parameters(NamedTuple):
     groups: tuple[GroupParameters, ...]
     calibration: Float[Array, "channel 10"] | None = None
     """How the images are off, in the order of `program.calibration`; None where nothing of it is asked for."""
+    stars: Float[Array, "star passband"] | None = None
+    """Fluxes of known stars, in units of each passband's noise; None where there is no layer of stars."""
 
 
 class GroupData(NamedTuple):
@@ -119,6 +121,30 @@ class CalibrationData(NamedTuple):
     """Projection onto turns that are one rotation for all that a survey saw at one time."""
 
 
+class StarData(NamedTuple):
+    """Known stars. They are drawn by entries: a star that moves far between epochs has several."""
+
+    count: Int[Array, ""]
+    """How many entries are used; they come first."""
+    owner: Int[Array, " entry"]
+    """The star that each one is a picture of."""
+    origin: Int[Array, "entry 2"]
+    """Pixel (y, x) under the middle of its patch."""
+    along_y: Float[Array, "entry plane side"]
+    """A star per unit flux is the product of a column and a row: the model PSF is a Gaussian. Planes of the canvas that
+    do not see it there are 0."""
+    along_x: Float[Array, "entry plane side"]
+    spectra: Float[Array, "passband channel"]
+    """Fluxes, in units of each channel's noise, of one unit of each passband."""
+    free: Float[Array, "star passband"]
+    mean: Float[Array, "star passband"]
+    """Of the Gaussian prior."""
+    precision: Float[Array, "star passband"]
+    """Its inverse standard deviation; 0 for none."""
+    gram: Float[Array, "block passband n n"]
+    """Jᵀ W J of the stars of each block: of neighbours."""
+
+
 class ProblemData(NamedTuple):
     """All that a compiled step needs besides the parameters."""
 
@@ -133,6 +159,8 @@ class ProblemData(NamedTuple):
     """Of every shape parameter of every group the number that it is; None where each is one of its own."""
     center_ties: CenterTies | None = None
     """None where every source has one component and stands still."""
+    stars: StarData | None = None
+    """None where there is no layer of stars."""
 
     @property
     def near(self) -> ProblemData:

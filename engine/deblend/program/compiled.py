@@ -221,4 +221,5 @@ register(
     arrays.ObservationData,
     arrays.ProblemData,
     arrays.ResamplingTables,
+    arrays.StarData,
 )

@@ -52,7 +52,7 @@ class NormalEquations:
             right[:, i], weighted = self._against_data(columns[i])
             for j in range(n):
                 if rows[j] >= 0 or j <= i:
-                    gram[:, i, j] = gram[:, j, i] = _product(weighted, columns[j])
+                    gram[:, i, j] = gram[:, j, i] = products(weighted, columns[j])
         self._gram, self._right, self._columns = gram, right, list(columns)
 
     @property
@@ -63,15 +63,33 @@ class NormalEquations:
         cosine = np.divide(self._gram, both, out=np.zeros_like(both), where=both > 0)
         return float(np.max(np.abs(cosine) * ~np.eye(size.shape[1], dtype=bool), initial=0.0))
 
+    @property
+    def gram(self) -> Float[np.ndarray, "channel source source"]:
+        """Gᵀ W G."""
+        return self._gram
+
+    @property
+    def right(self) -> Float[np.ndarray, "channel source"]:
+        """Gᵀ W d."""
+        return self._right
+
+    @property
+    def columns(self) -> Sequence[tuple[Column, ...]]:
+        """G, (source, observation)."""
+        return self._columns
+
+    def weighted(self, column: tuple[Column, ...]) -> tuple[Column, ...]:
+        """Return W g for the column of a source."""
+        seen = zip(column, self._weights, self._whitenings, strict=True)
+        return tuple(weighted_column(part, weights, whitening) for part, weights, whitening in seen)
+
     def _against_data(self, column: tuple[Column, ...]) -> tuple[np.ndarray, tuple[Column, ...]]:
-        right, weighted = [], []
-        seen = zip(column, self._images, self._weights, self._whitenings, strict=True)
-        for part, image, weights, whitening in seen:
-            against = weighted_column(part, weights, whitening)
-            rows, columns = against.window
-            right.append(np.einsum("cyx,cyx->c", against.patch, image[:, rows, columns], dtype=np.float64))
-            weighted.append(against)
-        return np.concatenate(right), tuple(weighted)
+        weighted = self.weighted(column)
+        cuts = (image[:, *part.window] for image, part in zip(self._images, weighted, strict=True))
+        right = [
+            np.einsum("cyx,cyx->c", part.patch, cut, dtype=np.float64) for part, cut in zip(weighted, cuts, strict=True)
+        ]
+        return np.concatenate(right), weighted
 
     @small_matrices()
     def solve(
@@ -123,20 +141,20 @@ class NormalEquations:
         result[moves] = 0.0
         target = np.einsum("uc,cu->u", spectra, self._right[:, owner])
         target -= np.einsum("uc,cuk,kc->u", spectra, self._gram[:, owner], result)
-        for members in _coupled(spectra != 0):
+        for members in coupled(spectra != 0):
             own, of = spectra[members], owner[members]
             gram = np.einsum("uc,vc,cuv->uv", own, own, self._gram[:, of[:, None], of], optimize=True)
-            found = _bounded(gram, target[members], *_amplitude_bounds(own, lower[of], upper[of]))
+            found = _bounded(gram, target[members], *amplitude_bounds(own, lower[of], upper[of]))
             np.add.at(result, of, found[:, None] * own)
 
 
-def _coupled(lit: np.ndarray) -> list[np.ndarray]:
+def coupled(lit: np.ndarray) -> list[np.ndarray]:
     """Return the indices of spectra, (spectrum, channel), that share channels with each other, group by group."""
     n_groups, labels = connected_components(lit.astype(int) @ lit.T.astype(int), directed=False)
     return [np.flatnonzero(labels == group) for group in range(n_groups)]
 
 
-def _amplitude_bounds(spectra: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def amplitude_bounds(spectra: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how much there may be of each spectrum, so that its fluxes lie within their bounds."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = np.stack([lower / spectra, upper / spectra])
@@ -146,7 +164,8 @@ def _amplitude_bounds(spectra: np.ndarray, lower: np.ndarray, upper: np.ndarray)
     return least, np.maximum(most, least)
 
 
-def _product(a: tuple[Column, ...], b: tuple[Column, ...]) -> np.ndarray:
+def products(a: tuple[Column, ...], b: tuple[Column, ...]) -> Float[np.ndarray, " channel"]:
+    """Return the products of two columns, over the pixels that both cover."""
     result = []
     for first, second in zip(a, b, strict=True):
         common = first.overlap(second)

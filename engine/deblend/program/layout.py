@@ -19,6 +19,10 @@ FIRST_CAPACITY = 8
 """Slots of a new group. Loops run over the used ones only, so free slots cost little."""
 SPARE_SLOTS = 4
 """Slots that are free at least when a group is made or made larger, so that the next additions compile nothing."""
+STAR_SIDE = 15
+"""Side of the patch that a known star is drawn on: the model PSF is nothing beyond [pix]."""
+STAR_BLOCK = 32
+"""How many neighbouring stars are preconditioned together."""
 NEAR_RADIUS = 7
 """How far the core of a kernel reaches: about twice the seeing's half width on well sampled images [pix]."""
 CENTER_SLACK = 3
@@ -39,6 +43,16 @@ class GroupLayout:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "definition", KINDS[self.kind].definition)
+
+
+@dataclass(frozen=True)
+class StarLayout:
+    """A layer of known stars."""
+
+    capacity: int
+    """Of stars; a whole number of blocks."""
+    entries: int
+    """How many patches there may be: one for each star, or more where some move far."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,8 @@ class Layout:
     """Whether centers of several slots may be one, or lie on a line."""
     has_links: bool = False
     """Whether shape parameters of several slots may be one number."""
+    stars: StarLayout | None = None
+    """None where there never were any."""
 
     @property
     def near(self) -> Layout:
@@ -119,6 +135,7 @@ class Layout:
     def margin(self) -> int:
         """Further pixels around that, so that every box fits; light there is dropped [pix]."""
         largest = max((g.side for g in self.groups), default=1)
+        largest = max(largest, STAR_SIDE) if self.stars is not None else largest
         return max(largest // 2 + CENTER_SLACK - self.pad, 0) + 1
 
     @property

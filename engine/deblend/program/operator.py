@@ -35,6 +35,7 @@ from deblend.program.calibration import (
 )
 from deblend.program.convolution import Canvas, observe, observe_adjoint
 from deblend.program.layout import GroupLayout, Layout
+from deblend.program.star_layer import add_stars, stars_adjoint
 from deblend.render import KINDS, shift_matrix
 
 CORRECTION_FLOOR = 3e-6
@@ -222,8 +223,15 @@ def _on_channels(layout: Layout, data: GroupData, slot: Any, patch: Canvas) -> C
     return jnp.tensordot(gathering * data.psf_share[slot][None], patch, axes=1)
 
 
-def draw(layout: Layout, data: ProblemData, dtype: Any, patches: tuple[Callable[[Any], Canvas], ...]) -> Canvas:
-    """Return the canvas with one patch per used slot added; `patches` makes them, a function per group."""
+def draw(
+    layout: Layout,
+    data: ProblemData,
+    dtype: Any,
+    patches: tuple[Callable[[Any], Canvas], ...],
+    stars: Float[Array, "star passband"] | None,
+) -> Canvas:
+    """Return the canvas with one patch per used slot added, and known stars of these fluxes; `patches` makes the
+    patches, a function per group."""
     scratch = jnp.zeros((len(layout.planes), *layout.scratch_shape), dtype)
     for group, d, patch in zip(layout.groups, data.groups, patches, strict=True):
 
@@ -231,6 +239,8 @@ def draw(layout: Layout, data: ProblemData, dtype: Any, patches: tuple[Callable[
             return _add_patch(carry, _on_planes(layout, d, slot, patch(slot)), _corner(layout, group, d.origin[slot]))
 
         scratch = over_slots(d.count, body, scratch)
+    if data.stars is not None and stars is not None:
+        scratch = add_stars(layout, data.stars, stars, scratch)
     margin, (height, width) = layout.margin, layout.canvas_shape
     return scratch[:, margin : margin + height, margin : margin + width]
 
@@ -267,7 +277,7 @@ def sky_of(layout: Layout, data: ProblemData, parameters: Parameters, pictures: 
         )
         for g, d, p, stack in zip(layout.groups, data.groups, parameters.groups, pictures, strict=True)
     )
-    return draw(layout, data, data.observations[0].images.dtype, patches)
+    return draw(layout, data, data.observations[0].images.dtype, patches, parameters.stars)
 
 
 def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
@@ -333,7 +343,8 @@ def apply_jacobian(
         return patch
 
     patches = tuple(patch_of(*item) for item in zip(parameters.groups, lines, change.groups, changes, strict=True))
-    images = observe(layout, data, draw(layout, data, data.observations[0].images.dtype, patches))
+    canvas = draw(layout, data, data.observations[0].images.dtype, patches, change.stars)
+    images = observe(layout, data, canvas)
     added = calibration_change(layout, tangents, change.calibration)
     return images if added is None else tuple(map(jnp.add, images, added))
 
@@ -373,4 +384,5 @@ def apply_adjoint(
             return jax.tree.map(lambda stack, value: stack.at[slot].set(value), carry, new)
 
         result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))
-    return Parameters(tuple(result), calibration_adjoint(layout, tangents, images))
+    stars = None if data.stars is None else stars_adjoint(layout, data.stars, scratch)
+    return Parameters(tuple(result), calibration_adjoint(layout, tangents, images), stars)

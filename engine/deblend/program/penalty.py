@@ -25,6 +25,7 @@ from deblend.program.operator import (
     box_mask,
     over_slots,
 )
+from deblend.program.star_layer import star_penalty, star_penalty_gradient, star_penalty_product
 from deblend.render import KINDS
 
 
@@ -36,6 +37,7 @@ class Noise(NamedTuple):
     """Three pictures per slot: for pixels or negative light, for symmetry and for monotonicity; None without pixels."""
     aspect: tuple[Any, ...]
     calibration: Any = None
+    stars: Any = None
 
 
 class Lag(NamedTuple):
@@ -111,7 +113,7 @@ def penalty(
             return carry + 0.5 * jnp.sum(negative**2)
 
         total = over_slots(d.count, squares, total)
-    return total + calibration_penalty(data, parameters)
+    return total + calibration_penalty(data, parameters) + star_penalty(data, parameters)
 
 
 def negative_weights(
@@ -148,7 +150,8 @@ def penalty_gradient(
     terms = None
     if data.calibration is not None and parameters.calibration is not None:
         terms = data.calibration.precision**2 * (parameters.calibration - data.calibration.mean)
-    return Parameters(_responses(layout, data, parameters, lags, start, respond), terms)
+    stars = star_penalty_gradient(data, parameters.stars)
+    return Parameters(_responses(layout, data, parameters, lags, start, respond), terms, stars)
 
 
 def penalty_product(
@@ -176,7 +179,8 @@ def penalty_product(
     terms = None
     if data.calibration is not None and vector.calibration is not None:
         terms = data.calibration.precision**2 * vector.calibration
-    return Parameters(_responses(layout, data, parameters, lags, start, respond, vector.groups), terms)
+    stars = star_penalty_product(data, vector.stars)
+    return Parameters(_responses(layout, data, parameters, lags, start, respond, vector.groups), terms, stars)
 
 
 def noise_response(
@@ -206,7 +210,8 @@ def noise_response(
     terms = None
     if data.calibration is not None and noise.calibration is not None:
         terms = data.calibration.precision * noise.calibration
-    return Parameters(_responses(layout, data, parameters, lags, start, respond, noise.pixels), terms)
+    stars = None if data.stars is None or noise.stars is None else data.stars.precision * noise.stars
+    return Parameters(_responses(layout, data, parameters, lags, start, respond, noise.pixels), terms, stars)
 
 
 def penalty_diagonal(data: GroupData, weights: Lag, line: Linearization) -> Float[Array, "slot side side"]:

@@ -19,7 +19,7 @@ from deblend.program.arrays import ObservationData
 from deblend.program.calibration import response
 from deblend.program.calibration_terms import ARCSEC
 from deblend.program.columns import ColumnTables, ColumnView, column_fft_shape
-from deblend.program.layout import GroupLayout, Layout, ObservationLayout, aligned_layout
+from deblend.program.layout import GroupLayout, Layout, ObservationLayout, StarLayout, aligned_layout
 from deblend.program.noise import inverse_noise_power
 from deblend.scene import Scene
 from deblend.sky import PixelAffine
@@ -393,7 +393,8 @@ def make_layout(
     groups: Sequence[GroupLayout],
     shape: tuple[int, int],
     is_calibrated: bool = False,
+    stars: StarLayout | None = None,
     **has: bool,
 ) -> Layout:
-    """Return the static shape of the program; `has` as in `Layout`."""
-    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated, **has)
+    """Return the static shape of the program; `stars` and `has` as in `Layout`."""
+    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated, stars=stars, **has)

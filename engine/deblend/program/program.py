@@ -37,6 +37,9 @@ from deblend.program.problem import (
     rotation_of,
 )
 from deblend.program.slots import GroupSlots, Part, group_key, raise_component
+from deblend.program.star_columns import StarColumns
+from deblend.program.star_fluxes import JointEquations, StarNumbers
+from deblend.program.star_slots import StarSlots
 from deblend.program.ties import center_ties, flux_basis, has_epochs, has_ties, passband_means
 from deblend.render.spectra import Passbands
 from deblend.scene import CHANNEL_OFFSET_SCATTER, Scene, Source
@@ -97,6 +100,10 @@ class Program:
         self._drawing = Drawing(self._prepared)
         self._seen: tuple[ObservationData, ...] | None = None
         """What the telescopes saw, where programs run; None where a group has come or grown since."""
+        self._stars: StarSlots | None = None
+        """Known stars; None where there never were any."""
+        self._joint: JointEquations | None = None
+        """Of the fluxes of sources and known stars; None until they are asked for."""
         self._has_ties = False
         """Whether some centers are tied, or have been: then they may be, and nothing compiles."""
         self._has_links = False
@@ -130,13 +137,12 @@ class Program:
         """
         before = self._scene
         self._lower(scene)
-        if (solve or not scene.is_solved) and scene.sources:
+        if (solve or not scene.is_solved) and (scene.sources or scene.stars is not None):
             try:
-                fluxes = self._solved_fluxes(scene)
+                self._scene = self._solved(scene)
             except UndefinedMorphologyError:
                 self._lower(before)
                 raise
-            self._scene = self._with_fluxes(scene, fluxes)
             self._lower(self._scene)
         return self._scene
 
@@ -170,6 +176,7 @@ class Program:
             own = members.get((slots.layout.kind, slots.layout.side), [])
             slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
         self._take_laws(scene)
+        self._take_stars(scene)
         self._scene, self._models, self._chi2 = scene, {}, None
         self._has_ties |= has_ties(scene.sources)
         self._has_links |= bool(scene.links)
@@ -183,6 +190,14 @@ class Program:
             return
         for m in self.laws.members:
             self._groups[m.group].parameters.flux[m.slot] = m.fluxes
+
+    def _take_stars(self, scene: Scene) -> None:
+        """Make a layer for the known stars of a scene, unless it is there."""
+        if scene.stars is None and self._stars is None:
+            return
+        if self._stars is None or not self._stars.fits(scene.stars, self._prepared):
+            room = None if self._stars is None else self._stars.layout
+            self._stars = StarSlots(scene, self._prepared, self.noise, self.dtype, room)
 
     def _bands(self, scene: Scene) -> Passbands:
         """Return the passbands of a scene, ready for use."""
@@ -239,7 +254,7 @@ class Program:
         """
         scene, noise, members = self._scene, self.noise, self.members
         units = self.calibration_units if scene.calibrations else None
-        plain = replace(scene, sources=())
+        plain, stars = replace(scene, sources=()), self._stars
 
         def scene_of(parameters: Parameters) -> Scene:
             fitted: dict[str, Source] = {}
@@ -252,8 +267,10 @@ class Program:
                     new = raise_component(source, index, *values, scene.grid.shape, noise, onto=so_far)
                     fitted[source.id] = new if laws is None else laws.raised(new, index)
             calibrated = plain
+            if stars is not None and parameters.stars is not None and plain.stars is not None:
+                calibrated = calibrated.with_stars(plain.stars.with_flux(stars.to_fluxes(parameters.stars)))
             if units is not None and parameters.calibration is not None:
-                calibrated = with_terms(plain, parameters.calibration, units)
+                calibrated = with_terms(calibrated, parameters.calibration, units)
             return replace(calibrated, sources=tuple(fitted[source.id] for source in scene.sources))
 
         return scene_of
@@ -279,13 +296,15 @@ class Program:
         """The static shape; a new one compiles anew."""
         groups, shape = [g.layout for g in self._groups], self._scene.grid.shape
         has = {"has_ties": self._has_ties, "has_links": self._has_links}
-        return make_layout(self._prepared, groups, shape, self._terms is not None, **has)
+        stars = None if self._stars is None else self._stars.layout
+        return make_layout(self._prepared, groups, shape, self._terms is not None, stars, **has)
 
     @property
     def parameters(self) -> Parameters:
         """What a fit may change, as it stands; fresh arrays."""
         groups = tuple(jax.tree.map(np.copy, g.parameters) for g in self._groups)
-        return Parameters(groups, None if self._terms is None else self._terms.copy())
+        stars = None if self._stars is None else self._stars.numbers(self._scene.stars)
+        return Parameters(groups, None if self._terms is None else self._terms.copy(), stars)
 
     @property
     def data(self) -> ProblemData:
@@ -308,7 +327,8 @@ class Program:
         links = None
         if self._has_links:
             groups, links = with_links(groups, self.members, self._scene.links)
-        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, links, ties)
+        stars = None if self._stars is None else self._stars.data(self._scene.stars, self._terms)
+        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, links, ties, stars)
 
     @property
     def _psf_variance(self) -> np.ndarray:
@@ -359,14 +379,49 @@ class Program:
         self._normal.update(self.columns())
         return self._normal
 
-    def _solved_fluxes(self, scene: Scene) -> Float[np.ndarray, "part channel"]:
+    def star_columns(self) -> StarColumns | None:
+        """Return the known stars per unit flux; None where there are none."""
+        if self._stars is None or self._scene.stars is None:
+            return None
+        return self._stars.columns_with(self._terms)
+
+    def star_fluxes(self, parameters: Parameters) -> Float[np.ndarray, "star channel"]:
+        """Return the fluxes of known stars that parameters, or changes of them, stand for [nJy]."""
+        if self._stars is None or parameters.stars is None:
+            return np.zeros((0, len(self.noise)))
+        return self._stars.to_fluxes(parameters.stars)
+
+    def star_light(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return all known stars as an observation sees them [nJy/pix], float32."""
+        columns, field = self.star_columns(), self._scene.stars
+        if columns is None or field is None:
+            return np.zeros(self._prepared[observation_index].images.shape, np.float32)
+        return columns.light(observation_index, np.nan_to_num(field.flux))
+
+    def _solved(self, scene: Scene) -> Scene:
+        """Return the scene with all its free fluxes solved for."""
+        columns, field, problem = self.star_columns(), scene.stars, self._flux_problem(scene)
+        if columns is None or field is None or self._stars is None:
+            return self._with_fluxes(scene, self.normal_equations().solve(*problem) * self.noise)
+        if self._joint is None or self._joint.stars is not columns:
+            self._joint = JointEquations(columns)
+        slots = self._stars
+        present = slots.to_numbers(np.nan_to_num(field.flux))
+        numbers = StarNumbers(slots.spectra, present, *slots.prior(field))
+        fluxes, found = self._joint.solve(self.normal_equations(), numbers, *problem)
+        scene = scene.with_stars(field.with_flux(found @ slots.spectra * self.noise))
+        return self._with_fluxes(scene, fluxes * self.noise)
+
+    def _flux_problem(self, scene: Scene) -> tuple[Any, ...]:
+        """Return what `NormalEquations.solve` is given for a scene."""
+        shape = (len(parts_of(scene)), len(self.noise))
         components = [source.components[index] for source, index in parts_of(scene)]
         spectra = [c.spectrum for c in components]
-        flux = np.nan_to_num(np.stack([p.value for p in spectra])) / self.noise
-        shape = flux.shape
-        unsolved = np.array([not np.all(np.isfinite(p.value)) for p in spectra])
-        free = np.broadcast_to(np.array([p.is_free for p in spectra])[:, None], shape) | unsolved[:, None]
-        free = free & np.array([np.broadcast_to(c.shines_in or True, shape[1:]) for c in components])
+        flux = np.nan_to_num(np.reshape([p.value for p in spectra], shape)) / self.noise
+        unsolved = np.array([not np.all(np.isfinite(p.value)) for p in spectra], bool)
+        free = np.broadcast_to(np.array([p.is_free for p in spectra], bool)[:, None], shape) | unsolved[:, None]
+        shining = [np.broadcast_to(c.shines_in or True, shape[1:]) for c in components]
+        free = free & np.reshape(shining, shape).astype(bool)
         lower = np.broadcast_to(np.array([p.lower for p in spectra])[:, None], shape) / self.noise
         upper = np.broadcast_to(np.array([p.upper for p in spectra])[:, None], shape) / self.noise
         ties = None
@@ -376,7 +431,7 @@ class Program:
                 flux_basis(scene.channels, self.noise, c.is_variable) if m is None else m.present
                 for c, m in zip(components, lawful, strict=True)
             ]
-        return self.normal_equations().solve(flux, free.astype(float), lower, upper, ties) * self.noise
+        return flux, free.astype(float), lower, upper, ties
 
     @staticmethod
     def _with_fluxes(scene: Scene, fluxes: Float[np.ndarray, "part channel"]) -> Scene:
@@ -399,7 +454,7 @@ class Program:
 
     def _drawn_model(self, observation_index: int) -> Float[np.ndarray, "band y x"]:
         prepared = self._prepared[observation_index]
-        result = self.background(observation_index)
+        result = self.background(observation_index) + self.star_light(observation_index)
         for part, columns in zip(self.parts, self.columns(), strict=True):
             column = columns[observation_index]
             rows, across = column.window

@@ -50,6 +50,7 @@ from deblend.scene.source import (
     moving_sources,
     start_components,
 )
+from deblend.scene.stars import StarCatalog, StarField
 from deblend.scene.track import Motion, Track, fitted_motion
 
 __all__ = [
@@ -102,6 +103,8 @@ __all__ = [
     "Source",
     "Spergel",
     "Spline",
+    "StarCatalog",
+    "StarField",
     "Status",
     "Target",
     "Template",

@@ -14,6 +14,7 @@ from deblend.scene.hosts import hosted, with_guests, without_hosts
 from deblend.scene.lines import of_one_track, on_their_lines
 from deblend.scene.link import Link, Member, kept, linked_parameter, surviving, with_linked
 from deblend.scene.source import Source, make_source
+from deblend.scene.stars import StarCatalog, StarField
 from deblend.scene.track import Motion, fitted_motion
 from deblend.sky import Channel, Passband, PixelGrid
 
@@ -37,6 +38,8 @@ class Scene:
     """Parameters of morphologies that are one number in several components."""
     passbands: Mapping[tuple[str, str], Passband] = field(default_factory=dict)
     """Transmission curves by survey and band; others are looked up by these names, where a law asks for them."""
+    stars: StarField | None = None
+    """Stars of known places, besides the sources; None for none."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -169,6 +172,24 @@ class Scene:
                 raise KeyError(f"The scene has no channel {channel}; it has {', '.join(map(str, self.channels))}.")
         return replace(self, passbands={**self.passbands, **{(c.survey, c.band): p for c, p in passbands.items()}})
 
+    def with_stars(self, stars: StarCatalog | StarField | None, magnitude_scatter: float | None = None) -> Scene:
+        """Return the scene with known stars besides its sources, or without.
+
+        Their places stay, their fluxes are solved for in every step of a fit. With `magnitude_scatter` [mag], what the
+        catalog says of their brightness is a prior. Raises ValueError where they do not fit the scene.
+        """
+        if isinstance(stars, StarCatalog):
+            stars = stars.on(self.grid, self.channels)
+        if stars is not None:
+            if stars.x.shape[1] != len(self.channels):
+                raise ValueError(
+                    f"Known stars of this scene need {len(self.channels)} fluxes, one per channel, "
+                    f"got {stars.x.shape[1]}."
+                )
+            if magnitude_scatter is not None:
+                stars = replace(stars, magnitude_scatter=magnitude_scatter)
+        return replace(self, stars=stars if stars is not None and len(stars) else None)
+
     def calibrating(self, *names: str, reference: Channel | None = None) -> Scene:
         """Return the scene with these parameters of every channel free, and the others as the files say: "shift",
         "flux_scale", "psf_growth", "rotation", "background", "background_slope".
@@ -203,8 +224,9 @@ class Scene:
 
     @property
     def is_solved(self) -> bool:
-        """Whether every component has a flux in every channel."""
-        return all(c.is_solved for s in self.sources for c in s.components)
+        """Whether every component, and every known star, has a flux in every channel."""
+        known = self.stars is None or self.stars.is_solved
+        return known and all(c.is_solved for s in self.sources for c in s.components)
 
     @property
     def fluxes(self) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+J2000_MJD, DAYS_PER_YEAR = 51544.5, 365.25
+
 
 class Channel(NamedTuple):
     """One passband of one survey at one time; two surveys may both have a band named r."""
@@ -39,6 +41,12 @@ class Channel(NamedTuple):
                 f"The epoch {self.epoch!r} of {self.survey} {self.band} is no date; give an MJD or one as in "
                 "2026-11-21T05:30:00."
             ) from error
+
+    @property
+    def julian_year(self) -> float | None:
+        """When it was taken [Julian year]; None without an epoch. Raises ValueError where the epoch is no date."""
+        time = self.time
+        return None if time is None else 2000.0 + (time - J2000_MJD) / DAYS_PER_YEAR
 
 
 def modified_julian_date(said: str) -> float:
