@@ -21,7 +21,7 @@ from deblend.detect import (
     with_missed,
     with_transients,
 )
-from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
+from deblend.infer import Fit, FitSettings, FitState, Outcome, Scheme, Solver, fit
 from deblend.io import read_observations, read_passband, read_stars, read_template
 from deblend.measure import Catalog, measure
 from deblend.observe import Observation, PsfField, StarPsf, find_passband, find_stars, psf_from_stars
@@ -100,6 +100,7 @@ __all__ = [
     "Program",
     "PsfField",
     "Scene",
+    "Scheme",
     "Sersic",
     "Solver",
     "Source",

@@ -6,6 +6,7 @@ import pytest
 
 from deblend import Constraint, ConstraintKind, offered_constraints
 from deblend.constraints import PROXIMAL_OPERATORS, RESIDUALS
+from deblend.program.asked import PIXEL_KINDS, SPECTRUM_KINDS
 from deblend.scene import CONSTRAINT_INFO, FreeForm, Galaxy, Handling
 
 
@@ -38,10 +39,13 @@ def test_what_no_solver_takes_is_neither_offered_nor_accepted() -> None:
                 Constraint(kind)
 
 
-def test_settings_are_checked_and_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in (ConstraintKind.MONOTONIC, ConstraintKind.COLOR_BOUNDS):
-        info = CONSTRAINT_INFO[kind]
-        monkeypatch.setitem(CONSTRAINT_INFO, kind, type(info)(**{**vars(info), "is_wired": True}))
+def test_what_is_offered_with_an_operator_is_put_onto_components() -> None:
+    proximal = {kind for kind in offered_constraints() if kind.info.handling is Handling.PROXIMAL}
+    # positivity is a bound or a residual of the program, and normalization to an interval acts as bounds
+    assert {*PIXEL_KINDS, *SPECTRUM_KINDS} == proximal - {ConstraintKind.POSITIVITY, ConstraintKind.NORMALIZATION}
+
+
+def test_settings_are_checked_and_have_defaults() -> None:
     plain = Constraint(ConstraintKind.MONOTONIC)
     assert (plain.setting("weights"), plain.setting("tolerance")) == ("angle", 0.0)
     given = Constraint(ConstraintKind.MONOTONIC, settings=(("weights", "flat"), ("tolerance", 0.1)))

@@ -111,6 +111,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
     scene = deblend.with_transients(scene, observations, arguments.transient).calibrating(*arguments.calibrate)
+    with blaming_the_input():
+        scene = _constrained(scene, arguments)
     given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
     settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
     with blaming_the_input(), clock.phase("prepare"):
@@ -129,7 +131,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             break
         note(about_missed(len(more) - len(fit.best.scene)))
         with clock.phase("fit"):
-            fit.edit(more)
+            fit.edit(_constrained(more, arguments))
         last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
     best = fit.best
     with clock.phase("measure"), told_of("errors", quiet=arguments.quiet or arguments.no_errors) as tell:
@@ -195,6 +197,15 @@ def _corrected(observations: Sequence[Observation], arguments: argparse.Namespac
     said = {name: f"{value:g}" for name, value in given.items() if value is not None}
     corrected = (Interpretation.from_dict({**Interpretation.of(o).to_dict(), **said}) for o in observations)
     return tuple(wanted.applied(o) for wanted, o in zip(corrected, observations, strict=True))
+
+
+def _constrained(scene: Scene, arguments: argparse.Namespace) -> Scene:
+    """Return the scene with what is asked of every source; raises ValueError for a strength that cannot be."""
+    from deblend import Constraint, ConstraintKind
+
+    for kind, strength in arguments.constraint:
+        scene = scene.with_constraint(Constraint(ConstraintKind(kind), strength))
+    return scene
 
 
 def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:

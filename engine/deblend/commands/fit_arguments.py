@@ -15,7 +15,7 @@ CALIBRATIONS = {
     "rotation": ("rotation",),
 }
 """What `--calibrate` takes, and the parameters that it frees."""
-SOLVERS = ("gauss-newton", "proximal-gradient")
+SOLVERS = ("gauss-newton", "proximal-gradient", "fista", "adaprox", "l-bfgs-b")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +114,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"let the fit find how images are off, separated by commas: {', '.join(CALIBRATIONS)}; "
         "shift, rotation and flux-scale are relative to the first channel",
     )
+    add(
+        "--constraint",
+        action="append",
+        type=_constraint,
+        default=[],
+        metavar="KIND[=STRENGTH]",
+        help="ask this of every source that it means anything for, like monotonic, or symmetric=0.5; repeat for more",
+    )
     add("--solver", choices=SOLVERS, default="gauss-newton", help="(default: %(default)s)")
     add(
         "--correlated-noise", action="store_true", help="measure in blank sky how the noise of neighbours goes together"
@@ -133,6 +141,19 @@ def _calibrations(text: str) -> tuple[str, ...]:
         if word not in CALIBRATIONS:
             raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(CALIBRATIONS)}")
     return tuple(dict.fromkeys(name for word in words for name in CALIBRATIONS[word]))
+
+
+def _constraint(text: str) -> tuple[str, float | None]:
+    from deblend.scene import offered_constraints
+
+    kind, _, strength = text.partition("=")
+    kinds = [offered.value for offered in offered_constraints()]
+    if kind not in kinds:
+        raise argparse.ArgumentTypeError(f"{kind!r} is none of {', '.join(kinds)}")
+    try:
+        return kind, float(strength) if strength else None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KIND=STRENGTH with a number") from None
 
 
 def _place(text: str) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Fits and what they hand out."""
 
 from deblend.infer.fit import Fit, fit
-from deblend.infer.settings import FitSettings, Outcome, Solver
+from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver
 from deblend.infer.state import FitState
 
-__all__ = ["Fit", "FitSettings", "FitState", "Outcome", "Solver", "fit"]
+__all__ = ["Fit", "FitSettings", "FitState", "Outcome", "Scheme", "Solver", "fit"]

@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from deblend.infer.adaptive import AdaProx
 from deblend.infer.boxes import Boxes, with_boxes
+from deblend.infer.momentum import Fista
+from deblend.infer.quasi_newton import QuasiNewton
 from deblend.infer.settings import FitSettings, Outcome, Solver
 from deblend.infer.solvers import AbstractSolver, GaussNewton, Position, ProximalGradient
 from deblend.infer.state import FitState
@@ -39,6 +42,9 @@ HIGHEST_DAMPING = 1e6
 SOLVERS: dict[Solver, type[AbstractSolver]] = {
     Solver.GAUSS_NEWTON: GaussNewton,
     Solver.PROXIMAL_GRADIENT: ProximalGradient,
+    Solver.FISTA: Fista,
+    Solver.ADAPROX: AdaProx,
+    Solver.LBFGSB: QuasiNewton,
 }
 
 
@@ -58,18 +64,20 @@ class Fit(Iterator[FitState]):
         else:
             program.take(scene)
         self.program = program
-        self._solver = SOLVERS[self.settings.solver](self.program, self.settings.inner_iterations)
+        self._solver = SOLVERS[self.settings.solver](self.program, self.settings)
         self._lock = threading.Lock()
         self._position: Position | None = None
         self._state: FitState | None = None
         self._best: FitState | None = None
         self._boxes = Boxes(self.settings.grow_boxes, self.settings.shrink_boxes)
+        self._rank = True, np.inf
+        """Of the best state."""
         self._quiet = 0
         self._iteration = 0
 
     @property
     def best(self) -> FitState:
-        """The state of the lowest loss since the last edit."""
+        """The state of the lowest loss since the last edit, of those that meet all constraints where any does."""
         if self._best is None:
             return next(self)
         return self._best
@@ -170,6 +178,10 @@ class Fit(Iterator[FitState]):
         """Tell whether a step changed neither the loss nor any flux by what matters."""
         # a step that was cut short is judged by what the whole one had promised
         fall = max(before.loss - after.loss, after.predicted if after.step < 1.0 else 0.0)
+        if after.split is not None:
+            if not after.split.is_met:
+                return False
+            fall = abs(before.loss - after.loss)
         if fall > self.settings.tolerance * before.loss:
             return False
         if fall < VALLEY * len(self.program.scene) + LOSS_ROUNDING * before.loss:
@@ -194,8 +206,8 @@ class Fit(Iterator[FitState]):
         at, laws = position.parameters, position.laws
         state = FitState(self._iteration, position.loss, outcome, at, models, self.program, self._lock, laws)
         self._position, self._state = position, state
-        if self._best is None or state.loss <= self._best.loss:
-            self._best = state
+        if self._best is None or position.rank <= self._rank:
+            self._best, self._rank = state, position.rank
         return state
 
 

@@ -48,6 +48,7 @@ from deblend.program.operator import (
     normalised,
     over_slots,
     picture_changes,
+    pictures_of,
     profile_of,
     render,
     shape_change,
@@ -64,6 +65,7 @@ from deblend.program.penalty import (
     penalty_product,
     pixel_mask,
 )
+from deblend.program.splitting import pull_products, pulls, with_flux, with_light
 from deblend.program.star_layer import star_bounds
 from deblend.program.ties import tied
 from deblend.render import KINDS
@@ -111,10 +113,19 @@ def data_loss(data: ProblemData, models: tuple[Canvas, ...]) -> Float[Array, ""]
     )
 
 
-def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Step:
-    """Return the problem linearized at `parameters`."""
+class Slope(NamedTuple):
+    """What a point looks like to first order."""
+
+    lines: tuple[Linearization, ...]
+    models: tuple[Canvas, ...]
+    """Of every observation, in units of the noise."""
+    gradient: Parameters
+    tangents: Tangents | None
+
+
+def slope_at(layout: Layout, data: ProblemData, parameters: Parameters, lags: tuple[Lag | None, ...]) -> Slope:
+    """Return the gradient at `parameters` for frozen weights of soft constraints, and what it is made of."""
     lines = linearize(layout, data, parameters)
-    lags = lag(parameters)
     sky = sky_of(layout, data, parameters, tuple(line.picture for line in lines))
     seen = calibrated(layout, data, parameters)
     models = with_background(layout, parameters, observe(layout, seen, sky))
@@ -122,12 +133,31 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     residuals = weighted(data, [m - o.images for o, m in zip(data.observations, models, strict=True)])
     negative = negative_weights(layout, data, lags, lines)
     lights = tuple(None if w is None else w**2 * line.picture for w, line in zip(negative, lines, strict=True))
+    tethers = pulls(data, parameters, lines)
+    lights = with_light(lights, tethers)
     gradient = jax.tree.map(
         jnp.add,
         apply_adjoint(layout, seen, turned(data, parameters), lines, residuals, lights, tangents),
         penalty_gradient(layout, data, parameters, lags),
     )
-    gradient = tied(data, gradient)
+    return Slope(lines, models, tied(data, with_flux(gradient, tethers)), tangents)
+
+
+def value_and_gradient(
+    layout: Layout, data: ProblemData, parameters: Parameters, anchor: Parameters
+) -> tuple[Float[Array, ""], Parameters]:
+    """Return the loss and its gradient, with the weights of soft constraints frozen as they are at `anchor`."""
+    lags = lag(anchor)
+    slope = slope_at(layout, data, parameters, lags)
+    pictures = tuple(line.picture for line in slope.lines)
+    loss = data_loss(data, slope.models) + penalty(layout, data, parameters, lags, pictures)
+    return loss, slope.gradient
+
+
+def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Step:
+    """Return the problem linearized at `parameters`."""
+    lags = lag(parameters)
+    lines, _, gradient, tangents = slope_at(layout, data, parameters, lags)
     lower, upper, movable = [], [], []
     for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
         used = (jnp.arange(group.capacity) < d.count).astype(p.theta.dtype)
@@ -170,11 +200,14 @@ def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, st
     images = apply_jacobian(layout, data, parameters, step.lines, v, changes, step.tangents)
     negative = negative_weights(layout, data, step.lags, step.lines)
     lights = tuple(None if w is None else w**2 * change for w, change in zip(negative, changes, strict=True))
-    return jax.tree.map(
+    tethers = pull_products(data, parameters, step.lines, v, changes)
+    lights = with_light(lights, tethers)
+    product = jax.tree.map(
         jnp.add,
         apply_adjoint(layout, data, parameters, step.lines, weighted(data, images), lights, step.tangents),
         penalty_product(layout, data, parameters, step.lags, v),
     )
+    return with_flux(product, tethers)
 
 
 def conjugate_gradients(
@@ -381,3 +414,8 @@ def evaluated(layout: Layout, data: ProblemData, parameters: Parameters, picture
     models = render(layout, data, parameters, pictures)
     loss = data_loss(data, models) + penalty(layout, data, parameters, lag(parameters), pictures)
     return Trial(parameters, loss, models)
+
+
+def seen_at(layout: Layout, data: ProblemData, parameters: Parameters) -> Trial:
+    """Return a scene with its loss and models."""
+    return evaluated(layout, data, parameters, pictures_of(layout, data, parameters))

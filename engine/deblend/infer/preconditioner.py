@@ -25,6 +25,7 @@ from deblend.program.calibration import Tangents, calibration_gram
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import Linearization, over_slots, unmoved
 from deblend.program.penalty import Lag, negative_weight, penalty_diagonal
+from deblend.program.splitting import amplitude_of
 from deblend.render import KINDS
 
 CORE_RADIUS = 4
@@ -209,15 +210,18 @@ class _Block:
         d, free, n_few, n_channels = self._data, self._free, self.n_few, self._n_channels
         matrix = self._of_data(slot)
         diagonal = jnp.diagonal(matrix)
-        nothing = jnp.zeros(n_channels, matrix.dtype)
+        # on fluxes there is no prior, but there may be a tether
+        held = jnp.zeros(n_channels, matrix.dtype) if d.tether is None else d.tether.flux_stiffness[slot]
         prior = jnp.concatenate(
-            [d.theta_precision[slot] ** 2, nothing, jnp.tile(d.aspect_precision[slot] ** 2, n_channels)]
+            [d.theta_precision[slot] ** 2, held, jnp.tile(d.aspect_precision[slot] ** 2, n_channels)]
         )
         undamped = diagonal[:n_few] + prior
         added = prior + damping * undamped + held_by_trust(self._trust, n_few, caution)
         is_free = jnp.concatenate([free.theta[slot], free.flux[slot], free.aspect[slot].ravel()])
         if self._lag is not None and self._stiffness is not None:
             matrix = matrix + self._of_negative_light(slot, self._lag)
+            if d.tether is not None:
+                matrix = matrix + self._of_tether(slot, d.tether.stiffness[slot])
             stiff = self._stiffness[slot][self._core].ravel()
             added = jnp.concatenate([added, stiff + damping * (diagonal[n_few:] + stiff)])
             is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])  # type: ignore[index]
@@ -290,6 +294,18 @@ class _Block:
         cross = (tangents * (weight * line.envelope[slot])[None])[:, *core].reshape(n_theta, -1)
         matrix = matrix.at[:n_theta, :n_theta].set(jnp.tensordot(tangents, tangents, axes=((1, 2), (1, 2))))
         return matrix.at[:n_theta, self.n_few :].set(cross).at[self.n_few :, :n_theta].set(cross.T)
+
+    def _of_tether(self, slot: Any, stiffness: Any) -> Float[Array, "n n"]:
+        """Return what a tether of light adds for shape parameters and fluxes; pixels have its diagonal."""
+        flux, n_theta, line = self._parameters.flux[slot], self._n_theta, self._line
+        amplitude = amplitude_of(flux)
+        pictures = jnp.concatenate([amplitude * line.tangents[slot], line.picture[slot][None]])
+        gram = stiffness * jnp.tensordot(pictures, pictures, axes=((1, 2), (1, 2)))
+        along = flux / amplitude
+        spread = jnp.zeros((self.size, n_theta + 1), flux.dtype)
+        spread = spread.at[:n_theta, :n_theta].set(jnp.eye(n_theta, dtype=flux.dtype))
+        spread = spread.at[n_theta : n_theta + self._n_channels, n_theta].set(along)
+        return spread @ gram @ spread.T
 
 
 def precondition(preconditioners: Preconditioners, free: Parameters, r: Parameters) -> Parameters:

@@ -13,6 +13,21 @@ class Solver(Enum):
     """Second order; finishes in few steps."""
     PROXIMAL_GRADIENT = "proximal-gradient"
     """First order; cheap steps, slow to finish; the reference."""
+    FISTA = "fista"
+    """First order with momentum, which starts anew where it points uphill."""
+    ADAPROX = "adaprox"
+    """First order, each number at a pace that it learns from its gradients."""
+    LBFGSB = "l-bfgs-b"
+    """Learns curvature from gradients; SciPy's."""
+
+
+class Scheme(Enum):
+    """How the adaptive solver learns its pace from gradients."""
+
+    ADAM = "adam"
+    AMSGRAD = "amsgrad"
+    PADAM = "padam"
+    RADAM = "radam"
 
 
 @dataclass(frozen=True)
@@ -26,15 +41,18 @@ class FitSettings:
     """A fit has converged when two steps in a row lower the loss by less than this fraction and move no flux by more
     than 2 % or the error of a star. The loss counts noise, so that neither depends on units."""
     inner_iterations: int = 14
-    """Conjugate-gradient iterations in a step of the Gauss-Newton solver."""
+    """Conjugate-gradient iterations in a step of the Gauss-Newton solver, or steps of the others in one iteration."""
     grow_boxes: bool = True
     """Whether the box of a free source with a profile becomes larger where it cuts light off, within what is
     compiled."""
     shrink_boxes: bool = False
     """Whether it becomes smaller where there is none at its edge."""
+    scheme: Scheme = Scheme.AMSGRAD
+    """Of the adaptive solver."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "solver", Solver(self.solver))
+        object.__setattr__(self, "scheme", Scheme(self.scheme))
         if self.max_iterations < 0:
             raise ValueError(f"max_iterations must not be negative, got {self.max_iterations}.")
         if not self.tolerance > 0:

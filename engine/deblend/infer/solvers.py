@@ -13,9 +13,20 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from deblend.infer.gauss_newton import Step, Trial, linearized, newton_blocks, newton_direction, tried
+from deblend.infer.gauss_newton import (
+    Step,
+    Trial,
+    linearized,
+    newton_blocks,
+    newton_direction,
+    seen_at,
+    tried,
+    value_and_gradient,
+)
 from deblend.infer.preconditioner import Preconditioner, Preconditioners
 from deblend.infer.proximal import gradient_direction
+from deblend.infer.settings import FitSettings
+from deblend.infer.splitting import Split, started, tethered, updated
 from deblend.infer.star_blocks import StarBlocks
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
@@ -48,6 +59,8 @@ compiled_blocks = compiled(newton_blocks)
 compiled_direction = compiled(newton_direction)
 compiled_gradient_direction = compiled(gradient_direction)
 compiled_tried = compiled(tried)
+compiled_seen = compiled(seen_at)
+compiled_value_and_gradient = compiled(value_and_gradient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +83,22 @@ class Position:
     """Where components stand whose spectra follow a law; None where there are none."""
     pictures: tuple[Any, ...] | None = None
     """Sources per unit flux where the last step began, an array per group; None before the first one."""
+    split: Split | None = None
+    """What holds components to constraints that have no derivative; None where there are none."""
+    memory: Any = None
+    """What else the solver has to remember of its way; None at its start."""
+
+    @property
+    def merit(self) -> float:
+        """What the next step lowers: the loss, with the tethers that hold it to constraints."""
+        return self.loss if self.split is None else self.split.merit
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The less the better: a position that violates constraints is worse than any that meets them."""
+        if self.split is None or self.split.is_met:
+            return False, self.loss
+        return True, self.split.distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +114,15 @@ class Found:
 class AbstractSolver(ABC):
     """From a position to the next."""
 
+    _last: Split | None = None
+    """What held components to their constraints, for the next start."""
+
     first_damping: ClassVar[float]
 
-    def __init__(self, program: Program, inner_iterations: int) -> None:
+    def __init__(self, program: Program, settings: FitSettings) -> None:
         self._program = program
-        self._inner = inner_iterations
+        self._settings = settings
+        self._inner = settings.inner_iterations
 
     @abstractmethod
     def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
@@ -97,11 +130,26 @@ class AbstractSolver(ABC):
 
     def resume(self, damping: float) -> Position:
         """Return the position of the program's scene where nothing has to compile."""
-        return started_position(self._program, damping, None)
+        return self._held(started_position(self._program, damping, None))
 
     @abstractmethod
     def advance(self, position: Position) -> Position:
-        """Return the next position; never of a higher loss."""
+        """Return the next position; never of a higher loss, unless constraints without a derivative ask for it."""
+
+    def _held(self, position: Position) -> Position:
+        """Return a started position with what holds it to its constraints."""
+        data = self._program.data
+        loss, split = started(self._program, data, position.held, position.loss, self._last)
+        self._last = split
+        return replace(position, loss=loss, split=split)
+
+    def _held_anew(self, data: ProblemData, position: Position, merit: float) -> Position:
+        """Return a position with its constraints put onto it; `merit` is its loss with the tethers in the data."""
+        if position.split is None:
+            return position
+        loss, split = updated(self._program, data, position.held, merit, position.split)
+        self._last = split
+        return replace(position, loss=loss, split=split)
 
 
 class GaussNewton(AbstractSolver):
@@ -126,13 +174,14 @@ class GaussNewton(AbstractSolver):
         blocks = compiled_blocks.zeros(layout, little, parameters, step, *damped)
         self._blocks = None
         with small_matrices():
-            return side_by_side(
+            position = side_by_side(
                 lambda: started_position(self._program, damping, before),
                 # what takes longest first
                 lambda: jax.block_until_ready(compiled_linearized(layout, little, parameters)),
                 lambda: compiled_direction(layout, little, parameters, step, blocks, *damped, *numbers),
                 lambda: jax.block_until_ready(compiled_blocks(layout, little, parameters, step, *damped)),
             )
+        return self._held(position)
 
     def resume(self, damping: float) -> Position:
         self._data, self._blocks = on_device(self._program.data), None
@@ -148,7 +197,7 @@ class GaussNewton(AbstractSolver):
         return np.asarray(CG_TOLERANCE, self._program.dtype), np.int32(inner)
 
     def advance(self, position: Position) -> Position:
-        layout, data = self._program.layout, self._data
+        layout, data = self._program.layout, tethered(self._data, position.split)
         parameters = position.held
         step, data, laws = linearized_at(layout, data, position)
         damped = self._damped(position.damping)
@@ -162,16 +211,18 @@ class GaussNewton(AbstractSolver):
         if not np.isfinite(promise):
             # no step leads on from a derivative that is no number
             return replace(position, loss=np.nan, step=0.0)
-        if promise > REMADE * position.loss:
+        if promise > REMADE * position.loss or position.split is not None:
             self._blocks = None
         following = promise > FOLLOWED * position.loss
         for fraction in STEP_FRACTIONS:
             found = search(self._program, data, position, step, direction, fraction, following, laws)
-            if found.loss < position.loss:
-                gain = (position.loss - found.loss) / max(promise, 1e-30)
-                damping = position.damping * damping_change(gain, fraction)
-                return replace(_moved(position, found, fraction, damping, promise), pictures=pictures_of(step))
-        return _moved(position, None, 0.0, position.damping * 10.0, promise)
+            if found.loss < position.merit:
+                gain = (position.merit - found.loss) / max(promise, 1e-30)
+                damping = float(np.clip(position.damping * damping_change(gain, fraction), *DAMPING_RANGE))
+                after = replace(moved(position, found, fraction, damping, promise), pictures=pictures_of(step))
+                return self._held_anew(data, after, found.loss)
+        stayed = moved(position, None, 0.0, min(position.damping * 10.0, DAMPING_RANGE[1]), promise)
+        return self._held_anew(data, stayed, position.merit)
 
 
 class ProximalGradient(AbstractSolver):
@@ -180,21 +231,22 @@ class ProximalGradient(AbstractSolver):
     first_damping = 0.5
 
     def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
-        return started_position(self._program, damping, before)
+        return self._held(started_position(self._program, damping, before))
 
     def advance(self, position: Position) -> Position:
         """Return the position after a few steps; never of a higher loss."""
-        layout, data = self._program.layout, self._program.data
+        layout, data = self._program.layout, tethered(self._program.data, position.split)
+        merit = position.merit
         for _ in range(self._inner):
             step, tied, laws = linearized_at(layout, data, position)
             direction = compiled_gradient_direction(layout, tied, position.held, step)
             found = search(self._program, tied, position, step, direction, position.damping, laws=laws)
-            if found.loss < position.loss:
-                position = _moved(position, found, position.damping, min(position.damping * 1.3, 1.0))
+            if found.loss < merit:
+                position, merit = moved(position, found, position.damping, min(position.damping * 1.3, 1.0)), found.loss
                 position = replace(position, pictures=pictures_of(step))
             else:
-                position = _moved(position, None, 0.0, position.damping * 0.4)
-        return position
+                position = moved(position, None, 0.0, position.damping * 0.4)
+        return self._held_anew(data, position, merit)
 
 
 def linearized_at(layout: Layout, data: ProblemData, position: Position) -> tuple[Any, ProblemData, Laws | None]:
@@ -258,14 +310,13 @@ def damping_change(gain: float, fraction: float) -> float:
     return 1.0 if gain > 0.3 and fraction == 1.0 else 4.0
 
 
-def _moved(
-    position: Position, found: Found | None, fraction: float, damping: float, predicted: float = 0.0
-) -> Position:
-    damping = float(np.clip(damping, *DAMPING_RANGE))
+def moved(position: Position, found: Found | None, fraction: float, damping: float, predicted: float = 0.0) -> Position:
+    """Return the position that was found a fraction along a direction, or the same one where nothing was."""
     if found is None:
         return replace(position, damping=damping, step=0.0, predicted=predicted)
     models, end = tuple(map(np.asarray, found.trial.models)), found.trial.parameters
-    return Position(as_numpy(end), end, found.loss, models, damping, fraction, predicted, found.laws)
+    at = as_numpy(end), end, found.loss, models
+    return Position(*at, damping, fraction, predicted, found.laws, split=position.split)
 
 
 def pictures_of(step: Any) -> tuple[Any, ...]:

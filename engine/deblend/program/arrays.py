@@ -35,6 +35,38 @@ class Parameters(NamedTuple):
     """Fluxes of known stars, in units of each passband's noise; None where there is no layer of stars."""
 
 
+class Asked(NamedTuple):
+    """What operators ask of every slot of a group; kinds in the order of `program.asked`."""
+
+    strength: Float[Array, "slot kind"]
+    """Of each kind that changes pixels; 0 where it is off."""
+    tolerance: Float[Array, "slot kind"]
+    weights: Int[Array, "slot kind"]
+    """A place in `INWARD_WEIGHTS`."""
+    pixel_bounds: Float[Array, "slot 2"]
+    """As fractions of the light of the source."""
+    of_spectrum: Float[Array, "slot kind"]
+    """Strength of each kind that changes fluxes."""
+    reference: Int[Array, " slot"]
+    ratio_bounds: Float[Array, "slot 2 channel"]
+    """Of fluxes in units of the noise."""
+    ratios: Float[Array, "slot channel"]
+
+
+class Tether(NamedTuple):
+    """What holds every slot of a group to what its operators allow: a splitting, in units of the noise."""
+
+    light: Float[Array, "slot side side"] | None
+    """Light that meets the constraints; None for kinds without pixels."""
+    multiplier: Float[Array, "slot side side"] | None
+    """Scaled: how far light is pushed beyond that, so that it is met."""
+    stiffness: Float[Array, " slot"]
+    """0 where nothing is asked."""
+    flux: Float[Array, "slot channel"]
+    flux_multiplier: Float[Array, "slot channel"]
+    flux_stiffness: Float[Array, "slot channel"]
+
+
 class GroupData(NamedTuple):
     """What a person decides, for every slot of a group: all of it is data, so no edit of it compiles."""
 
@@ -73,6 +105,10 @@ class GroupData(NamedTuple):
     """Projection onto fluxes that are tied, over the epochs of a passband or by a law; None where none are."""
     flux_root: Float[Array, "slot channel channel"] | None = None
     """Symmetric root of what priors of laws add to the normal matrix of the fluxes; None where none are tied."""
+    asked: Asked | None = None
+    """None where no operator acts on the group, or ever has."""
+    tether: Tether | None = None
+    """The only part that a solver writes."""
 
 
 class ObservationData(NamedTuple):

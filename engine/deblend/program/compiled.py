@@ -215,6 +215,8 @@ def register(*trees: type) -> None:
 register(
     arrays.GroupParameters,
     arrays.Parameters,
+    arrays.Asked,
+    arrays.Tether,
     arrays.GroupData,
     arrays.CalibrationData,
     arrays.CenterTies,

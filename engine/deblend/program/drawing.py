@@ -64,7 +64,7 @@ class Drawing:
             self._tables[side] = on_device(tuple(p.column_tables(side, self._terms) for p in self._prepared))
         slots = np.array((chunk + [0] * CHUNK)[:CHUNK])
         parameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
-        alone = group.data._replace(psf_share=None, flux_tie=None, flux_root=None)
+        alone = group.data._replace(psf_share=None, flux_tie=None, flux_root=None, asked=None, tether=None)
         data = jax.tree.map(lambda stack: stack[slots], alone._replace(count=np.zeros(len(alone.radius), np.int32)))
         data = data._replace(count=np.int32(len(chunk)))
         layout = ColumnLayout.of(group.layout, (p.column_view(side) for p in self._prepared))

@@ -38,6 +38,8 @@ class GroupLayout:
     capacity: int = FIRST_CAPACITY
     has_flux_ties: bool = False
     """Whether fluxes of several channels are tied: by epochs of one passband, or by a law of the spectrum."""
+    is_split: bool = False
+    """Whether operators ask something of its sources, or have: then they may, and nothing compiles."""
     definition: str = field(init=False, default="")
     """Of a morphology of a person's own: another one of that label is another program."""
 

@@ -25,6 +25,7 @@ from deblend.program.operator import (
     box_mask,
     over_slots,
 )
+from deblend.program.splitting import tether_energy
 from deblend.program.star_layer import star_penalty, star_penalty_gradient, star_penalty_product
 from deblend.render import KINDS
 
@@ -101,6 +102,8 @@ def penalty(
             each += d.correction_precision**2 * jnp.sum(p.pixels**2, axis=(1, 2))
         each += jnp.sum((d.aspect_precision[:, None] * p.aspect) ** 2, axis=(1, 2))
         total += 0.5 * jnp.sum(jnp.where(used, each, 0.0))
+        if d.tether is not None:
+            total += jnp.sum(jnp.where(used, tether_energy(d.tether, p.flux, stack), 0.0))
         if weights is None:
             continue
 
@@ -218,6 +221,8 @@ def penalty_diagonal(data: GroupData, weights: Lag, line: Linearization) -> Floa
     """Return about the diagonal of Jᵀ J of the penalties on pixels."""
     amplitude = weights.amplitude[:, None, None]
     diagonal = (data.correction_precision**2)[:, None, None] + jnp.zeros_like(weights.pixels)
+    if data.tether is not None and line.envelope is not None:
+        diagonal += (data.tether.stiffness * weights.amplitude**2)[:, None, None] * line.envelope**2
     if line.shift_y is None and line.envelope is not None:
         return diagonal + (negative_weight(weights, data, slice(None), line.picture) * line.envelope) ** 2
     mean = jnp.maximum(amplitude * weights.pixels, 0.0)

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from deblend.observe import Observation, find_passbands
 from deblend.program.arrays import CenterTies, ObservationData, Parameters, ProblemData
+from deblend.program.asked import is_asked
 from deblend.program.calibration import BACKGROUND, SHIFT, TURN, plane
 from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
 from deblend.program.columns import Column, summed
@@ -161,12 +162,13 @@ class Program:
             index = known.setdefault(key, len(self._groups))
             layout = self._groups[index].layout if index < len(self._groups) else None
             ties = self._has_epochs or any(source.components[k].law is not None for source, k in group)
+            split = any(is_asked(source.components[k]) for source, k in group)
             if layout is not None:
-                ties = ties or layout.has_flux_ties
-                if layout.capacity >= len(group) and layout.has_flux_ties == ties:
+                ties, split = ties or layout.has_flux_ties, split or layout.is_split
+                if layout.capacity >= len(group) and (layout.has_flux_ties, layout.is_split) == (ties, split):
                     continue
             capacity = capacity_for(len(group)) if layout is None or layout.capacity < len(group) else layout.capacity
-            layout = GroupLayout(*key, capacity, ties)
+            layout = GroupLayout(*key, capacity, ties, split)
             slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
             self._groups[index : index + 1] = [slots]
             self._seen = None

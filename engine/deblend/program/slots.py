@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.program.arrays import GroupData, GroupParameters
+from deblend.program.asked import loose, lower_asked, nothing_asked
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
 from deblend.program.ties import flux_tie
@@ -122,6 +123,8 @@ class GroupSlots:
             psf_share=zeros(n, self.n_planes) if self.n_planes else None,
             flux_tie=zeros(*channels, self.n_channels) + np.eye(self.n_channels, dtype=self.dtype) if tied else None,
             flux_root=zeros(*channels, self.n_channels) if tied else None,
+            asked=nothing_asked(n, self.n_channels, self.dtype) if self.layout.is_split else None,
+            tether=loose(kind.pixels is not None, channels, side, self.dtype) if self.layout.is_split else None,
         )
 
     @property
@@ -150,6 +153,8 @@ class GroupSlots:
                 if self.data.psf_share is not None:
                     self.data.psf_share[slot] = share_of(source)
             lower_spectrum(self, slot, source.components[index], noise, channels)
+            if self.data.asked is not None:
+                lower_asked(self.data.asked, slot, source.components[index], noise)
         self.members = list(members)
         self.data = self.data._replace(count=np.int32(len(members)))
 

@@ -59,7 +59,7 @@ class ConstraintInfo:
     greatest_strength: float = np.inf
     """1 for projections, whose strength is the share of the way that they go."""
     settings: tuple[Setting, ...] = ()
-    is_wired: bool = False
+    is_wired: bool = True
     """Whether the solvers take it; what they do not take is not offered."""
 
 
@@ -112,16 +112,13 @@ _WEIGHTS = Setting(
 _REFERENCE = Setting("reference", 0.0, "Number of the channel that the ratios are relative to.")
 
 CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
-    ConstraintKind.POSITIVITY: ConstraintInfo(
-        "Positive", "No pixel emits negative light.", _PIXELS, _PROXIMAL, is_wired=True
-    ),
+    ConstraintKind.POSITIVITY: ConstraintInfo("Positive", "No pixel emits negative light.", _PIXELS, _PROXIMAL),
     ConstraintKind.CORRECTION: ConstraintInfo(
         "Correction",
         "The free-form correction stays within this fraction of the profile's own brightness.",
         _PIXELS,
         _RESIDUAL,
         strength=0.3,
-        is_wired=True,
     ),
     ConstraintKind.SYMMETRY: ConstraintInfo(
         "Symmetric (soft)",
@@ -129,7 +126,6 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
         _PIXELS,
         _RESIDUAL,
         strength=0.5,
-        is_wired=True,
     ),
     ConstraintKind.MONOTONICITY: ConstraintInfo(
         "Monotonic (soft)",
@@ -137,18 +133,17 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
         _PIXELS,
         _RESIDUAL,
         strength=0.03,
-        is_wired=True,
     ),
     ConstraintKind.BOUNDS: ConstraintInfo(
         "Bounds",
-        "Pixels and fluxes stay between the bounds of their parameters.",
+        "Pixels, as shares of the light, and fluxes stay between the bounds of their parameters.",
         _BOTH,
         _PROXIMAL,
         greatest_strength=1.0,
     ),
     ConstraintKind.NORMALIZATION: ConstraintInfo(
         "Normalization",
-        "Says how brightness is shared between spectrum and morphology.",
+        "Pixels hold from none to all of the light (interval); other choices change no fit.",
         _BOTH,
         _PROXIMAL,
         greatest_strength=1.0,
@@ -194,6 +189,7 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
         _PROXIMAL,
         greatest_strength=1.0,
         settings=(Setting("tolerance", 0.0, "By how much light may rise at a step, in units of the noise."),),
+        is_wired=False,
     ),
     ConstraintKind.CONNECTED: ConstraintInfo(
         "Connected",
@@ -207,21 +203,21 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
     ),
     ConstraintKind.L1: ConstraintInfo(
         "Little light (L1)",
-        "Every pixel gives up light of this many times the noise; faint ones go dark.",
+        "Light costs this much per pixel and unit of noise; faint pixels go dark.",
         _PIXELS,
         _PROXIMAL,
         strength=0.1,
     ),
     ConstraintKind.STARLET_SPARSITY: ConstraintInfo(
         "Few structures (starlets)",
-        "Structures of every scale give up contrast of this many times the noise.",
+        "Structures of every scale cost this much per unit of noise; faint ones go.",
         _PIXELS,
         _PROXIMAL,
         strength=0.1,
     ),
     ConstraintKind.TOTAL_VARIATION: ConstraintInfo(
         "Few edges (total variation)",
-        "Bumps are leveled, and edges kept, by this many times the noise.",
+        "Differences of neighbors cost this much per unit of noise; bumps are leveled, edges kept.",
         _PIXELS,
         _PROXIMAL,
         strength=0.1,
@@ -239,6 +235,7 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
         _PIXELS,
         _PROXIMAL,
         greatest_strength=1.0,
+        is_wired=False,
     ),
     ConstraintKind.COLOR_BOUNDS: ConstraintInfo(
         "Colors within bounds",
@@ -266,5 +263,6 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
         _BOTH,
         _RESIDUAL,
         strength=0.3,
+        is_wired=False,
     ),
 }

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.scene.constraint import Constraint
-from deblend.scene.constraint_kind import ConstraintKind
+from deblend.scene.constraint_kind import ConstraintKind, Target
 from deblend.scene.parameter import Parameter
 
 PROFILE_SIGMAS = (0.3, 0.75, 1.4, 2.5, 4.4, 7.9)
@@ -58,6 +58,10 @@ class Morphology:
     def constraint(self, kind: ConstraintKind) -> Constraint | None:
         """Return the constraint of that kind where the morphology has it."""
         return next((c for c in self.constraints if c.kind is kind), None)
+
+    def takes(self, kind: ConstraintKind) -> bool:
+        """Whether a constraint of that kind means anything here: without pixels only such on the spectrum do."""
+        return kind.info.target is Target.SPECTRUM
 
     def with_constraint(self, constraint: Constraint) -> Any:
         """Return this morphology with the constraint of the same kind replaced, or added."""
@@ -137,6 +141,9 @@ class Galaxy(Morphology):
         Constraint(ConstraintKind.CORRECTION, 0.3),
     )
 
+    def takes(self, kind: ConstraintKind) -> bool:
+        return kind not in (ConstraintKind.SYMMETRY, ConstraintKind.MONOTONICITY, ConstraintKind.BOUNDS)
+
     @classmethod
     def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Galaxy:
         return cls.of_size(half_light_radius, radius, scale)
@@ -176,6 +183,9 @@ class FreeForm(Morphology):
         Constraint(ConstraintKind.SYMMETRY, 0.5),
         Constraint(ConstraintKind.MONOTONICITY, 0.03),
     )
+
+    def takes(self, kind: ConstraintKind) -> bool:
+        return kind is not ConstraintKind.CORRECTION
 
     @classmethod
     def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> FreeForm:

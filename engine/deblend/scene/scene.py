@@ -10,10 +10,11 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 
 from deblend.scene.calibration import Calibration
+from deblend.scene.constraint import Constraint
 from deblend.scene.hosts import hosted, with_guests, without_hosts
 from deblend.scene.lines import of_one_track, on_their_lines
 from deblend.scene.link import Link, Member, kept, linked_parameter, surviving, with_linked
-from deblend.scene.source import Source, make_source
+from deblend.scene.source import Component, Source, make_source
 from deblend.scene.stars import StarCatalog, StarField
 from deblend.scene.track import Motion, fitted_motion
 from deblend.sky import Channel, Passband, PixelGrid
@@ -150,6 +151,19 @@ class Scene:
     def with_sources(self, sources: Iterable[Source]) -> Scene:
         sources = tuple(sources)
         return replace(self, sources=sources, links=surviving(self.links, sources) if self.links else ())
+
+    def with_constraint(self, constraint: Constraint) -> Scene:
+        """Return the scene with a constraint on every component that it means anything for."""
+
+        def constrained(component: Component) -> Component:
+            morphology = component.morphology
+            if not morphology.takes(constraint.kind):
+                return component
+            return replace(component, morphology=morphology.with_constraint(constraint))
+
+        return self.with_sources(
+            replace(source, components=tuple(map(constrained, source.components))) for source in self.sources
+        )
 
     def calibration(self, channel: Channel) -> Calibration:
         """Return how the image of a channel is off; raises KeyError where there is no such channel."""
