@@ -21,7 +21,17 @@ from deblend.detect import (
     with_missed,
     with_transients,
 )
-from deblend.infer import Fit, FitSettings, FitState, Outcome, Solver, fit
+from deblend.infer import (
+    Classification,
+    Fit,
+    FitSettings,
+    FitState,
+    Outcome,
+    Solver,
+    classified,
+    classify,
+    fit,
+)
 from deblend.io import read_observations, read_passband, read_template
 from deblend.measure import Catalog, measure
 from deblend.observe import Observation, PsfField, StarPsf, find_passband, find_stars, psf_from_stars
@@ -68,6 +78,7 @@ __all__ = [
     "Calibration",
     "Catalog",
     "Channel",
+    "Classification",
     "Component",
     "Constraint",
     "ConstraintKind",
@@ -107,6 +118,8 @@ __all__ = [
     "Status",
     "TangentWcs",
     "Template",
+    "classified",
+    "classify",
     "compilations",
     "detect",
     "elliptical_radius",

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from deblend.detect.peaks import Peaks, find_peaks
+from deblend.detect.find import DEFAULT_METHOD, Method, find_peaks
+from deblend.detect.peaks import Peaks
 from deblend.detect.profile import with_amplitudes, with_profiles
 from deblend.detect.stack import FULL_WIDTH, NEAR, Stack, box_radius, rings, stacks, symmetric_part
 from deblend.detect.unlisted import kept_from, unlisted_in
@@ -49,6 +50,7 @@ def detect(
     kind: str = "galaxy",
     box_scale: float = 1.0,
     solve: bool = True,
+    method: Method = DEFAULT_METHOD,
 ) -> Scene:
     """Find sources and return a scene that is ready to be fitted.
 
@@ -62,8 +64,10 @@ def detect(
         Factor on the size of the boxes.
     solve
         Whether to solve for the fluxes at once; else they are NaN, and whatever is done next with the scene does it.
+    method
+        How sources are looked for, as in `find_peaks`.
     """
-    peaks = find_peaks(observations, threshold)
+    peaks = find_peaks(observations, threshold, method)
     return scene_from_positions(observations, peaks.x, peaks.y, kind=kind, box_scale=box_scale, solve=solve)
 
 

@@ -1,7 +1,18 @@
 """Fits and what they hand out."""
 
+from deblend.infer.classify import Classification, classified, classify
 from deblend.infer.fit import Fit, fit
 from deblend.infer.settings import FitSettings, Outcome, Solver
 from deblend.infer.state import FitState
 
-__all__ = ["Fit", "FitSettings", "FitState", "Outcome", "Solver", "fit"]
+__all__ = [
+    "Classification",
+    "Fit",
+    "FitSettings",
+    "FitState",
+    "Outcome",
+    "Solver",
+    "classified",
+    "classify",
+    "fit",
+]

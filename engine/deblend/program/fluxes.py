@@ -56,6 +56,16 @@ class NormalEquations:
         self._gram, self._right, self._columns = gram, right, list(columns)
 
     @property
+    def gram(self) -> Float[np.ndarray, "channel source source"]:
+        """Gᵀ W G, in units of the noise."""
+        return self._gram
+
+    @property
+    def right(self) -> Float[np.ndarray, "channel source"]:
+        """Gᵀ W d, in units of the noise."""
+        return self._right
+
+    @property
     def closest(self) -> float:
         """The largest overlap of two columns in any channel, as the cosine between them; 0 where there are no two."""
         size = np.sqrt(np.diagonal(self._gram, axis1=1, axis2=2))

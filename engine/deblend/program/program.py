@@ -359,6 +359,18 @@ class Program:
         self._normal.update(self.columns())
         return self._normal
 
+    def normal_equations_of(
+        self, images: Sequence[Float[np.ndarray, "band y x"]], columns: Sequence[tuple[Column, ...]]
+    ) -> NormalEquations:
+        """Return the linear problem of the fluxes of given columns in other images of these observations [nJy/pix]."""
+        scaled = [
+            np.where(p.observation.weights > 0, image, 0.0) / p.noise[:, None, None]
+            for image, p in zip(images, self._prepared, strict=True)
+        ]
+        result = NormalEquations(scaled, [p.weights for p in self._prepared], [p.whitening for p in self._prepared])
+        result.update(columns)
+        return result
+
     def _solved_fluxes(self, scene: Scene) -> Float[np.ndarray, "part channel"]:
         components = [source.components[index] for source, index in parts_of(scene)]
         spectra = [c.spectrum for c in components]
