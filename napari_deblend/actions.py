@@ -89,18 +89,14 @@ def find_sources(bench: Workbench) -> None:
     if bench.runner is None:
         bench.resume()
     assert bench.runner is not None
-    observations, threshold, kind, box_scale = (
-        bench.document.observations,
-        bench.threshold,
-        bench.kind,
-        bench.box_scale,
-    )
+    observations, threshold, method = bench.document.observations, bench.threshold, bench.method
+    kind, box_scale = bench.kind, bench.box_scale
 
     def job(machine: Machine) -> object:
-        return observations, detect(observations, threshold, kind=kind, box_scale=box_scale, solve=False)
+        return observations, detect(observations, threshold, kind=kind, box_scale=box_scale, solve=False, method=method)
 
     bench.tell("Looking for sources…")
-    bench.detected_threshold = threshold
+    bench.detected_threshold, bench.detected_method = threshold, method
     bench.runner.submit(DETECTED, job)
 
 
@@ -113,9 +109,8 @@ def find_missed(bench: Workbench) -> None:
     def job(machine: Machine) -> object:
         observations, scene = machine.observations, machine.scene
         models = [machine.shown.model(k) for k in range(len(observations))]
-        return observations, with_missed(scene, observations, models, kind=kind, box_scale=box_scale).sources[
-            len(scene) :
-        ]
+        more = with_missed(scene, observations, models, kind=kind, box_scale=box_scale, solve=False)
+        return observations, more.sources[len(scene) :]
 
     bench.tell("Looking at the residual…")
     bench.runner.submit(MISSED, job)

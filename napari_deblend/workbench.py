@@ -14,7 +14,7 @@ from napari.layers import Image
 from psygnal import Signal
 
 from deblend import FitSettings, Observation, find_peaks, start_source
-from deblend.detect import Stack, stacks
+from deblend.detect import DEFAULT_METHOD, Method, Stack, stacks
 from deblend.io import Interpretation
 from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.activity import Activity
@@ -84,6 +84,8 @@ class Workbench:
         self.box_scale = 1.0
         self.threshold = 5.0
         """Of detection [sigma]."""
+        self.method: Method = DEFAULT_METHOD
+        """How sources are looked for."""
         self.runner: Runner | None = None
         self.finder = Finder()
         self._retired: list[Runner] = []
@@ -94,6 +96,7 @@ class Workbench:
         self.paths = Paths(self.viewer, self.document)
         self.candidates = Candidates(self.viewer)
         self.detected_threshold: float | None = None
+        self.detected_method: str | None = None
         self.curtain = Curtain(self.viewer, self.refreshed.emit)
         self.gestures = Gestures(self.viewer, self.document, self.markers, self.add_at, self.layers.shows, self.tell)
         self.request: Request | None = None
@@ -172,7 +175,7 @@ class Workbench:
         world = World.of(observations, center)
         self.gestures.place_next(None)
         self.candidates.clear()
-        self.detected_threshold = None
+        self.detected_threshold = self.detected_method = None
         self.markers.clear()
         self.layers.open(observations, world, adopted)
         self.markers.open(world)
@@ -247,11 +250,13 @@ class Workbench:
         self.threshold = threshold
         if self.document.is_open and not self.are_sources(threshold):
             observations = self.document.observations
-            self.find(PEAKS, lambda: (observations, find_peaks(observations, threshold), threshold))
+            method = self.method
+            self.find(PEAKS, lambda: (observations, find_peaks(observations, threshold, method), threshold))
 
     def are_sources(self, threshold: float) -> bool:
         """Tell whether what is found at a threshold is in the scene already, so that no ring need show it."""
-        return threshold == self.detected_threshold and bool(self.document.scene.sources)
+        is_same = (threshold, self.method) == (self.detected_threshold, self.detected_method)
+        return is_same and bool(self.document.scene.sources)
 
     def load(
         self, paths: Sequence[str], psf: Sequence[str] = (), weights: Sequence[str] = (), mask: Sequence[str] = ()

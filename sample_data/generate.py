@@ -253,9 +253,11 @@ def binned(drawing: np.ndarray, fine: int = FINE) -> np.ndarray:
     return drawing.reshape(height, fine, width, fine).sum(axis=(1, 3))
 
 
-def render(obj: Object, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the object's images (band, y, x) and its fluxes (band) [counts]."""
-    height, width = (n + 2 * MARGIN for n in SHAPE)
+def render(
+    obj: Object, rng: np.random.Generator, shape: tuple[int, int] = SHAPE, bands: str = BANDS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the object's images (band, y, x), in some of the bands, and its fluxes in all of them [counts]."""
+    height, width = (n + 2 * MARGIN for n in shape)
     y = (np.arange(height * FINE) - (FINE - 1) / 2) / FINE - MARGIN - obj.y
     x = (np.arange(width * FINE) - (FINE - 1) / 2) / FINE - MARGIN - obj.x
     dx, dy = np.meshgrid(x, y)
@@ -269,15 +271,15 @@ def render(obj: Object, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
             starlight += flux
         else:
             drawing += flux[:, None, None] * part.draw(dx, dy, rng) / FINE**2
-    scene = np.zeros((len(BANDS), *SHAPE))
-    for index, band in enumerate(BANDS):
-        fine = np.zeros(dx.shape)
+    scene = np.zeros((len(bands), *shape))
+    for row, band in enumerate(bands):
+        index, fine = BANDS.index(band), np.zeros(dx.shape)
         if drawing[index].any():
             fine += fftconvolve(drawing[index], fine_psf(band), mode="same")
         if starlight[index] > 0:
             profile = psf_profile(band, dx, dy)
             fine += starlight[index] * profile / profile.sum()
-        scene[index] = binned(fine)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+        scene[row] = binned(fine)[MARGIN:-MARGIN, MARGIN:-MARGIN]
     return scene, total
 
 

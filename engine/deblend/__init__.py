@@ -21,7 +21,18 @@ from deblend.detect import (
     with_missed,
     with_transients,
 )
-from deblend.infer import Fit, FitSettings, FitState, Outcome, Scheme, Solver, fit
+from deblend.infer import (
+    Classification,
+    Fit,
+    FitSettings,
+    FitState,
+    Outcome,
+    Scheme,
+    Solver,
+    classified,
+    classify,
+    fit,
+)
 from deblend.io import read_observations, read_passband, read_stars, read_template
 from deblend.measure import Catalog, measure
 from deblend.observe import Observation, PsfField, StarPsf, find_passband, find_stars, psf_from_stars
@@ -70,6 +81,7 @@ __all__ = [
     "Calibration",
     "Catalog",
     "Channel",
+    "Classification",
     "Component",
     "Constraint",
     "ConstraintKind",
@@ -112,6 +124,8 @@ __all__ = [
     "Status",
     "TangentWcs",
     "Template",
+    "classified",
+    "classify",
     "compilations",
     "detect",
     "elliptical_radius",

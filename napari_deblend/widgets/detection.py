@@ -7,6 +7,7 @@ import math
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSlider
 
+from deblend.detect import METHODS, Method
 from deblend.scene import MORPHOLOGIES
 from napari_deblend.jobs import PEAKS
 from napari_deblend.widgets.parts import Section, action_button, row
@@ -38,10 +39,19 @@ class DetectionSection(Section):
         self.kind.setCurrentText(bench.kind)
         self.kind.setToolTip("What new sources are taken for")
         self.kind.currentTextChanged.connect(self._set_kind)
+        self.method = QComboBox()
+        self.method.addItems(METHODS)
+        self.method.setCurrentText(bench.method)
+        self.method.setToolTip(
+            "How sources are looked for: peaks of the image (sep), or structures of any size (starlet)"
+        )
+        self.method.currentTextChanged.connect(self._set_method)
         self.column.addLayout(row(QLabel("Threshold"), self.slider, self.number))
         self.column.addLayout(row(QLabel("New sources"), self.kind, None, self.found))
         self.column.addLayout(
             row(
+                QLabel("By"),
+                self.method,
                 None,
                 action_button(bench, "find_missed", "Add from residual"),
                 action_button(bench, "find_sources", "Detect"),
@@ -77,6 +87,10 @@ class DetectionSection(Section):
         self.found.setText("")
         if self.bench.document.is_open and not self.bench.document.scene.sources:
             self._timer.start(DEBOUNCE)
+
+    def _set_method(self, method: Method) -> None:
+        self.bench.method = method
+        self._timer.start(DEBOUNCE)
 
     def _set_kind(self, kind: str) -> None:
         self.bench.kind = kind

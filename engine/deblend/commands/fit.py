@@ -24,7 +24,7 @@ from deblend.commands.morphologies import blaming_the_morphology, take_morpholog
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from deblend import Catalog, Fit, FitState, Observation, Peaks, Scene
+    from deblend import Catalog, Classification, Fit, FitState, Observation, Peaks, Scene
     from deblend.measure import Shares
 
 NAME = "fit"
@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
     import deblend
     from deblend import io
+    from deblend.detect import as_free_as, plain
     from deblend.measure import calibration_lines, motion_lines, share
     from deblend.observe.kernel_check import kernel_notes
 
@@ -94,7 +95,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     with blaming_the_input(), clock.phase("detect"):
         options = {"kind": arguments.kind, "box_scale": arguments.box_scale}
         if peaks is None:
-            scene = deblend.detect(observations, arguments.threshold, **options, solve=False, stars=stars)
+            how = {"method": arguments.detect, "stars": stars}
+            scene = deblend.detect(observations, arguments.threshold, **options, **how, solve=False)
         else:
             scene = deblend.scene_from_positions(observations, *peaks, **options, solve=False, stars=stars)
             if objects := deblend.unlisted(observations, *_listed(scene, observations, *peaks)):
@@ -116,23 +118,34 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
     settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
     with blaming_the_input(), clock.phase("prepare"):
-        fit = deblend.fit(scene, observations, settings)
+        rounds = arguments.passes if peaks is None else 0
+        fit = deblend.fit(plain(scene) if rounds else scene, observations, settings)
     with blaming_the_input():
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
     last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
-    for _ in range(arguments.passes if peaks is None else 0):
+    full = scene
+    for _ in range(rounds):
         if interrupted or not last.outcome.is_success:
             break
         with clock.phase("detect"):
             models = [fit.best.model(i) for i in range(len(observations))]
-            more = deblend.with_missed(fit.best.scene, observations, models, **options)
-        if len(more) == len(fit.best.scene):
+            more = deblend.with_missed(fit.best.scene, observations, models, **options, solve=False)
+            more = _constrained(more, arguments)
+        new = more.sources[len(fit.best.scene) :]
+        if not new:
             break
-        note(about_missed(len(more) - len(fit.best.scene)))
-        with clock.phase("fit"):
-            fit.edit(_constrained(more, arguments))
-        last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
+        note(about_missed(len(new)))
+        full = full.add(*new)
+        last, interrupted = _carry_on(fit, plain(more), clock, quiet=arguments.quiet)
+    if rounds and not interrupted:
+        last, interrupted = _carry_on(fit, as_free_as(fit.best.scene, full), clock, quiet=arguments.quiet)
+    if arguments.classify and not interrupted:
+        with clock.phase("classify"):
+            classes = deblend.classify(fit.best.scene, observations)
+            settled = deblend.classified(fit.best.scene, classes)
+        note(about_classes(classes))
+        last, interrupted = _carry_on(fit, settled, clock, quiet=arguments.quiet)
     best = fit.best
     with clock.phase("measure"), told_of("errors", quiet=arguments.quiet or arguments.no_errors) as tell:
         shares = share(best.scene, observations, fit.program) if arguments.shares else None
@@ -227,6 +240,13 @@ def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
     return last, is_interrupted() and not last.outcome.is_final
 
 
+def _carry_on(fit: Fit, scene: Scene, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
+    """Fit on from an edited scene, as `_solve` does."""
+    with clock.phase("fit"):
+        state = fit.edit(scene)
+    return (state, False) if state.outcome.is_final else _solve(fit, clock, quiet=quiet)
+
+
 @contextmanager
 def told_of(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Give a function that shows how many of how many parts of a work are done."""
@@ -316,6 +336,12 @@ def about_missed(count: int) -> str:
     """Return a sentence about sources that were found in the residual."""
     found = "A source was" if count == 1 else f"{count} sources were"
     return f"{found} found in what the fit left over, and fitted with the others."
+
+
+def about_classes(classes: Sequence[Classification]) -> str:
+    """Return a sentence about which sources are stars."""
+    n_points = sum(each.kind == "point" for each in classes)
+    return f"Of {len(classes)} sources a point fits {n_points} as well as anything extended does."
 
 
 def table_lines(table: Table) -> list[str]:

@@ -15,6 +15,7 @@ CALIBRATIONS = {
     "rotation": ("rotation",),
 }
 """What `--calibrate` takes, and the parameters that it frees."""
+DETECTORS = ("sep", "starlet")
 SOLVERS = ("gauss-newton", "proximal-gradient", "fista", "adaprox", "l-bfgs-b")
 
 
@@ -99,11 +100,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
     add(
+        "--detect",
+        choices=DETECTORS,
+        default="sep",
+        help="how sources are looked for, without --peaks (default: %(default)s)",
+    )
+    add(
         "--passes",
         type=_passes,
         default=1,
         metavar="N",
-        help="how often sources are looked for in the residual of a fit, without --peaks (default: %(default)s)",
+        help="how often more are looked for in what plain profiles leave over, without --peaks (default: %(default)s)",
+    )
+    add(
+        "--classify",
+        action="store_true",
+        help="let chi² say, once all are fitted, which sources are stars, and fit on with these as points",
     )
     add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
     add(

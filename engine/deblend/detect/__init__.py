@@ -1,9 +1,13 @@
 """Finding sources and starting them."""
 
 from deblend.detect.carried import carried
+from deblend.detect.components import Proposal, propose_components, with_bulge_and_disk
+from deblend.detect.find import DEFAULT_METHOD, METHODS, Method, find_peaks
+from deblend.detect.footprints import Footprints, Group, footprints, groups
 from deblend.detect.known import in_star_cores
 from deblend.detect.missed import find_missed, with_missed
-from deblend.detect.peaks import Peaks, find_peaks
+from deblend.detect.peaks import Peaks
+from deblend.detect.plain import as_free_as, plain
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
 from deblend.detect.start import (
     detect,
@@ -18,9 +22,16 @@ from deblend.detect.unlisted import unlisted
 from deblend.detect.velocity import FoundVelocity, find_velocity, taken_for_still
 
 __all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
+    "Footprints",
     "FoundVelocity",
+    "Group",
+    "Method",
     "Peaks",
+    "Proposal",
     "Stack",
+    "as_free_as",
     "box_radius",
     "carried",
     "detect",
@@ -28,9 +39,13 @@ __all__ = [
     "find_missed",
     "find_peaks",
     "find_velocity",
+    "footprints",
+    "groups",
     "in_star_cores",
     "model_psf_sigma",
+    "plain",
     "positions_within",
+    "propose_components",
     "scene_from_positions",
     "signal_to_noise",
     "stacked",
@@ -38,6 +53,7 @@ __all__ = [
     "start_source",
     "taken_for_still",
     "unlisted",
+    "with_bulge_and_disk",
     "with_missed",
     "with_transients",
 ]

@@ -37,4 +37,4 @@ def without_stars(peaks: Peaks, grid: PixelGrid, scene: Scene, seen: Sequence[St
     y, x = grid.affine_to(scene.grid)(peaks.y, peaks.x)
     widths = [FULL_WIDTH * stack.psf_sigma * stack.grid.affine_to(scene.grid).scale for stack in seen]
     kept = ~in_star_cores(x, y, scene, min(widths))
-    return Peaks(peaks.x[kept], peaks.y[kept], peaks.snr[kept])
+    return peaks.take(np.flatnonzero(kept))

@@ -1,8 +1,10 @@
 """Sources that a fit has missed: what stands out of its residual.
 
 A faint source beside a bright one, or one that only the redder of two telescopes sees, is no peak of the image; it
-is one of what a fit leaves over. So is what a model cannot follow in a bright galaxy, its arms or its core: that is
-a small part of the light that the model has there, while a missed source is a large one.
+is one of what a fit leaves over, and most clearly of what plain profiles do (`deblend.detect.plain`). So is what a
+model cannot follow in a bright galaxy, its arms or its core: that is a small part of the light that the model has
+there, while a missed source is a larger one. A companion of another color may be seen in one band alone: neighbours
+took its mean over the bands, and what one band has too much another has too little.
 """
 
 from __future__ import annotations
@@ -14,18 +16,22 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.detect.known import in_star_cores
-from deblend.detect.peaks import Peaks, peaks_of
-from deblend.detect.stack import FULL_WIDTH, Stack, stacks
+from deblend.detect.peaks import Peaks
+from deblend.detect.stack import FULL_WIDTH, Stack, of_band, stacks
+from deblend.detect.starlet import CONTRAST, starlet_peaks_of
 from deblend.detect.start import start_source
 from deblend.observe import Observation
+from deblend.program import Program
 from deblend.scene import Scene
 
-MISSED_THRESHOLD = 7.0
-"""Signal to noise of what is left over for a source to be missed: models err by a few sigma."""
-CONTRAST = 0.25
-"""Of the model's light at the same place: less is what the model cannot follow."""
-SAME_SOURCE = 1.0
+MISSED_THRESHOLD = 5.0
+"""Signal to noise of what is left over, at the scale where it is clearest, for a source to be missed."""
+SAME_SOURCE = 0.45
 """A place nearer to a source than this belongs to it [FWHM of the PSF]."""
+ONE_AT_A_TIME = 1.0
+"""Of places nearer to each other only the clearest is taken: what is left behind it is seen better then [FWHM]."""
+PLACED_WITHIN = 1.0
+"""How far the place of what is left over may be off, per axis [pix]: neighbours have taken some of its light."""
 
 Models = Sequence[Float[np.ndarray, "band y x"]]
 
@@ -40,38 +46,38 @@ def find_missed(
     models
         What the scene looks like to each observation [nJy/pix].
     threshold
-        Signal to noise of a point source in the residual, over all bands of a telescope.
+        Signal to noise of a structure of any scale in the residual, over all bands of a telescope or in one of them.
 
     Raises
     ------
     ValueError
         Where the threshold is not positive.
     """
-    return _missed_in(_stacks_left_over(observations, models), observations, models, scene, threshold)
-
-
-def _missed_in(
-    residuals: Sequence[Stack], observations: Sequence[Observation], models: Models, scene: Scene, threshold: float
-) -> Peaks:
-    """Return what `find_missed` does, for stacks of the residual that are known already."""
-    taken = np.array([(s.x, s.y) for s in scene.sources]).reshape(-1, 2)
-    x, y, snr = ([np.zeros(0)] for _ in range(3))
+    if not threshold > 0:
+        raise ValueError(f"The detection threshold must be positive, got {threshold}.")
     modelled = stacks([replace(o, images=np.asarray(m, float)) for o, m in zip(observations, models, strict=True)])
-    for stack, model in zip(residuals, modelled, strict=True):
+    left_over = _left_over(observations, models)
+    taken_x, taken_y = (np.array([getattr(source, axis) for source in scene.sources]) for axis in "xy")
+    found, reaches = [], []
+    for stack in _mixed_and_apart(left_over):
         affine = stack.grid.affine_to(scene.grid)
-        peaks = peaks_of(stack, threshold)
-        left, light = (of.of_stars_at(peaks.y, peaks.x)[0] for of in (stack, model))
-        stands_out = left > CONTRAST * light
+        peaks = starlet_peaks_of(stack, threshold)
+        model = next(each for each in modelled if each.grid.is_same_as(stack.grid))
+        least = CONTRAST * model.all_light_at(peaks.y, peaks.x)
         rows, columns = affine(peaks.y, peaks.x)
-        reach = SAME_SOURCE * FULL_WIDTH * stack.psf_sigma * affine.scale
-        others_x, others_y = np.concatenate([taken[:, 0], *x]), np.concatenate([taken[:, 1], *y])
-        distance = np.hypot(columns[:, None] - others_x, rows[:, None] - others_y)
-        on_stars = in_star_cores(columns, rows, scene, reach / SAME_SOURCE)
-        kept = stands_out & (distance > reach).all(axis=1) & ~on_stars
-        for all_, own in ((x, columns), (y, rows), (snr, peaks.snr)):
-            all_.append(own[kept])
-    order = np.argsort(-np.concatenate(snr), kind="stable")
-    return Peaks(*(np.concatenate(part)[order] for part in (x, y, snr)))
+        width = FULL_WIDTH * stack.psf_sigma * affine.scale
+        distance = np.hypot(columns[:, None] - taken_x, rows[:, None] - taken_y)
+        kept = (peaks.snr > least) & (distance > SAME_SOURCE * width).all(axis=1)
+        kept &= ~in_star_cores(columns, rows, scene, width)
+        found.append(replace(peaks, x=columns, y=rows).take(np.flatnonzero(kept)))
+        reaches.append(np.full(len(found[-1]), ONE_AT_A_TIME * width))
+    order = np.argsort(-np.concatenate([peaks.snr for peaks in found]), kind="stable")
+    peaks, reach = Peaks.joined(found), np.concatenate(reaches)[order]
+    clearest: list[int] = []
+    for k, (x, y) in enumerate(zip(peaks.x, peaks.y, strict=True)):
+        if all(np.hypot(x - peaks.x[j], y - peaks.y[j]) > max(reach[k], reach[j]) for j in clearest):
+            clearest.append(k)
+    return peaks.take(np.array(clearest, int))
 
 
 def with_missed(
@@ -82,24 +88,38 @@ def with_missed(
     threshold: float = MISSED_THRESHOLD,
     kind: str = "galaxy",
     box_scale: float = 1.0,
+    solve: bool = True,
 ) -> Scene:
-    """Return a fitted scene with a source at every place where it has missed one; their fluxes are still unknown.
+    """Return a fitted scene with a source at every place where it has missed one; the same where nothing is missed.
 
-    Parameters as in `find_missed` and `detect`. The same scene where nothing is missed.
+    Place, size and profile of each are those of what is left over when all others are as their models say, and with
+    `solve` its fluxes are, too; else, and where a scene tells how its images are off, they are NaN, and solved for
+    together with those of its neighbours by whatever is done next with the scene. Parameters as in `find_missed` and
+    `detect`.
     """
-    seen = _stacks_left_over(observations, models)
-    peaks = _missed_in(seen, observations, models, scene, threshold)
+    peaks = find_missed(observations, models, scene, threshold)
+    if not len(peaks):
+        return scene
+    left_over = _left_over(observations, models)
+    seen, new = stacks(left_over), replace(scene, sources=(), stars=None)
     height, width = scene.grid.shape
     for x, y in zip(peaks.x, peaks.y, strict=True):
         column, row = float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1))
-        scene = scene.add(start_source(observations, scene, column, row, kind, box_scale, seen))
-    return scene
+        source = start_source(left_over, scene, column, row, kind, box_scale, seen)
+        new = new.add(replace(source, center_scatter=max(source.center_scatter, PLACED_WITHIN)))
+    if solve and not scene.calibrations:
+        new = Program(left_over, new).scene
+    return scene.add(*(source.renamed("") for source in new.sources))
 
 
-def _stacks_left_over(observations: Sequence[Observation], models: Models) -> tuple[Stack, ...]:
-    return stacks(
-        [
-            replace(o, images=np.where(o.weights > 0, o.images - m, 0.0))
-            for o, m in zip(observations, models, strict=True)
-        ]
-    )
+def _left_over(observations: Sequence[Observation], models: Models) -> list[Observation]:
+    """Return the observations without what the models explain."""
+    return [
+        replace(o, images=np.where(o.weights > 0, o.images - m, 0.0)) for o, m in zip(observations, models, strict=True)
+    ]
+
+
+def _mixed_and_apart(observations: Sequence[Observation]) -> list[Stack]:
+    """Return the stacks of all bands of a telescope, and where it has several each band alone."""
+    apart = [of_band(o, band) for o in observations if len(o.channels) > 1 for band in range(len(o.channels))]
+    return [*stacks(observations), *apart]

@@ -1,4 +1,4 @@
-"""Peaks: where sources may be, fast enough to follow a slider."""
+"""Peaks: where sources may be."""
 
 from __future__ import annotations
 
@@ -6,24 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import sep
-from jaxtyping import Float
-from scipy import ndimage
-
-from deblend.detect.stack import FULL_WIDTH, Stack, matched, stacks
-from deblend.observe import Observation
-from deblend.observe.noise import noise_growth
-from deblend.sky import PixelGrid
-
-MOST_OBJECTS = 100_000
-LEVEL = 0.6
-"""How low, of the threshold, the light of one object is followed."""
-PROMINENCE = 1.0
-"""By how much, of the threshold, a peak has to be higher than the light around it."""
-VALLEY = 0.8
-"""How deep, of the threshold, a valley has to be that parts a peak from a higher one."""
-RING = (3.0, 4.5)
-"""Where the light around a peak is looked at [widths of the PSF]: of a star, a twentieth is left there."""
+from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,114 +17,44 @@ class Peaks:
     """0-based [pix]."""
     y: Float[np.ndarray, " peak"]
     snr: Float[np.ndarray, " peak"]
-    """Signal to noise of a point source there."""
+    """Signal to noise of a point source there, or of the structure at its `scale`."""
+    scale: Int[np.ndarray, " peak"] = None  # type: ignore[assignment]
+    """Starlet scale at which it stands out most: structures of about 2^scale pixels of the image that it was found in;
+    0 where no scales were looked at."""
+    parent: Int[np.ndarray, " peak"] = None  # type: ignore[assignment]
+    """Index of the peak whose light, at a coarser scale, it lies within; -1 for none."""
+
+    def __post_init__(self) -> None:
+        if self.scale is None:
+            object.__setattr__(self, "scale", np.zeros(len(self.x), int))
+        if self.parent is None:
+            object.__setattr__(self, "parent", np.full(len(self.x), -1))
 
     def __len__(self) -> int:
         return len(self.x)
 
-
-def find_peaks(observations: Sequence[Observation], threshold: float = 5.0) -> Peaks:
-    """Return the peaks whose signal to noise, as a point source over all bands, is above `threshold`.
-
-    Peaks are local maxima of the stack that stand out of the light around them by the threshold, so that a source on
-    the wing of a brighter one counts (`sep`, the library of SExtractor: Barbary 2016; Bertin & Arnouts 1996).
-    Positions are refined to a fraction of a pixel.
-
-    Raises
-    ------
-    ValueError
-        Where the threshold is not positive.
-    """
-    return peaks_in(stacks(observations), observations[0].grid, threshold)
-
-
-def peaks_in(seen: Sequence[Stack], grid: PixelGrid, threshold: float) -> Peaks:
-    """Return what `find_peaks` does, for stacks that are known already, as pixels of a grid.
-
-    What a coarser stack sees is a source of its own only where no finer one has any within its PSF.
-    """
-    found: list[Peaks] = []
-    for stack in seen:
-        own = peaks_of(stack, threshold)
-        affine = stack.grid.affine_to(grid)
-        y, x = affine(own.y, own.x)
-        alone = np.ones(len(own), bool)
-        for earlier in found:
-            distance = np.hypot(x[:, None] - earlier.x, y[:, None] - earlier.y)
-            alone &= ~np.any(distance < FULL_WIDTH * stack.psf_sigma * affine.scale, axis=1)
-        found.append(Peaks(x[alone], y[alone], own.snr[alone]))
-    x, y, snr = (np.concatenate([getattr(peaks, name) for peaks in found]) for name in ("x", "y", "snr"))
-    order = np.argsort(-snr, kind="stable")
-    return Peaks(x[order], y[order], snr[order])
-
-
-def peaks_of(stack: Stack, threshold: float) -> Peaks:
-    """Return what `find_peaks` does, for a stack that is known already; raises ValueError as it does."""
-    if not threshold > 0:
-        raise ValueError(f"The detection threshold must be positive, got {threshold}.")
-    picture, sigma = stack.signal_to_noise, stack.psf_sigma
-    # noise of resampled images adds up faster than white noise does
-    picture = picture / noise_growth(picture, sigma)
-    snr = matched(picture, sigma)
-    # a stack of the pixels' own signal to noise: a little smoothing keeps noise peaks apart from sources
-    smooth = np.ascontiguousarray(matched(picture, 0.55 * sigma))
-    sep.set_extract_pixstack(max(300_000, smooth.size))
-    objects = sep.extract(
-        smooth,
-        max(LEVEL * threshold, 1.5),
-        err=1.0,
-        minarea=4,
-        filter_kernel=None,
-        deblend_nthresh=64,
-        deblend_cont=2e-5,
-    )
-    x, y = objects["xpeak"].astype(float), objects["ypeak"].astype(float)
-    at = snr[objects["ypeak"], objects["xpeak"]]
-    keep = (at >= threshold) & _stand_out(smooth, x.astype(int), y.astype(int), sigma, threshold)
-    x, y, at = x[keep], y[keep], at[keep]
-    x, y = _refined(smooth, x, y)
-    order = np.argsort(-at)
-    return Peaks(x[order], y[order], at[order])
-
-
-def _stand_out(
-    smooth: Float[np.ndarray, "y x"], columns: np.ndarray, rows: np.ndarray, sigma: float, threshold: float
-) -> np.ndarray:
-    """Tell which peaks of a slightly smoothed picture are more than noise on the light of something larger.
-
-    Where light is bright and wide, noise makes peaks all over it. So of the peaks that hang together only the highest
-    counts by itself. The others have to be higher than the light around them, the median on a ring that their own
-    light does not reach, or else lie behind a valley: a companion of a bright galaxy is fainter than what is around
-    it, and yet a hill of its own.
-    """
-    islands, _ = ndimage.label(smooth > LEVEL * threshold)
-    island, heights = islands[rows, columns], smooth[rows, columns]
-    reach = int(np.ceil(RING[1] * sigma))
-    index = np.arange(-reach, reach + 1)
-    distance = np.hypot(index[:, None], index)
-    on_ring = np.stack(np.nonzero((distance >= RING[0] * sigma) & (distance <= RING[1] * sigma)))
-    padded = np.pad(smooth, reach, constant_values=np.nan)
-    result = np.zeros(len(heights), bool)
-    for k, (row, column, height) in enumerate(zip(rows, columns, heights, strict=True)):
-        higher = np.flatnonzero((island == island[k]) & (heights > height))
-        around = padded[row + on_ring[0], column + on_ring[1]]
-        result[k] = (
-            not higher.size
-            or height - np.nanmedian(around) >= PROMINENCE * threshold
-            or height - _saddle(smooth, (row, column), rows[higher], columns[higher]) >= VALLEY * threshold
+    def take(self, rows: Int[np.ndarray, " taken"]) -> Peaks:
+        """Return these peaks, in this order; one whose parent is not among them has that one's parent instead."""
+        new = np.full(len(self), -1)
+        new[rows] = np.arange(len(rows))
+        parent = self.parent[rows]
+        while np.any(lost := (parent >= 0) & (new[parent] < 0)):
+            parent[lost] = self.parent[parent[lost]]
+        return Peaks(
+            self.x[rows], self.y[rows], self.snr[rows], self.scale[rows], np.where(parent < 0, -1, new[parent])
         )
-    return result
+
+    @staticmethod
+    def joined(parts: Sequence[Peaks]) -> Peaks:
+        """Return the peaks of all parts, brightest first."""
+        starts = np.cumsum([0, *map(len, parts)])
+        parents = [np.where(p.parent < 0, -1, p.parent + start) for p, start in zip(parts, starts, strict=False)]
+        x, y, snr, scale = (np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "y", "snr", "scale"))
+        whole = Peaks(x, y, snr, scale, np.concatenate(parents))
+        return whole.take(np.argsort(-whole.snr, kind="stable"))
 
 
-def _saddle(picture: Float[np.ndarray, "y x"], place: tuple[int, int], rows: np.ndarray, columns: np.ndarray) -> float:
-    """Return how high the way from a place to the nearest of others stays, straight on."""
-    nearest = int(np.argmin(np.hypot(rows - place[0], columns - place[1])))
-    steps = max(abs(int(rows[nearest]) - place[0]), abs(int(columns[nearest]) - place[1]))
-    way = np.linspace(place, (rows[nearest], columns[nearest]), steps + 1)
-    return float(picture[tuple(np.round(way).astype(int).T)].min())
-
-
-def _refined(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def refined(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return peaks moved to the top of the parabola through their neighbours, by at most half a pixel per axis."""
     height, width = picture.shape
     rows, columns = y.astype(int), x.astype(int)

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
+from scipy.signal import fftconvolve
 
 from deblend.observe import Observation
 from deblend.sky import PixelGrid
@@ -17,6 +18,8 @@ FULL_WIDTH = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 """Full width at half maximum of a Gaussian [σ]."""
 RISE = 2.0
 """Of the least light that was met so far: by so much a source of its own does not rise."""
+SURROUNDINGS = 2.0
+"""How far the light around a place is counted [FWHM of the PSF]."""
 NEAR = 16
 """How far is looked first [pix]."""
 LIMIT = 1.0
@@ -54,6 +57,17 @@ class Stack:
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
         return self.of_stars[rows, columns], inside & (self.weight[rows, columns] > 0)
+
+    def all_light_at(
+        self, y: Float[np.ndarray, " place"], x: Float[np.ndarray, " place"]
+    ) -> Float[np.ndarray, " place"]:
+        """Return the signal to noise of all light around places [pix], within two FWHM of the PSF."""
+        reach = int(np.ceil(SURROUNDINGS * FULL_WIDTH * self.psf_sigma))
+        disk = (distances(reach) <= reach).astype(float)
+        total = np.maximum(fftconvolve(self.signal_to_noise**2, disk, mode="same"), 0.0)
+        height, width = self.light.shape
+        rows, columns = (np.clip(np.floor(v + 0.5).astype(int), 0, n - 1) for v, n in ((y, height), (x, width)))
+        return np.sqrt(total[rows, columns])
 
     @cached_property
     def noise(self) -> float:
@@ -95,6 +109,13 @@ def stacked(observations: Sequence[Observation]) -> Stack:
     depth = first.weights.mean(axis=(1, 2))
     psf = np.tensordot(depth / depth.sum(), first.psf, axes=1)
     return Stack(weighted / np.where(weight > 0, weight, 1.0), weight, psf, first.grid)
+
+
+def of_band(observation: Observation, band: int) -> Stack:
+    """Return one band of an observation as a stack of its own."""
+    weight = observation.weights[band]
+    light = np.where(weight > 0, observation.images[band], 0.0)
+    return Stack(light, weight, observation.psf[band], observation.grid)
 
 
 def signal_to_noise(observations: Sequence[Observation]) -> Float[np.ndarray, "y x"]:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from deblend.detect.find import DEFAULT_METHOD, Method, find_peaks
 from deblend.detect.known import without_stars
-from deblend.detect.peaks import Peaks, find_peaks
+from deblend.detect.peaks import Peaks
 from deblend.detect.profile import with_amplitudes, with_profiles
 from deblend.detect.stack import FULL_WIDTH, NEAR, Stack, box_radius, rings, stacks, symmetric_part
 from deblend.detect.unlisted import kept_from, unlisted_in
@@ -59,6 +60,7 @@ def detect(
     kind: str = "galaxy",
     box_scale: float = 1.0,
     solve: bool = True,
+    method: Method = DEFAULT_METHOD,
     stars: StarCatalog | StarField | None = None,
 ) -> Scene:
     """Find sources and return a scene that is ready to be fitted.
@@ -73,10 +75,12 @@ def detect(
         Factor on the size of the boxes.
     solve
         Whether to solve for the fluxes at once; else they are NaN, and whatever is done next with the scene does it.
+    method
+        How sources are looked for, as in `find_peaks`.
     stars
         Known stars, that the scene is to have besides its sources; no source is placed on them.
     """
-    peaks = find_peaks(observations, threshold)
+    peaks = find_peaks(observations, threshold, method)
     if stars is not None:
         known = empty_scene(observations).with_stars(stars)
         peaks = without_stars(peaks, observations[0].grid, known, stacks(observations))

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from deblend.detect.peaks import Peaks, peaks_in, peaks_of
+from deblend.detect.extracted import peaks_of
+from deblend.detect.find import peaks_in
+from deblend.detect.peaks import Peaks
 from deblend.detect.profile import with_amplitudes
 from deblend.detect.stack import FULL_WIDTH, Stack, stacks
 from deblend.observe import Observation
@@ -49,7 +51,7 @@ def _far_from(peaks: Peaks, x: Sequence[float] | np.ndarray, y: Sequence[float] 
         return peaks
     distance = np.hypot(peaks.x[:, None] - np.asarray(x, float), peaks.y[:, None] - np.asarray(y, float))
     alone = distance.min(axis=1) > reach
-    return Peaks(peaks.x[alone], peaks.y[alone], peaks.snr[alone])
+    return peaks.take(np.flatnonzero(alone))
 
 
 def kept_from(source: Source, objects: Peaks, extent: float) -> Source:

@@ -84,6 +84,15 @@ def spread_between(image: Float[np.ndarray, "y x"], where: Bool[np.ndarray, "y x
 def noise_growth(image: Float[np.ndarray, "y x"], sigma: float) -> float:
     """Return how much larger correlated noise is than white noise, after smoothing by a Gaussian of `sigma` [pix].
 
+    1 where `filtered_noise_growth` is.
+    """
+    return filtered_noise_growth(image, lambda dy, dx: np.exp(-(dy**2 + dx**2) / (4.0 * sigma**2)))
+
+
+def filtered_noise_growth(image: Float[np.ndarray, "y x"], likeness_of: Callable[[int, int], float]) -> float:
+    """Return how much larger correlated noise is than white noise, behind a filter.
+
+    `likeness_of` gives the correlation that the filter brings about between pixels a lag (y, x) apart. The result is
     1 where neighbours are no more alike than the light of a crowded image makes them. Light makes pixels differ the
     more the further they lie apart, by about the square of the distance while that is short; what is left at no
     distance at all is noise.
@@ -92,7 +101,7 @@ def noise_growth(image: Float[np.ndarray, "y x"], sigma: float) -> float:
     apart = np.array([np.hypot(*lag) for lag in BEYOND_NOISE])
     squares = np.array([spread_between(image, is_faint, lag) for lag in BEYOND_NOISE]) ** 2
     known = np.isfinite(squares)
-    if np.count_nonzero(known) < 2:
+    if np.count_nonzero(known) < 2 or not np.any(squares[known] > 0):
         return 1.0
     rise, alone = np.polyfit(apart[known] ** 2, squares[known], 1)
     rise, alone = (rise, alone) if rise > 0 and alone > 0 else (0.0, float(squares[known].mean()))
@@ -103,9 +112,8 @@ def noise_growth(image: Float[np.ndarray, "y x"], sigma: float) -> float:
             if (dy, dx) > (0, 0):
                 of_noise = spread_between(image, is_faint, (dy, dx)) ** 2 - rise * (dy**2 + dx**2)
                 likeness = 1.0 - of_noise / alone
-                weight = np.exp(-(dy**2 + dx**2) / (4.0 * sigma**2))
-                total += 2.0 * weight * max(np.nan_to_num(likeness), 0.0)
-    growth = float(np.sqrt(total))
+                total += 2.0 * likeness_of(dy, dx) * max(np.nan_to_num(likeness), 0.0)
+    growth = float(np.sqrt(max(total, 1.0)))
     return growth if growth > FEIGNED else 1.0
 
 

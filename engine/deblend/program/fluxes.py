@@ -56,22 +56,22 @@ class NormalEquations:
         self._gram, self._right, self._columns = gram, right, list(columns)
 
     @property
+    def gram(self) -> Float[np.ndarray, "channel source source"]:
+        """Gᵀ W G, in units of the noise."""
+        return self._gram
+
+    @property
+    def right(self) -> Float[np.ndarray, "channel source"]:
+        """Gᵀ W d, in units of the noise."""
+        return self._right
+
+    @property
     def closest(self) -> float:
         """The largest overlap of two columns in any channel, as the cosine between them; 0 where there are no two."""
         size = np.sqrt(np.diagonal(self._gram, axis1=1, axis2=2))
         both = size[:, :, None] * size[:, None]
         cosine = np.divide(self._gram, both, out=np.zeros_like(both), where=both > 0)
         return float(np.max(np.abs(cosine) * ~np.eye(size.shape[1], dtype=bool), initial=0.0))
-
-    @property
-    def gram(self) -> Float[np.ndarray, "channel source source"]:
-        """Gᵀ W G."""
-        return self._gram
-
-    @property
-    def right(self) -> Float[np.ndarray, "channel source"]:
-        """Gᵀ W d."""
-        return self._right
 
     @property
     def columns(self) -> Sequence[tuple[Column, ...]]:

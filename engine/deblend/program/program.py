@@ -381,6 +381,18 @@ class Program:
         self._normal.update(self.columns())
         return self._normal
 
+    def normal_equations_of(
+        self, images: Sequence[Float[np.ndarray, "band y x"]], columns: Sequence[tuple[Column, ...]]
+    ) -> NormalEquations:
+        """Return the linear problem of the fluxes of given columns in other images of these observations [nJy/pix]."""
+        scaled = [
+            np.where(p.observation.weights > 0, image, 0.0) / p.noise[:, None, None]
+            for image, p in zip(images, self._prepared, strict=True)
+        ]
+        result = NormalEquations(scaled, [p.weights for p in self._prepared], [p.whitening for p in self._prepared])
+        result.update(columns)
+        return result
+
     def star_columns(self) -> StarColumns | None:
         """Return the known stars per unit flux; None where there are none."""
         if self._stars is None or self._scene.stars is None:

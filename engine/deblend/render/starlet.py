@@ -17,6 +17,7 @@ from functools import lru_cache
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.sparse import csr_array
 
 SPLINE = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 """Cubic B-spline at integers; its transfer function cos⁴(ω/2) is in [0, 1]."""
@@ -28,15 +29,22 @@ def default_scales(side: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def smoothing_matrix(length: int, scale: int) -> Float[np.ndarray, "length length"]:
+def sparse_smoothing(length: int, scale: int) -> csr_array:
     """Return h_j along a line of pixels that is mirrored at its ends, for `scale` j; symmetric, rows sum to 1."""
-    matrix = np.zeros((length, length))
     pixel = np.arange(length)
-    for tap, weight in enumerate(SPLINE):
-        # a line and its mirror image, over and over
-        place = (pixel + (tap - 2) * 2**scale) % (2 * length)
-        np.add.at(matrix, (pixel, np.where(place < length, place, 2 * length - 1 - place)), weight)
-    return matrix
+    # a line and its mirror image, over and over
+    place = (pixel + (np.arange(len(SPLINE)) - 2)[:, None] * 2**scale) % (2 * length)
+    columns = np.where(place < length, place, 2 * length - 1 - place)
+    values = np.broadcast_to(np.array(SPLINE)[:, None], columns.shape)
+    rows = np.broadcast_to(pixel, columns.shape)
+    return csr_array((values.ravel(), (rows.ravel(), columns.ravel())), shape=(length, length))
+
+
+@lru_cache(maxsize=64)
+def smoothing_matrix(length: int, scale: int) -> Float[np.ndarray, "length length"]:
+    """Return `sparse_smoothing` as a dense matrix."""
+    result: Float[np.ndarray, "length length"] = sparse_smoothing(length, scale).toarray()
+    return result
 
 
 def smoothed(picture: Float[Array, "height width"], scale: int) -> Float[Array, "height width"]:
