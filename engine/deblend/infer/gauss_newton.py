@@ -29,7 +29,6 @@ from deblend.program.calibration import (
     Tangents,
     calibrated,
     calibration_tangents,
-    turned,
     with_background,
 )
 from deblend.program.convolution import observe
@@ -123,7 +122,7 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     lights = tuple(None if w is None else w**2 * line.picture for w, line in zip(negative, lines, strict=True))
     gradient = jax.tree.map(
         jnp.add,
-        apply_adjoint(layout, seen, turned(data, parameters), lines, residuals, lights, tangents),
+        apply_adjoint(layout, seen, parameters, lines, residuals, lights, tangents),
         penalty_gradient(layout, data, parameters, lags),
     )
     gradient = tied(data, gradient)
