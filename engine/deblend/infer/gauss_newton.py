@@ -29,7 +29,6 @@ from deblend.program.calibration import (
     Tangents,
     calibrated,
     calibration_tangents,
-    turned,
     with_background,
 )
 from deblend.program.convolution import observe
@@ -137,7 +136,7 @@ def slope_at(layout: Layout, data: ProblemData, parameters: Parameters, lags: tu
     lights = with_light(lights, tethers)
     gradient = jax.tree.map(
         jnp.add,
-        apply_adjoint(layout, seen, turned(data, parameters), lines, residuals, lights, tangents),
+        apply_adjoint(layout, seen, parameters, lines, residuals, lights, tangents),
         penalty_gradient(layout, data, parameters, lags),
     )
     return Slope(lines, models, tied(data, with_flux(gradient, tethers)), tangents)

@@ -30,8 +30,6 @@ SHIFT, SCALE, TURN, BACKGROUND = slice(0, 2), 2, 6, slice(7, 10)
 since the geometry was made [pix of the model, at the corner of the image], b₀, b₁, b₂ [noise]."""
 N_KERNEL = 6
 """How many of them the kernels take in."""
-N_SEEN = 7
-"""How many of them act on the light of the sources."""
 
 Tangents = tuple[Float[Array, "7 band y x"], ...]
 """How every observation changes with what acts on the light of the sources."""
@@ -146,13 +144,14 @@ def calibration_tangents(layout: Layout, data: ProblemData, parameters: Paramete
 
 
 def calibration_change(layout: Layout, tangents: Tangents | None, change: Any) -> tuple[Canvas, ...] | None:
-    """Return how the models change with the terms (channel, 10)."""
+    """Return how the models change with the terms (channel, 10), but for the turn, which moves sources (`turned`)."""
     if tangents is None or change is None:
         return None
     result = []
     for o, tangent in zip(layout.observations, tangents, strict=True):
         own = change[o.start : o.stop]
-        result.append(jnp.einsum("bk,kbyx->byx", own[:, :N_SEEN], tangent) + plane(o.shape, own[:, BACKGROUND], jnp))
+        light = jnp.einsum("bk,kbyx->byx", own[:, :N_KERNEL], tangent[:N_KERNEL])
+        result.append(light + plane(o.shape, own[:, BACKGROUND], jnp))
     return tuple(result)
 
 
@@ -165,7 +164,8 @@ def calibration_adjoint(layout: Layout, tangents: Tangents | None, images: tuple
         up, along = _ramps(o.shape, image.dtype, jnp)
         rows = jnp.sum(image, axis=2)
         of_plane = jnp.stack([jnp.sum(rows, axis=1), rows @ up, jnp.sum(image, axis=1) @ along], axis=1)
-        result.append(jnp.concatenate([jnp.einsum("kbyx,byx->bk", tangent, image), of_plane], axis=1))
+        light = jnp.einsum("kbyx,byx->bk", tangent[:N_KERNEL], image)
+        result.append(jnp.concatenate([light, jnp.zeros_like(light[:, :1]), of_plane], axis=1))
     return jnp.concatenate(result)
 
 

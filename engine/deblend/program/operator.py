@@ -15,6 +15,7 @@ channel. Loops run over the used slots of a group and are compiled once, whateve
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -342,6 +343,7 @@ def apply_jacobian(
 
         return patch
 
+    parameters, change = jax.jvp(partial(turned, data), (parameters,), (change,))
     patches = tuple(patch_of(*item) for item in zip(parameters.groups, lines, change.groups, changes, strict=True))
     canvas = draw(layout, data, data.observations[0].images.dtype, patches, change.stars)
     images = observe(layout, data, canvas)
@@ -363,6 +365,7 @@ def apply_adjoint(
     `data` and `tangents` as in `apply_jacobian`.
     """
     scratch = observe_adjoint(layout, data, images)
+    parameters, unturned = jax.vjp(partial(turned, data), parameters)
     result = []
     for group, d, p, *item in zip(layout.groups, data.groups, parameters.groups, lines, lights, strict=True):
 
@@ -385,4 +388,8 @@ def apply_adjoint(
 
         result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))
     stars = None if data.stars is None else stars_adjoint(layout, data.stars, scratch)
-    return Parameters(tuple(result), calibration_adjoint(layout, tangents, images), stars)
+    by_seen = Parameters(tuple(result), calibration_adjoint(layout, tangents, images), stars)
+    if by_seen.calibration is None and parameters.calibration is not None:
+        by_seen = by_seen._replace(calibration=jnp.zeros_like(parameters.calibration))
+    answer: Parameters = unturned(by_seen)[0]
+    return answer

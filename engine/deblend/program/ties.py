@@ -118,5 +118,5 @@ def tied(data: ProblemData, v: Parameters) -> Parameters:
         groups = [x._replace(theta=means[link]) for x, link in zip(groups, data.links, strict=True)]
     terms = v.calibration
     if terms is not None and data.calibration is not None:
-        terms = terms.at[:, TURN].set(data.calibration.turn_tie @ terms[:, TURN])
+        terms = jnp.asarray(terms).at[:, TURN].set(data.calibration.turn_tie @ terms[:, TURN])
     return v._replace(groups=tuple(groups), calibration=terms)
