@@ -142,7 +142,8 @@ def test_the_window_breathes_while_a_fit_runs(
         large.layers.layer(role).visible = True
     assert sum(layer.visible for layer in large.layers) == 3
     _, _ = large.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
-    for timer, handle in ((large._timer, large._on_timer), (large._lists_timer, large._refresh_lists)):
+    pulse = large.pulse
+    for timer, handle in ((pulse._timer, pulse._on_timer), (pulse._lists_timer, pulse._refresh_lists)):
         timer.timeout.disconnect()
         timer.timeout.connect(timed(handle))
     large.settings = FitSettings(max_iterations=100_000, tolerance=1e-30)
