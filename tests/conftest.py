@@ -65,6 +65,13 @@ def trials() -> Callable[[int], int]:
     return lambda full: max(full // 4, 1) if os.environ.get("CI") else full
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _let_go_of_code() -> Iterator[None]:
+    """What one file compiled by itself serves no other, and a process has a limited number of memory maps for it."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def as_shipped() -> Iterator[None]:
     """For tests of times, of long fits and of the whole: code is compiled with the care that users get."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -180,3 +181,36 @@ def test_another_process_loads_linear_algebra_also_where_jax_has_a_cache_of_its_
         path.unlink()
     run("compile")
     run("load")
+
+
+def test_what_is_least_used_is_let_go_and_comes_back_from_disk(
+    folder: Path, compilations: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code holds memory maps, of which a process has a limited number: without this, a long session dies."""
+    monkeypatch.setattr(compiled, "MOST_READY", 2)
+    monkeypatch.setattr(compiled, "_in_use", compiled.OrderedDict())
+    function = compiled.compiled(squares)
+    for layout in (1, 2, 1, 3):
+        function(layout, NUMBERS)
+    assert {key[0] for key in function._ready} == {1, 3}
+    assert np.asarray(function(2, NUMBERS)["powers"]).tolist() == [0.0, 1.0, 4.0, 9.0]
+    assert {key[0] for key in function._ready} == {2, 3}
+    assert compilations() == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="counts memory maps as Linux tells them")
+def test_what_is_let_go_gives_its_memory_maps_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def maps() -> int:
+        gc.collect()
+        return len(Path("/proc/self/maps").read_text().splitlines())
+
+    monkeypatch.setattr(compiled, "MOST_READY", 1)
+    monkeypatch.setattr(compiled, "_in_use", compiled.OrderedDict())
+    function = compiled.compiled(squares)
+    function(1, NUMBERS)
+    counts = [maps()]
+    for layout in range(2, 32):
+        function(layout, NUMBERS)
+        counts.append(maps())
+    one_program = 12  # maps that even the smallest takes
+    assert counts[-1] - counts[0] < one_program

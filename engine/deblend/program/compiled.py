@@ -2,7 +2,9 @@
 
 Every function that is compiled goes through `compiled`, which counts how often it is made ready for a layout: tests
 and the window show that no edit does. What was made ready once is kept on disk. Two threads never prepare the same
-thing twice: the second waits for the first.
+thing twice: the second waits for the first. Of all that is ready, the least used is let go: an operating system gives
+a process a limited number of memory maps (Linux: 65530), compiled code takes hundreds of them each, and a process
+that has none left dies.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,8 +33,13 @@ OPTIONS: dict[str, str | bool] = {
 }
 """For CPUs: XLA's defaults take nearly twice the time and memory to compile code that is no faster."""
 
+MOST_READY = 100
+"""How many programs are ready at once: a fit uses about ten, of 100 to 750 memory maps each."""
+
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
+_in_use: OrderedDict[int, tuple[Compiled, Hashable]] = OrderedDict()
+"""Whose programs are ready, and for what, by their identity; the least recently used one first."""
 _counts: dict[str, int] = {}
 _n_small = 0
 """How many threads are among small matrices."""
@@ -55,13 +63,23 @@ class Compiled:
         args = on_device(args)
         ready = self._ready.get(key)
         if ready is not None:
+            _used(ready, self, key)
             return ready(*args)
         program = self._program(key, args)
         with self._compiling.setdefault(key, threading.Lock()):
-            if key in self._ready:
-                return self._ready[key](*args)
-            self._ready[key], result = _first_call(program, self._name(layout, args), args)
+            ready = self._ready.get(key)
+            if ready is not None:
+                return ready(*args)
+            ready, result = _first_call(program, self._name(layout, args), args)
+            self._ready[key] = ready
+        _used(ready, self, key)
         return result
+
+    def forget(self, key: Hashable) -> None:
+        """Let go of what is ready under a key; a later call makes it ready once more, from disk where it was kept."""
+        with self._tracing:
+            self._ready.pop(key, None)
+            self._programs.pop(key, None)
 
     def zeros(self, layout: Any, *args: Any) -> Any:
         """Return zeros of the shapes that a call would return, without compiling anything."""
@@ -149,6 +167,16 @@ def side_by_side(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:
 def compiler_options() -> dict[str, str | bool] | None:
     """Return what XLA is told about compiling; nothing where it has refused these options, or runs elsewhere."""
     return None if _refused or jax.default_backend() != "cpu" else OPTIONS
+
+
+def _used(ready: Callable[..., Any], function: Compiled, key: Hashable) -> None:
+    """Note that a program was used, and let go of the least recently used one where too many are ready."""
+    with _lock:
+        _in_use[id(ready)] = function, key
+        _in_use.move_to_end(id(ready))
+        eldest = _in_use.popitem(last=False)[1] if len(_in_use) > MOST_READY else None
+    if eldest is not None:
+        eldest[0].forget(eldest[1])
 
 
 def _first_call(program: export.Exported, name: str, args: tuple[Any, ...]) -> tuple[Callable[..., Any], Any]:
