@@ -405,5 +405,7 @@ def test_500_stars_among_30_galaxies(as_shipped: None, trials: Callable[[int], i
     assert np.std(pulls) == pytest.approx(np.sqrt(12 / 10), abs=6 / np.sqrt(2 * pulls.size))
     # how far off the galaxies are, in units of their errors without the stars
     spread = [np.sqrt(np.mean((off[is_crowded] / errors[False]) ** 2)) for is_crowded in (False, True)]
-    assert spread[1] <= 1.2 * spread[0]
+    # a galaxy's fluxes share its shape: about one and a half numbers each; seven galaxies know a spread to a fifth
+    known_to = 0.0 if side == 200 else 1 / np.sqrt(2 * 1.5 * n_galaxies)
+    assert spread[1] <= 1.2 * (1 + 2 * known_to) * spread[0]
     assert seconds[True] <= 2.0 * seconds[False]
