@@ -16,18 +16,22 @@ from deblend.io.results import (
     write_summary,
     write_tables,
 )
+from deblend.io.session import Journal, Session, Step, is_session, read_journal, read_session, write_session
 from deblend.io.stars import read_stars
 
 __all__ = [
     "Check",
     "Cutout",
     "Interpretation",
+    "Journal",
     "Overview",
     "PixelCutout",
     "Positions",
     "Role",
     "Scissors",
+    "Session",
     "SkyCutout",
+    "Step",
     "as_cutout",
     "boxes_in",
     "checks",
@@ -35,11 +39,14 @@ __all__ = [
     "cutout_from_text",
     "find_images",
     "is_large",
+    "is_session",
     "overviews",
+    "read_journal",
     "read_observations",
     "read_passband",
     "read_peaks",
     "read_positions",
+    "read_session",
     "read_stars",
     "read_template",
     "role_of",
@@ -48,6 +55,7 @@ __all__ = [
     "write_components",
     "write_models",
     "write_residuals",
+    "write_session",
     "write_summary",
     "write_tables",
 ]

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +18,7 @@ from jaxtyping import Float
 
 from deblend.io.calibration import UNKNOWN_UNIT, njy_per_unit
 from deblend.io.fits_file import FITS_BLOCK
+from deblend.io.replacing import replacing
 from deblend.observe import Observation
 from deblend.sky import AB_ZERO_POINT_NJY
 
@@ -30,17 +29,6 @@ class Writable(Protocol):
     """What can write itself to a path, like a catalog."""
 
     def write(self, path: Any) -> Any: ...
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; what is there in the end moves to `path`, and nothing is left where writing failed."""
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_models(path: Path, observations: Sequence[Observation], models: Sequence[Cube]) -> None:

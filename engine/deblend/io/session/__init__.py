@@ -1,0 +1,7 @@
+"""Sessions: the whole of a person's work, as a file and as a journal that outlives a crash."""
+
+from deblend.io.session.file import is_session, read_session, write_session
+from deblend.io.session.journal import Journal, read_journal
+from deblend.io.session.session import Session, Step
+
+__all__ = ["Journal", "Session", "Step", "is_session", "read_journal", "read_session", "write_session"]
