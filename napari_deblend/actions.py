@@ -244,6 +244,29 @@ def show_layers(bench: Workbench) -> None:
     bench.resume()
 
 
+# keeping ---------------------------------------------------------------------------------------------------------
+
+
+def save_session(bench: Workbench) -> None:
+    """Save the work to its file; the first time, ask for one."""
+    from napari_deblend.widgets.keeping import ask_where_to_save
+
+    if not bench.document.is_open:
+        raise ValueError("There is nothing to save yet; open FITS files first.")
+    path = bench.keeper.path or ask_where_to_save(bench)
+    if path is not None:
+        bench.keeper.save(path)
+
+
+def open_session(bench: Workbench) -> None:
+    """Ask for a session and go on with it; the present work is kept."""
+    from napari_deblend.widgets.keeping import ask_what_to_open
+
+    path = ask_what_to_open(bench)
+    if path is not None:
+        bench.keeper.open(path)
+
+
 ACTIONS: dict[str, Action] = {
     action.name: action
     for action in (
@@ -277,6 +300,8 @@ ACTIONS: dict[str, Action] = {
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("show_layers", "Show layers again", show_layers),
+        Action("save_session", "Save the session", save_session, "Control-Alt-K"),
+        Action("open_session", "Open a session", open_session),
     )
 }
 """Every action by its name, in the order in which the help shows them."""

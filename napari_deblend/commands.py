@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from napari.viewer import Viewer
 
@@ -17,6 +18,12 @@ def open_fits(viewer: Viewer) -> None:
 
     _with_widget(viewer)
     ask_and_open(Workbench.of(viewer))
+
+
+def open_session_file(viewer: Viewer, path: Path) -> None:
+    """Go on with the work of a session file, with the widget beside it."""
+    _with_widget(viewer)
+    Workbench.of(viewer).keeper.open(path)
 
 
 def _with_widget(viewer: Viewer) -> None:
@@ -62,3 +69,5 @@ look_at_component = _command("look_at_component")
 next_telescope = _command("next_telescope")
 toggle_color = _command("toggle_color")
 show_layers = _command("show_layers")
+save_session = _command("save_session")
+open_session = _command("open_session")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from psygnal import Signal
 
-from deblend import Observation, PixelAffine, Scene, Source, Status
+from deblend import FitSettings, Observation, PixelAffine, Scene, Source, Status
 from deblend.detect import empty_scene, model_psf_sigma
+from deblend.io import Session, Step
 
 
 class Change(Enum):
@@ -29,16 +30,6 @@ class Change(Enum):
     """The machine answered: solved fluxes, or the state of a running fit."""
     OPENED = "opened"
     """Other data were opened."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What undo returns to."""
-
-    label: str
-    scene: Scene
-    selection: tuple[str, ...]
-    observations: tuple[Observation, ...]
 
 
 class Document:
@@ -99,6 +90,18 @@ class Document:
         before = self._step(label)
         self._switch(tuple(observations), scene)
         self._record(before)
+
+    def session(self, settings: FitSettings) -> Session:
+        """Return all of the work, with what undo and redo can reach; raises ValueError where nothing is open."""
+        history = tuple(self._undo), tuple(self._redo)
+        return Session(self.scene, self._observations, self._selection, settings, *history)
+
+    def restore(self, session: Session) -> None:
+        """Go on with the work of a session, and with its history instead of the present one."""
+        self._undo, self._redo, self._gesture = list(session.undo), list(session.redo), None
+        self._switch(session.observations, session.scene)
+        self.select(session.selection)
+        self.history_changed.emit()
 
     def _switch(self, observations: tuple[Observation, ...], scene: Scene) -> None:
         self._observations, self._scene = observations, scene

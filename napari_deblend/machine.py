@@ -109,12 +109,14 @@ class Machine:
     def edit(self, revision: int, scene: Scene) -> None:
         """Solve for the fluxes of an edited scene; a fit carries on from it."""
         self._revision = revision
+        is_first = self._program is None
         if self._program is None:
             program = Program(self.observations, scene, standard_groups=True)
             program.make_ready()
             self._program = program
         if self._fit is None:
-            self._program.update(scene)
+            # work that is gone on with is as it was left, to the last digit
+            self._program.update(scene, solve=not (is_first and scene.is_solved))
             self._shown = self._program
         else:
             self._shown = self._fit.edit(scene)

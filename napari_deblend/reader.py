@@ -15,7 +15,7 @@ import napari
 import numpy as np
 
 from deblend import Observation
-from deblend.io import overviews
+from deblend.io import is_session, overviews
 from napari_deblend.overview import overview_options
 from napari_deblend.request import Request
 from napari_deblend.views import METADATA_KEY, data_layer_options, planes
@@ -35,10 +35,26 @@ def get_reader(path: AnyPath | Sequence[AnyPath]) -> Callable[[Any], list[LayerD
 def read(path: AnyPath | Sequence[AnyPath]) -> list[LayerData]:
     """Return a layer per observation, or the overview of a file that is too large to be read whole.
 
+    A session makes its own layers, and the widget comes with them.
+
     Raises ValueError with a sentence where a file cannot be read.
     """
-    request = Request.of([fspath(p) for p in _listed(path)])
+    paths = [fspath(p) for p in _listed(path)]
+    if len(paths) == 1 and is_session(Path(paths[0])):
+        return _open_session(Path(paths[0]))
+    request = Request.of(paths)
     return [overview_of(request)] if request.needs_cutout else layers_of(request.read())
+
+
+def _open_session(path: Path) -> list[LayerData]:
+    from napari_deblend.commands import open_session_file
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise ValueError(f"{path}: a session is opened in a window; start napari and open it there.")
+    open_session_file(viewer, path)
+    # what napari takes for nothing to add
+    return [(None,)]  # type: ignore[list-item]
 
 
 def overview_of(request: Request) -> LayerData:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
@@ -15,7 +16,7 @@ from psygnal import Signal
 
 from deblend import FitSettings, Observation, find_peaks, start_source
 from deblend.detect import DEFAULT_METHOD, Method, Stack, stacks
-from deblend.io import Interpretation
+from deblend.io import Interpretation, is_session
 from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.activity import Activity
 from napari_deblend.answers import Answers
@@ -29,6 +30,7 @@ from napari_deblend.exchanging import exchange_for_corrected, exchange_for_piece
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
+from napari_deblend.keeper import Keeper
 from napari_deblend.layers import ImageLayers
 from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
@@ -111,6 +113,7 @@ class Workbench:
         self._showing = Showing(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
+        self.keeper = Keeper(self)
         main_window(self.viewer).destroyed.connect(_closer(weakref.ref(self)))
 
     def close(self) -> None:
@@ -118,6 +121,7 @@ class Workbench:
         if Workbench._open.pop(id(self.viewer), None) is None:
             return
         self.closed.emit()
+        self.keeper.close()
         self._retire()
         self.cutting.request = None
         self.finder.close()
@@ -151,6 +155,7 @@ class Workbench:
 
     def open(self, observations: Sequence[Observation], adopted: Mapping[int, Image] | None = None) -> None:
         """Work on other data; a run on the present ones ends, with its thread."""
+        self.keeper.begin()
         self.request = None
         self._adopted = dict(adopted or {})
         self.document.open(observations)
@@ -268,6 +273,9 @@ class Workbench:
         self._read(Request.of(paths, psf, weights, mask))
 
     def _read(self, request: Request) -> None:
+        if len(request.paths) == 1 and is_session(Path(request.paths[0])):
+            self.keeper.open(Path(request.paths[0]))
+            return
         self.tell("Reading…")
         self.find(LOADED, lambda: (request, None if request.needs_cutout else request.read()))
 

@@ -16,6 +16,7 @@ from napari_deblend.widgets.detection import DetectionSection
 from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
 from napari_deblend.widgets.guide import Guide
+from napari_deblend.widgets.keeping import KeptWorkOffer
 from napari_deblend.widgets.looking import LookingRow
 from napari_deblend.widgets.observations import ObservationsSection
 from napari_deblend.widgets.parts import Links, Section, action_button, fold, prose, row
@@ -43,6 +44,8 @@ class DeblendWidget(QWidget):
         self.exporting = ExportSection(bench)
         self.undo_button = action_button(bench, "undo", "↶ Undo")
         self.redo_button = action_button(bench, "redo", "Redo ↷")
+        self.save_button = action_button(bench, "save_session", "Save")
+        self.kept_work = KeptWorkOffer(bench)
         self.help_button = QPushButton("Keys…")
         self.help_button.clicked.connect(lambda: Guide(self).exec())
         self.phase = QLabel("")
@@ -70,7 +73,8 @@ class DeblendWidget(QWidget):
         scroll.setMinimumWidth(inside.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
         outside = QVBoxLayout(self)
         outside.setContentsMargins(8, 6, 8, 6)
-        outside.addLayout(row(self.undo_button, self.redo_button, None, self.help_button))
+        outside.addLayout(row(self.undo_button, self.redo_button, self.save_button, None, self.help_button))
+        outside.addWidget(self.kept_work)
         outside.addWidget(scroll, 1)
         below = row(self.phase)
         below.addWidget(self.sentence, 1)

@@ -24,7 +24,7 @@ from napari_deblend.widgets.parts import prose
 from napari_deblend.workbench import Workbench
 
 IMAGE, PSF, WEIGHTS, MASK, LEAVE = "Image", "PSF", "Weights", "Mask", "Leave out"
-FILTER = "Images (*.fits *.fit *.fts *.fits.gz *.fits.fz *.fits.bz2 *.asdf);;All files (*)"
+FILTER = "Images and sessions (*.fits *.fit *.fts *.fits.gz *.fits.fz *.fits.bz2 *.asdf);;All files (*)"
 _ROLES = {None: IMAGE, Role.PSF: PSF, Role.WEIGHTS: WEIGHTS, Role.MASK: MASK, Role.NEITHER: LEAVE}
 
 

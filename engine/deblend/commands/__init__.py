@@ -3,8 +3,8 @@
 Nothing heavy is imported before a command runs, so that `--help` is quick.
 """
 
-from deblend.commands import fit
+from deblend.commands import fit, view
 
-COMMANDS = (fit,)
+COMMANDS = (fit, view)
 
 __all__ = ["COMMANDS"]

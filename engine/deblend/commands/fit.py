@@ -161,6 +161,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         )
     with blaming_the_input(), clock.phase("write"):
         _write(arguments.out, observations, best, catalog, shares)
+        io.write_session(arguments.out / "session.asdf", io.Session(best.scene, observations, settings=settings))
     outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
     io.write_summary(
         arguments.out / "summary.json",

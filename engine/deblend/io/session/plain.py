@@ -159,7 +159,7 @@ def type_named(name: str) -> type:
                 f"its morphology {label!r} is of a person's own; register it before (--morphology FILE.py)"
             )
         return own
-    kind: type | None = _types().get(name)
+    kind = _types().get(name)
     if kind is None:
         raise ValueError(f"it holds a {name!r}, which this version does not know; update the program")
     return kind
@@ -172,7 +172,8 @@ def _types() -> dict[str, type]:
     return found
 
 
-def _subclasses(base: type) -> Iterator[type]:
+def _subclasses(base: type[Any]) -> Iterator[type[Any]]:
+    kind: type[Any]
     for kind in base.__subclasses__():
         yield kind
         yield from _subclasses(kind)

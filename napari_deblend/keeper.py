@@ -1,0 +1,183 @@
+"""Keeps the work while it goes on, in a thread of its own: a crash loses the last few seconds, a closed window nothing.
+
+Whatever changes is in the journal a moment later. Saving writes a session file; work that was not saved is offered when
+the next window opens.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+
+from deblend import Scene
+from deblend.io import Session, read_session, write_session
+from napari_deblend.compat import main_window
+from napari_deblend.document import Change
+from napari_deblend.finder import Finder
+from napari_deblend.kept_work import KeptWork, WorkInProgress, title_of
+from napari_deblend.runner import ERROR
+
+if TYPE_CHECKING:
+    from napari_deblend.workbench import Workbench
+
+logger = logging.getLogger(__name__)
+
+DELAY = 2000
+"""From a change to when it is kept, at most [ms]."""
+LOOK = 100
+"""How often an answer of the thread is looked for [ms]."""
+KEPT, SAVED, READ = "kept", "saved", "read"
+"""Names of the thread's jobs."""
+
+
+class Keeper:
+    """Keeps the work of one workbench."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._thread = Finder()
+        self._work = WorkInProgress()
+        self._told = ""
+        """Why the work could not be kept, as it was told last."""
+        self.path: Path | None = None
+        """The file that the work was saved to, or came from."""
+        self._scene: Scene | None = None
+        """The last one that was heard of."""
+        self._changes = self._kept = self._saved = 0
+        """How often the work has changed, up to now and up to when it was kept and saved."""
+        self._timer = self._single_shot(self._keep_soon)
+        self._look = self._single_shot(self._take)
+        bench.document.scene_changed.connect(self._on_scene)
+        bench.document.history_changed.connect(self._on_change)
+
+    def _single_shot(self, slot: Callable[[], None]) -> QTimer:
+        timer = QTimer(main_window(self._bench.viewer))
+        timer.setSingleShot(True)
+        timer.timeout.connect(slot)
+        return timer
+
+    # what is asked for -------------------------------------------------------------------------------------------
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether a file holds the work as it is; so where nothing was done yet."""
+        return self._saved == self._changes or not self._is_worth_it
+
+    def begin(self, former: KeptWork | None = None) -> None:
+        """Let go of the present work, as another takes its place; it is offered later where it was not saved."""
+        self._end()
+        self._work = WorkInProgress(former)
+        self.path = None
+        self._saved = self._kept = self._changes
+
+    def save(self, path: Path) -> None:
+        """Write the work to a session file; what becomes of it is told."""
+        session, changes = self._session(), self._changes
+        self._bench.tell(f"Saving {path.name}…")
+
+        def job() -> tuple[Path, int]:
+            write_session(path, session)
+            return path, changes
+
+        self._submit(SAVED, job)
+
+    def open(self, path: Path | KeptWork) -> None:
+        """Go on with the work of a session file, or with work that was kept; the answer comes by and by."""
+        self._bench.tell("Opening the session…")
+        self._submit(READ, lambda: (path, path.read() if isinstance(path, KeptWork) else read_session(path)))
+
+    def restore(self, session: Session, origin: Path | KeptWork) -> None:
+        """Go on with a session that was read."""
+        self.begin(origin if isinstance(origin, KeptWork) else None)
+        self._bench.settings = session.settings
+        self._bench.request = None
+        self._bench.document.restore(session)
+        if isinstance(origin, KeptWork):
+            self._bench.tell(f"The work is as it was {origin.when}; Undo goes on from there, too.")
+        else:
+            self.path = origin
+            self._saved = self._changes
+            self._bench.tell(f"Opened {origin.name}, with its history.")
+
+    def close(self) -> None:
+        """Keep what is not kept yet, and end the thread; work that was not saved stays for the next window."""
+        for timer in (self._timer, self._look):
+            timer.stop()
+        self._thread.close()
+        self._take()
+        self._end()
+
+    # keeping -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_worth_it(self) -> bool:
+        document = self._bench.document
+        return document.is_open and (bool(document.scene.sources) or document.undo_label is not None)
+
+    def _session(self) -> Session:
+        return self._bench.document.session(self._bench.settings)
+
+    def _on_scene(self, change: Change) -> None:
+        scene = self._bench.document.scene
+        # the answer to a scene that is solved already is that scene
+        if change is not Change.LIVE and scene is not self._scene:
+            self._scene = scene
+            self._on_change()
+
+    def _on_change(self) -> None:
+        self._changes += 1
+        if not self._timer.isActive():
+            self._timer.start(DELAY)
+
+    def _keep_soon(self) -> None:
+        if self._is_worth_it and self._kept != self._changes:
+            work, session, changes = self._work, self._session(), self._changes
+
+            def job() -> tuple[WorkInProgress, int]:
+                work.keep(session)
+                return work, changes
+
+            self._submit(KEPT, job)
+
+    def _submit(self, name: str, job: Callable[[], Any]) -> None:
+        self._thread.submit(name, job)
+        self._look.start(LOOK)
+
+    def _take(self) -> None:
+        for name, outcome in self._thread.mailbox.take().items():
+            if name == ERROR:
+                job, sentence = outcome
+                self._say(f"The work could not be kept: {sentence}" if job == KEPT else sentence)
+            elif name == KEPT:
+                work, changes = outcome
+                self._kept = changes if work is self._work else self._kept
+            elif name == SAVED:
+                self.path, self._saved = outcome
+                self._bench.tell(f"Saved as {self.path}.")
+            elif name == READ:
+                origin, session = outcome
+                self.restore(session, origin)
+        if self._thread.is_busy:
+            self._look.start(LOOK)
+
+    def _say(self, sentence: str) -> None:
+        """Say what went wrong, once: it is tried again with every change."""
+        if sentence != self._told:
+            self._bench.tell(sentence)
+        self._told = sentence
+
+    def _end(self) -> None:
+        """Finish the present work; what was not saved of it is kept first."""
+        if not self._bench.document.is_open:
+            return
+        session = self._session()
+        if not self.is_saved and self._kept != self._changes:
+            try:
+                self._work.keep(session)
+            except (OSError, TypeError):
+                logger.exception("The last of the work could not be kept.")
+        self._work.end(title_of(session), self.is_saved)

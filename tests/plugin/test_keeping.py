@@ -1,0 +1,246 @@
+"""Nothing is ever lost: sessions by keys and clicks, work that is kept by itself, and a window that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
+
+from deblend import FitSettings, Observation
+from deblend.io import read_session
+from napari_deblend import keeper as keeper_module
+from napari_deblend.actions import perform
+from napari_deblend.kept_work import MOST_KEPT, home, not_saved
+from napari_deblend.workbench import Workbench
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work is kept where only this test sees it, and soon."""
+    monkeypatch.setenv("DEBLEND_CONFIG", str(tmp_path / "kept"))
+    monkeypatch.setattr(keeper_module, "DELAY", 50)
+    return tmp_path
+
+
+def dock(bench: Any) -> Any:
+    _, widget = bench.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
+    return widget
+
+
+def places(bench: Any) -> list[tuple[float, float]]:
+    return [(source.x, source.y) for source in bench.document.scene.sources]
+
+
+def test_a_session_is_saved_and_opened_with_its_history(
+    opened: Any, wait: Callable[..., None], settle: Callable[[Any], None], folder: Path, monkeypatch: Any, qtbot: Any
+) -> None:
+    path = folder / "my work.asdf"
+    asked: list[bool] = []
+
+    def ask(*args: object) -> tuple[str, str]:
+        asked.append(True)
+        return str(path.with_suffix("")), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    widget = dock(opened)
+    opened.settings = FitSettings(max_iterations=3)
+    perform(opened, "fit_or_pause")
+    wait(lambda: opened.frame is not None and opened.frame.sentence)
+    settle(opened)
+    qtbot.mouseClick(widget.save_button, Qt.MouseButton.LeftButton)
+    wait(path.is_file)
+    wait(lambda: opened.keeper.is_saved)
+    assert "Saved as" in widget.sentence.text()
+    saved, fluxes, at = opened.document.scene, opened.document.scene.fluxes, places(opened)
+    # the second time it is not asked where
+    opened.document.move({saved.sources[0].id: (21.0, 25.0)})
+    assert not opened.keeper.is_saved
+    settle(opened)
+    qtbot.keyClick(widget, Qt.Key.Key_K, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
+    wait(lambda: opened.keeper.is_saved)
+    assert len(asked) == 1
+    assert read_session(path).scene.sources[0].x == 21.0
+    # work on something else; the session comes back whole, and its history goes on
+    opened.document.delete([saved.sources[1].id])
+    settle(opened)
+    opened.keeper.open(path)
+    wait(lambda: len(opened.document.scene) == 3)
+    settle(opened)
+    assert opened.keeper.is_saved
+    assert places(opened)[0] == (21.0, 25.0)
+    assert opened.settings == FitSettings(max_iterations=3)
+    perform(opened, "undo")
+    settle(opened)
+    assert places(opened) == at
+    np.testing.assert_allclose(opened.document.scene.fluxes, fluxes, rtol=0.1)
+    # and what was left unsaved for it is offered
+    assert [work.title for work in not_saved()] == ["HSC: 2 sources"]
+
+
+def test_a_session_opens_as_it_was_left(
+    opened: Any, wait: Callable[..., None], settle: Callable[[Any], None], folder: Path
+) -> None:
+    """To the last digit of every flux: nothing is solved for anew."""
+    opened.settings = FitSettings(max_iterations=2)
+    perform(opened, "fit_or_pause")
+    wait(lambda: opened.frame is not None and opened.frame.sentence)
+    opened.keeper.save(folder / "work.asdf")
+    wait(lambda: opened.keeper.is_saved)
+    scene, chi2 = opened.document.scene, opened.frame.chi2
+    viewer = opened.viewer
+    viewer.layers.clear()
+    viewer.open(str(folder / "work.asdf"), plugin="napari-deblend")
+    wait(lambda: opened.document.scene is not scene and opened.runner is not None)
+    settle(opened)
+    np.testing.assert_array_equal(opened.document.scene.fluxes, scene.fluxes)
+    assert places(opened) == [(s.x, s.y) for s in scene.sources]
+    assert opened.frame.chi2 == pytest.approx(chi2, rel=1e-5)
+    assert {layer.name for layer in viewer.layers} >= {"HSC data", "HSC model", "HSC residual", "sources"}
+
+
+def test_a_file_that_is_no_session_is_said_and_nothing_changes(
+    opened: Any, wait: Callable[..., None], folder: Path
+) -> None:
+    told: list[str] = []
+    opened.told.connect(told.append)
+    (folder / "broken.asdf").write_bytes(b"#ASDF 1.0.0\nnapari_deblend: {}\n...\n")
+    scene = opened.document.scene
+    opened.load([str(folder / "broken.asdf")])
+    wait(lambda: any("broken.asdf: cannot be read" in sentence for sentence in told))
+    assert opened.document.scene is scene
+
+
+def test_work_that_was_not_saved_is_offered_by_the_next_window(
+    opened: Any,
+    make_napari_viewer: Any,
+    wait: Callable[..., None],
+    settle: Callable[[Any], None],
+    make_observation: Callable[..., Observation],
+    qtbot: Any,
+) -> None:
+    opened.document.move({opened.document.scene.sources[2].id: (46.5, 40.5)})
+    settle(opened)
+    at, fluxes = places(opened), opened.document.scene.fluxes
+    assert not_saved() == []
+    opened.viewer.close()
+    wait(lambda: id(opened.viewer) not in Workbench._open)
+    (work,) = not_saved()
+    assert work.title == "HSC: 3 sources" and work.when.startswith("today at ")
+    bench = Workbench.of(make_napari_viewer(show=True))
+    widget = dock(bench)
+    assert widget.kept_work.isVisible()
+    assert "HSC: 3 sources" in widget.kept_work.sentence.text()
+    qtbot.mouseClick(widget.kept_work.restore, Qt.MouseButton.LeftButton)
+    wait(lambda: bench.document.is_open)
+    settle(bench)
+    assert not widget.kept_work.isVisible()
+    assert places(bench) == at
+    np.testing.assert_array_equal(bench.document.scene.fluxes, fluxes)
+    perform(bench, "undo")
+    settle(bench)
+    assert places(bench)[2] == (47.0, 41.0)
+    # it is kept in a folder of its own by now, and the former one is gone
+    wait(lambda: not work.folder.exists())
+    wait(lambda: len(list(home().iterdir())) == 1)
+    # other images take the place of the work, which is kept
+    bench.open([make_observation(name="HST")])
+    assert [w.title for w in not_saved()] == ["HSC: 3 sources"]
+    bench.close()
+
+
+def test_work_can_be_discarded_and_an_empty_window_leaves_none(
+    opened: Any, make_napari_viewer: Any, observation: Observation, wait: Callable[..., None], qtbot: Any
+) -> None:
+    wait(lambda: any(home().glob("*/journal-*")))
+    opened.close()
+    assert len(not_saved()) == 1
+    bench = Workbench.of(make_napari_viewer(show=True))
+    widget = dock(bench)
+    qtbot.mouseClick(widget.kept_work.discard, Qt.MouseButton.LeftButton)
+    assert not widget.kept_work.isVisible()
+    assert not_saved() == [] and not list(home().iterdir())
+    bench.open([observation])
+    bench.close()
+    assert not list(home().iterdir())
+
+
+def test_only_the_latest_works_are_kept(opened: Any, folder: Path) -> None:
+    for k in range(MOST_KEPT + 2):
+        work = home() / f"{k}"
+        work.mkdir(parents=True)
+        (work / "about.json").write_text(f'{{"title": "{k}", "process": 1, "started": 0, "is_closed": true}}')
+        os.utime(work / "about.json", (1000 + k, 1000 + k))
+    assert [work.title for work in not_saved()] == [str(k) for k in range(MOST_KEPT + 1, 1, -1)]
+    assert not (home() / "0").exists()
+
+
+def test_a_disk_that_refuses_is_told_once(
+    opened: Any, wait: Callable[..., None], settle: Callable[[Any], None], monkeypatch: Any, folder: Path
+) -> None:
+    opened.keeper.begin()
+    (folder / "kept").mkdir(exist_ok=True)
+    told: list[str] = []
+    opened.told.connect(told.append)
+    monkeypatch.setattr("napari_deblend.kept_work.home", lambda: folder / "file" / "work")
+    (folder / "file").write_text("")
+    for k in range(3):
+        opened.document.move({opened.document.scene.sources[0].id: (20.5 + k, 24.0)})
+        settle(opened)
+    wait(lambda: any("The work could not be kept" in sentence for sentence in told))
+    assert sum("The work could not be kept" in sentence for sentence in told) == 1
+
+
+CHILD = """
+    import os, sys, signal
+    from pathlib import Path
+    import napari
+    from qtpy.QtWidgets import QApplication
+    from deblend import FitSettings, make_source
+    from deblend.io import read_observations
+    from napari_deblend.actions import perform
+    from napari_deblend.runner import Phase
+    from napari_deblend.workbench import Workbench
+
+    bench = Workbench.of(napari.Viewer(show=True))
+    bench.open(read_observations([sys.argv[1]]))
+    for x, y in ((22.0, 30.0), (35.5, 28.0)):
+        bench.document.add(make_source("gaussian", x, y, n_channels=len(bench.document.scene.channels)))
+    bench.settings = FitSettings(max_iterations=100_000, tolerance=1e-30)
+    perform(bench, "fit_or_pause")
+    while not (bench.phase is Phase.RUNNING and bench.frame is not None and len(bench.frame.curve) > 2):
+        QApplication.processEvents()
+    kept = bench.keeper._kept
+    while bench.keeper._kept == kept:
+        QApplication.processEvents()
+    print(*(s.id for s in bench.document.scene.sources), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process as POSIX does")
+def test_a_window_that_is_killed_in_the_middle_of_a_fit_loses_nothing(
+    bench: Any, sample_folder: Path, wait: Callable[..., None], settle: Callable[[Any], None], qtbot: Any
+) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), str(sample_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    widget = dock(bench)
+    assert "2 sources" in widget.kept_work.sentence.text()
+    qtbot.mouseClick(widget.kept_work.restore, Qt.MouseButton.LeftButton)
+    wait(lambda: bench.document.is_open)
+    settle(bench)
+    assert [source.id for source in bench.document.scene.sources] == done.stdout.split()[-2:]
+    assert bench.document.undo_label == "Fit"
+    assert bench.document.scene.is_solved
