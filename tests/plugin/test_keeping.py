@@ -140,7 +140,7 @@ def test_work_that_was_not_saved_is_offered_by_the_next_window(
     assert work.title == "HSC: 3 sources" and work.when.startswith("today at ")
     bench = Workbench.of(make_napari_viewer(show=True))
     widget = dock(bench)
-    assert widget.kept_work.isVisible()
+    wait(widget.kept_work.isVisible)
     assert "HSC: 3 sources" in widget.kept_work.sentence.text()
     qtbot.mouseClick(widget.kept_work.restore, Qt.MouseButton.LeftButton)
     wait(lambda: bench.document.is_open)
