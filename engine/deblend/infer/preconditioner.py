@@ -25,6 +25,7 @@ from deblend.program.calibration import Tangents, calibration_gram
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import Linearization, over_slots, unmoved
 from deblend.program.penalty import Lag, negative_weight, penalty_diagonal
+from deblend.program.placement import prior_precision
 from deblend.program.splitting import amplitude_of
 from deblend.render import KINDS
 
@@ -213,7 +214,11 @@ class _Block:
         # on fluxes there is no prior, but there may be a tether
         held = jnp.zeros(n_channels, matrix.dtype) if d.tether is None else d.tether.flux_stiffness[slot]
         prior = jnp.concatenate(
-            [d.theta_precision[slot] ** 2, held, jnp.tile(d.aspect_precision[slot] ** 2, n_channels)]
+            [
+                prior_precision(d, self._parameters.theta)[slot] ** 2,
+                held,
+                jnp.tile(d.aspect_precision[slot] ** 2, n_channels),
+            ]
         )
         undamped = diagonal[:n_few] + prior
         added = prior + damping * undamped + held_by_trust(self._trust, n_few, caution)

@@ -25,6 +25,7 @@ from deblend.program.operator import (
     box_mask,
     over_slots,
 )
+from deblend.program.placement import prior_energy, prior_precision
 from deblend.program.splitting import tether_energy
 from deblend.program.star_layer import star_penalty, star_penalty_gradient, star_penalty_product
 from deblend.render import KINDS
@@ -97,7 +98,7 @@ def penalty(
     total = jnp.zeros((), data.psf_variance.dtype)
     for group, d, p, weights, stack in zip(layout.groups, data.groups, parameters.groups, lags, pictures, strict=True):
         used = jnp.arange(group.capacity) < d.count
-        each = jnp.sum((d.theta_precision * (p.theta - d.theta_mean)) ** 2, axis=1)
+        each = prior_energy(d, p.theta)
         if p.pixels is not None:
             each += d.correction_precision**2 * jnp.sum(p.pixels**2, axis=(1, 2))
         each += jnp.sum((d.aspect_precision[:, None] * p.aspect) ** 2, axis=(1, 2))
@@ -143,7 +144,7 @@ def penalty_gradient(
 
     start = [
         GroupParameters(
-            d.theta_precision**2 * (p.theta - d.theta_mean),
+            prior_precision(d, p.theta) ** 2 * (p.theta - d.theta_mean),
             jnp.zeros_like(p.flux),  # priors of laws are added outside of compiled code
             _scaled(d.correction_precision**2, p.pixels),
             d.aspect_precision[:, None] ** 2 * p.aspect,
@@ -172,12 +173,12 @@ def penalty_product(
 
     start = [
         GroupParameters(
-            d.theta_precision**2 * v.theta,
+            prior_precision(d, p.theta) ** 2 * v.theta,
             _law_product(d, v.flux),
             _scaled(d.correction_precision**2, v.pixels),
             d.aspect_precision[:, None] ** 2 * v.aspect,
         )
-        for d, v in zip(data.groups, vector.groups, strict=True)
+        for d, p, v in zip(data.groups, parameters.groups, vector.groups, strict=True)
     ]
     terms = None
     if data.calibration is not None and vector.calibration is not None:
@@ -201,7 +202,7 @@ def noise_response(
 
     start = [
         GroupParameters(
-            d.theta_precision * theta,
+            prior_precision(d, p.theta) * theta,
             jnp.zeros_like(p.flux),
             None if pictures is None else _scaled(d.correction_precision, pictures[0]),
             d.aspect_precision[:, None] * aspect,
