@@ -8,6 +8,7 @@ of finite depth can show: far from a galaxy, where its stamp is nothing but nois
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from astropy.io import fits
 from astropy.table import Table
 from jaxtyping import Complex, Float
 from scipy import ndimage
+from scipy.optimize import nnls
 from scipy.special import gamma, kv
 
 from deblend import Channel, Observation
@@ -59,23 +61,34 @@ Spectrum = Complex[np.ndarray, "fy fx"]
 
 @dataclass(frozen=True)
 class Blend:
-    """A blend and its truth; i is band 2."""
+    """A blend, what is told of it, and its truth; i is `band_i`."""
 
     images: Float[np.ndarray, "band y x"]
-    sigma: Float[np.ndarray, " band"]
+    variance: Float[np.ndarray, "band y x"]
     psf: Float[np.ndarray, "band side side"]
+    """As it is told."""
     x: Float[np.ndarray, " source"]
     y: Float[np.ndarray, " source"]
     is_star: np.ndarray
     flux: Float[np.ndarray, "source band"]
     templates: Float[np.ndarray, "source band y x"]
     """Every source per unit flux, as seen."""
+    bands: str = BANDS
+    is_given: np.ndarray | None = None
+    """Which sources are told of; None for all."""
+
+    @property
+    def given(self) -> np.ndarray:
+        return np.ones(len(self.x), bool) if self.is_given is None else self.is_given
+
+    @property
+    def band_i(self) -> int:
+        return self.bands.index("i")
 
     @property
     def observation(self) -> Observation:
-        weights = np.broadcast_to(self.sigma[:, None, None] ** -2.0, self.images.shape)
-        channels = [Channel("hsc", band) for band in BANDS]
-        return Observation.from_arrays(self.images, self.psf, weights, channels=channels, name="blend")
+        channels = [Channel("hsc", band) for band in self.bands]
+        return Observation.from_arrays(self.images, self.psf, 1.0 / self.variance, channels=channels, name="blend")
 
     @property
     def truth(self) -> Float[np.ndarray, "source band y x"]:
@@ -84,18 +97,29 @@ class Blend:
     @property
     def snr(self) -> Float[np.ndarray, " source"]:
         """Signal to noise in i, were the source alone."""
-        return np.sqrt((self.truth[:, 2] ** 2).sum(axis=(1, 2))) / self.sigma[2]
+        i = self.band_i
+        return np.sqrt((self.truth[:, i] ** 2 / self.variance[i]).sum(axis=(1, 2)))
 
     @property
     def blendedness(self) -> Float[np.ndarray, " source"]:
         """Share of the light under a source, in i, that is not its own."""
-        own = self.truth[:, 2]
+        own = self.truth[:, self.band_i]
         return 1.0 - (own**2).sum(axis=(1, 2)) / (own * own.sum(axis=0)).sum(axis=(1, 2))
 
     @property
     def chi2_of_truth(self) -> float:
         """Per pixel."""
-        return float(np.mean(((self.images - self.truth.sum(axis=0)) / self.sigma[:, None, None]) ** 2))
+        return float(np.mean((self.images - self.truth.sum(axis=0)) ** 2 / self.variance))
+
+    @property
+    def floor(self) -> Float[np.ndarray, "source band"]:
+        """Non-negative fluxes for the true pictures of all sources, those that are not told of, too."""
+        result = np.zeros_like(self.flux)
+        for band, (image, variance) in enumerate(zip(self.images, self.variance, strict=True)):
+            weight = 1.0 / np.sqrt(variance)
+            columns = (self.templates[:, band] * weight).reshape(len(self.x), -1).T
+            result[:, band] = nnls(columns, (image * weight).ravel())[0]
+        return result
 
 
 def waves(positions: Float[np.ndarray, " n"]) -> Complex[np.ndarray, "f n"]:
@@ -184,6 +208,22 @@ class Galaxies:
         shift = np.outer(waves(np.array([-dy * PIXEL]))[:, 0], waves(np.array([-dx * PIXEL]))[:, 0])
         return spectrum * shift, self.colors[index]
 
+    def irregular(self) -> Galaxies:
+        """Return the large and asymmetric ones: of the larger half the more asymmetric half."""
+        sizes = np.array([np.sqrt(np.count_nonzero(stamp > 0.1 * stamp.max())) for stamp in self.stamps])
+        asymmetry = np.array([_asymmetry(stamp) for stamp in self.stamps])
+        large = sizes >= np.median(sizes)
+        chosen = np.flatnonzero(large & (asymmetry >= np.median(asymmetry[large])))
+        return Galaxies(*([column[i] for i in chosen] for column in (self.stamps, self.psfs, self.colors)))
+
+
+def _asymmetry(stamp: Float[np.ndarray, "y x"]) -> float:
+    """Return Σ |I - I turned| / 2 Σ |I|, turned by 180° about the centroid (Conselice 2003, without its search)."""
+    y, x = ndimage.center_of_mass(np.maximum(stamp, 0.0))
+    middle = (np.array(stamp.shape) - 1) / 2
+    centered = ndimage.shift(stamp, middle - (y, x), order=1)
+    return float(np.abs(centered - centered[::-1, ::-1]).sum() / (2 * np.abs(centered).sum()))
+
 
 def middle(picture: Float[np.ndarray, "y x"], width: float = 2.0) -> tuple[float, float]:
     """Return where a galaxy is (x, y), from the middle of the image [pix]: the centroid under a Gaussian there."""
@@ -207,27 +247,58 @@ def places(rng: np.random.Generator, number: int) -> Float[np.ndarray, "source 2
     return np.array(result)
 
 
-def make_blend(galaxies: Galaxies, seed: int, number: int) -> Blend:
-    """Return blend `number` of a seed."""
-    rng = np.random.default_rng((seed, number))
-    centers = places(rng, int(rng.integers(2, 7)))
+@dataclass(frozen=True)
+class Part:
+    """Light of one color and one shape."""
+
+    spectrum: Spectrum
+    """Fourier transform of the picture before the PSF, of flux 1."""
+    colors: Float[np.ndarray, " band"]
+    """Flux per band, where i of the whole has 1."""
+
+
+def star(rng: np.random.Generator) -> tuple[Part, ...]:
+    """Return a star of one of a few kinds."""
+    g_r, r_i, i_z, z_y = STAR_COLORS[rng.integers(len(STAR_COLORS))]
+    spectrum = np.ones((FREQUENCIES.size, FREQUENCIES.size), complex)
+    return (Part(spectrum, 10 ** (-0.4 * np.array([g_r + r_i, r_i, 0.0, -i_z, -i_z - z_y]))),)
+
+
+def observed(
+    rng: np.random.Generator,
+    things: Sequence[tuple[Part, ...]],
+    is_star: Sequence[bool],
+    snr: Sequence[float],
+    centers: Float[np.ndarray, "source 2"],
+) -> Blend:
+    """Return the image of things at centers (x, y), each of a signal to noise in i that it would have alone."""
     sigma = np.array(NOISE)
-    templates, fluxes, stars = [], [], []
-    for x, y in centers:
-        is_star = rng.random() < STAR_FRACTION
-        if is_star:
-            g_r, r_i, i_z, z_y = STAR_COLORS[rng.integers(len(STAR_COLORS))]
-            spectrum = np.ones((FREQUENCIES.size, FREQUENCIES.size), complex)
-            colors = 10 ** (-0.4 * np.array([g_r + r_i, r_i, 0.0, -i_z, -i_z - z_y]))
-        else:
-            spectrum, colors = galaxies.draw(rng)
-        template = np.stack([drawn(spectrum * transfer, x, y) for transfer in transfers()])
-        snr = np.exp(rng.uniform(*np.log(SNR)))
-        fluxes.append(colors * snr * sigma[2] / np.sqrt((template[2] ** 2).sum()))
+    templates, fluxes = [], []
+    for parts, wanted, (x, y) in zip(things, snr, centers, strict=True):
+        light = np.zeros((len(BANDS), SIDE, SIDE))
+        for part in parts:
+            drawings = [drawn(part.spectrum * transfer, x, y) for transfer in transfers()]
+            light += part.colors[:, None, None] * np.stack(drawings)
+        colors = np.sum([part.colors for part in parts], axis=0)
+        template = light / colors[:, None, None]
+        fluxes.append(colors / colors[2] * wanted * sigma[2] / np.sqrt((template[2] ** 2).sum()))
         templates.append(template)
-        stars.append(is_star)
     psf = np.stack([drawn(transfer, PSF_SIDE // 2, PSF_SIDE // 2, PSF_SIDE) for transfer in transfers()])
     flux, templates_ = np.array(fluxes), np.array(templates)
     noise = rng.normal(size=(len(BANDS), SIDE, SIDE)) * sigma[:, None, None]
     images = np.einsum("kc,kcyx->cyx", flux, templates_) + noise
-    return Blend(images, sigma, psf, centers[:, 0], centers[:, 1], np.array(stars), flux, templates_)
+    variance = np.broadcast_to(sigma[:, None, None] ** 2, images.shape)
+    return Blend(images, variance, psf, centers[:, 0], centers[:, 1], np.array(is_star), flux, templates_)
+
+
+def make_blend(galaxies: Galaxies, seed: int, number: int) -> Blend:
+    """Return blend `number` of a seed: two to six stars and galaxies."""
+    rng = np.random.default_rng((seed, number))
+    centers = places(rng, int(rng.integers(2, 7)))
+    things, stars, snr = [], [], []
+    for _ in centers:
+        is_star = bool(rng.random() < STAR_FRACTION)
+        things.append(star(rng) if is_star else (Part(*galaxies.draw(rng)),))
+        stars.append(is_star)
+        snr.append(np.exp(rng.uniform(*np.log(SNR))))
+    return observed(rng, things, stars, snr, centers)

@@ -30,6 +30,8 @@ from deblend.scene import Component, Scene
 
 FLUX_TOLERANCE = 0.02
 FLUX_TOLERANCE_IN_ERRORS = 1.0
+CENTER_TOLERANCE = 0.05
+"""A step that moves a center by more is not quiet [pix], but for what noise moves the center of a faint star by."""
 LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
 VALLEY = 0.5
@@ -195,6 +197,12 @@ class Fit(Iterator[FitState]):
             errors = self.program.point_source_errors
             allowed = np.maximum(FLUX_TOLERANCE * np.abs(old.flux[:n]), FLUX_TOLERANCE_IN_ERRORS * errors)
             if np.any(np.abs(new.flux[:n] - old.flux[:n]) > allowed):
+                return False
+            # a Gaussian's center is known to √2 of its width over its signal to noise
+            snr = np.sqrt(np.sum((np.asarray(new.flux[:n]) / errors) ** 2, axis=1))
+            noise = np.sqrt(2.0) * self.program.scene.model_psf_sigma / np.maximum(snr, 1.0)
+            moved = np.hypot(*(np.asarray(new.theta[:n, :2]) - np.asarray(old.theta[:n, :2])).T)
+            if np.any(moved > np.maximum(CENTER_TOLERANCE, noise)):
                 return False
         return True
 

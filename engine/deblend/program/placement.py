@@ -1,11 +1,11 @@
 """Where sources are believed to be: near where they were placed, unless the data say otherwise.
 
-A click or a catalog is off by a few tenths of a pixel, and now and then by far more. A Gaussian does not know of the
-latter: 2 px from the anchor it pulls with 22/px at a scatter of 0.3 px, and a correction or the channels' own offsets
-give way to that before the centre goes all the way. The prior is therefore a bivariate Cauchy distribution,
--ln p = 3/2 ln(1 + q/3) with q the squared distance in units of the scatter: as a Gaussian of that scatter at its top,
-and a pull that never exceeds 2.9/px and falls again further out. Its weights are frozen during a step, as in iteratively
-reweighted least squares (Holland & Welsch 1977), whose quadratic lies above it and touches it.
+A click or a catalog is off by a few tenths of a pixel, and now and then by far more. A Gaussian knows nothing of the
+latter: 2 px from the anchor it pulls with 22/px at a scatter of 0.3 px, and corrections and the channels' own offsets
+give way to that before the center goes all the way. The prior is therefore a bivariate Cauchy distribution,
+-ln p = 3/2 ln(1 + q/3), with q the squared distance in units of the scatter: at its top as a Gaussian of that scatter,
+with a pull that never exceeds 2.9/px and falls further out. Its weight is frozen during a step, as in iteratively
+reweighted least squares (Holland & Welsch 1977): a quadratic that lies above it and touches it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,112 @@
+"""Fit all scenes of a set with scarlet2, as its quick start does, and write what it found. Run by quality.py.
+
+Arguments: a folder of scene_*.npz, the number of steps, and the seconds after which a scene is given up. A free-form
+morphology and a spectrum a source, both positive; positions are held, as its free-form morphologies cannot be moved.
+"""
+
+import json
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from numpyro.distributions import constraints
+from scarlet2 import (
+    ArrayPSF,
+    Frame,
+    GaussianPSF,
+    Observation,
+    Parameter,
+    Parameters,
+    Scene,
+    Source,
+    init,
+    relative_step,
+    set_validation,
+)
+
+
+class TooSlow(Exception):
+    """A scene has had its time."""
+
+
+def give_up(*_: object) -> None:
+    raise TooSlow
+
+
+def start(data: dict[str, np.ndarray]) -> tuple[Scene, Observation]:
+    """Return the scene with a source at every position."""
+    observation = Observation(
+        jnp.asarray(data["images"]),
+        jnp.asarray(data["weights"]),
+        psf=ArrayPSF(jnp.asarray(data["psf"])),
+        channels=[str(band) for band in data["bands"]],
+    )
+    frame = Frame.from_observations(observation, model_psf=GaussianPSF(0.7))
+    with Scene(frame) as scene:
+        for x, y in zip(data["x"], data["y"], strict=True):
+            center = jnp.array([y, x])
+            try:
+                spectrum, morphology = init.from_gaussian_moments(observation, center)
+            except ValueError:
+                # moments in a crowd may describe no ellipse; its guide then starts from a point
+                spectrum = init.pixel_spectrum(observation, center, correct_psf=True)
+                morphology = init.compact_morphology()
+            Source(center, jnp.maximum(spectrum, 1e-3), morphology)
+    with Parameters(scene):
+        for number, source in enumerate(scene.sources):
+            Parameter(
+                source.spectrum,
+                name=f"spectrum_{number}",
+                constraint=constraints.positive,
+                stepsize=partial(relative_step, factor=0.05),
+            )
+            Parameter(source.morphology, name=f"morphology_{number}", constraint=constraints.positive, stepsize=0.1)
+    return scene, observation
+
+
+def fitted(data: dict[str, np.ndarray], n_steps: int) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    """Return fluxes and pictures of the sources, and how the fit went."""
+    began = time.process_time()
+    scene, observation = start(data)
+    steps = []
+    scene = scene.fit(
+        observation, max_iter=n_steps, e_rel=1e-4, progress_bar=False, callback=lambda *_: steps.append(None)
+    )
+    alone = [scene.evaluate_source(source) for source in scene.sources]
+    record = {
+        "chi2": float(observation.goodness_of_fit(scene())),
+        "iterations": len(steps),
+        "seconds": time.process_time() - began,
+        "outcome": "CONVERGED" if len(steps) < n_steps else "STOPPED_AT_LIMIT",
+    }
+    found = {
+        "flux": np.stack([np.asarray(model).sum(axis=(1, 2)) for model in alone]),
+        "pictures": np.stack([np.asarray(observation.render(model)) for model in alone]),
+    }
+    return found, record
+
+
+def main(folder: Path, n_steps: int, limit: float) -> None:
+    set_validation(False)  # its checks are for a person, and cost seconds
+    signal.signal(signal.SIGALRM, give_up)
+    slow = 0
+    for path in sorted(folder.glob("scene_*.npz")):
+        with np.load(path) as file:
+            data = {name: file[name] for name in file.files}
+        signal.setitimer(signal.ITIMER_REAL, limit)
+        try:
+            found, record = fitted(data, n_steps)
+        except TooSlow:
+            slow += 1
+            continue
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        np.savez(path.with_name(path.name.replace("scene", "found")), record=json.dumps(record), **found)
+    print(f"scarlet2: {slow} scenes took more than {limit:g} s and are left out" if slow else "")
+
+
+main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
