@@ -6,9 +6,9 @@
     python benchmarks/quality.py --set real --rows default --setting correction=0.2 --against default.json
 
 Sets are those of `scene_sets.py`; `real` and `sim-matched` need the folders `cosmos_stamps` and `sim_matched` of
-DEBLEND_DATA, or of `--data`. Sources are placed at their true positions, or off by `--position-error`; stars are fitted
-as points. The floor knows the true picture of every source and solves for fluxes only. scarlet2 runs in a process and an
-environment of its own. Scores are explained in `scores.py`; errors come from drawing the scenes again.
+DEBLEND_DATA, or of `--data`. Sources are placed at their true positions, or off by `--position-error`; stars are
+fitted as points. The floor knows the true picture of every source and solves for fluxes only. scarlet2 runs in a
+process and an environment of its own. Scores are explained in `scores.py`; errors come from drawing the scenes again.
 
 `--setting` tries something in all rows that are the engine's: `kind` (what galaxies are fitted as), `correction` and
 `positivity` (of galaxies; 0 switches them off), `center_scatter`, `size` (factor on starting sizes), `box_scale`, a

@@ -133,7 +133,7 @@ def at_the_floor(blend: Blend) -> Result:
 def fitted_by_peer(
     blends: Sequence[Blend], shifts: Sequence[Float[np.ndarray, "source xy"]], say: Callable[[str], None] = print
 ) -> list[Result | None]:
-    """Return what scarlet2 finds in a process of its own, which reads and writes arrays; None where it ran over time."""
+    """Return what scarlet2 finds in a process of its own, which reads and writes arrays; None where it was too slow."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, (blend, shift) in enumerate(zip(blends, shifts, strict=True)):
