@@ -36,7 +36,7 @@ RECOVERED = 0.1
 """[pix]"""
 NEAR_BEST = 1.001
 """Of the best loss: from there on a fit counts as done."""
-PATIENT = FitSettings(max_iterations=150, tolerance=1e-9)
+PATIENT = FitSettings(max_iterations=100, tolerance=1e-9)
 
 
 def answer(blend: Blend, x: np.ndarray, y: np.ndarray, settings: FitSettings | None = None) -> Fit:
