@@ -61,7 +61,7 @@ Spectrum = Complex[np.ndarray, "fy fx"]
 
 @dataclass(frozen=True)
 class Blend:
-    """A blend, what is told of it, and its truth; i is `band_i`."""
+    """A blend, what is told of it, and its truth."""
 
     images: Float[np.ndarray, "band y x"]
     variance: Float[np.ndarray, "band y x"]
@@ -97,8 +97,7 @@ class Blend:
     @property
     def snr(self) -> Float[np.ndarray, " source"]:
         """Signal to noise in i, were the source alone."""
-        i = self.band_i
-        return np.sqrt((self.truth[:, i] ** 2 / self.variance[i]).sum(axis=(1, 2)))
+        return np.sqrt((self.truth[:, self.band_i] ** 2 / self.variance[self.band_i]).sum(axis=(1, 2)))
 
     @property
     def blendedness(self) -> Float[np.ndarray, " source"]:
@@ -116,9 +115,8 @@ class Blend:
         """Non-negative fluxes for the true pictures of all sources, those that are not told of, too."""
         result = np.zeros_like(self.flux)
         for band, (image, variance) in enumerate(zip(self.images, self.variance, strict=True)):
-            weight = 1.0 / np.sqrt(variance)
-            columns = (self.templates[:, band] * weight).reshape(len(self.x), -1).T
-            result[:, band] = nnls(columns, (image * weight).ravel())[0]
+            columns = (self.templates[:, band] / np.sqrt(variance)).reshape(len(self.x), -1).T
+            result[:, band] = nnls(columns, (image / np.sqrt(variance)).ravel())[0]
         return result
 
 
@@ -219,9 +217,8 @@ class Galaxies:
 
 def _asymmetry(stamp: Float[np.ndarray, "y x"]) -> float:
     """Return Σ |I - I turned| / 2 Σ |I|, turned by 180° about the centroid (Conselice 2003, without its search)."""
-    y, x = ndimage.center_of_mass(np.maximum(stamp, 0.0))
     middle = (np.array(stamp.shape) - 1) / 2
-    centered = ndimage.shift(stamp, middle - (y, x), order=1)
+    centered = ndimage.shift(stamp, middle - ndimage.center_of_mass(np.maximum(stamp, 0.0)), order=1)
     return float(np.abs(centered - centered[::-1, ::-1]).sum() / (2 * np.abs(centered).sum()))
 
 

@@ -119,7 +119,7 @@ def recentering(seeds: int, scenes: int, seed: int) -> None:
             possible = np.mean(1.0 - np.exp(-0.5 * (RECOVERED / least) ** 2))
             print(
                 f"recentering, S/N {snr[0]:g}-{snr[1]:g}, {title} ({len(chosen)}): within {RECOVERED:g} px of the "
-                f"truth {np.mean(truth < RECOVERED):.1%} (the noise alone would allow {possible:.1%}), of where a fit from "
+                f"truth {np.mean(truth < RECOVERED):.1%} (noise alone would allow {possible:.1%}), of where a fit from "
                 f"the truth ends {np.mean(best < RECOVERED):.1%}; median from truth {np.median(truth):.3f} px, "
                 f"99 % within {np.quantile(truth, 0.99):.2f} px, furthest {truth.max():.2f} px; further than placed "
                 f"{np.mean(truth > MISPLACED):.1%}; ended badly {np.sum([not f.is_well for f in chosen])}",

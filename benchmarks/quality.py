@@ -78,8 +78,9 @@ def in_row(name: str, blends: list[Blend], shifts: list[np.ndarray], settings: S
     if name == FLOOR:
         return [at_the_floor(blend) for blend in blends]
     if name == PEER:
-        say = lambda line: print(line, file=sys.stderr) if line else None  # noqa: E731
-        return [result for result in fitted_by_peer(blends, shifts, say) if result is not None]
+        found, said = fitted_by_peer(blends, shifts)
+        print(said, end="", file=sys.stderr)
+        return [result for result in found if result is not None]
     return [fitted(blend, ROWS[name], shift, settings) for blend, shift in zip(blends, shifts, strict=True)]
 
 

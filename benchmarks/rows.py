@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,9 +131,12 @@ def at_the_floor(blend: Blend) -> Result:
 
 
 def fitted_by_peer(
-    blends: Sequence[Blend], shifts: Sequence[Float[np.ndarray, "source xy"]], say: Callable[[str], None] = print
-) -> list[Result | None]:
-    """Return what scarlet2 finds in a process of its own, which reads and writes arrays; None where it was too slow."""
+    blends: Sequence[Blend], shifts: Sequence[Float[np.ndarray, "source xy"]]
+) -> tuple[list[Result | None], str]:
+    """Return what scarlet2 finds in a process of its own, which reads and writes arrays, and what it says.
+
+    None stands for a scene that it was too slow for.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, (blend, shift) in enumerate(zip(blends, shifts, strict=True)):
@@ -153,7 +156,6 @@ def fitted_by_peer(
         done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"run_scarlet2_set.py failed:\n{done.stderr[-3000:]}")
-        say(done.stdout.strip())
         results: list[Result | None] = []
         for number, blend in enumerate(blends):
             file = folder / f"found_{number}.npz"
@@ -164,4 +166,4 @@ def fitted_by_peer(
                 pictures = found["pictures"][:, blend.band_i]
                 record = json.loads(str(found["record"]))
                 results.append(judged(blend, found["flux"], pictures, **record))
-    return results
+    return results, done.stdout

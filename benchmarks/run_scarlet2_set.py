@@ -106,7 +106,8 @@ def main(folder: Path, n_steps: int, limit: float) -> None:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         np.savez(path.with_name(path.name.replace("scene", "found")), record=json.dumps(record), **found)
-    print(f"scarlet2: {slow} scenes took more than {limit:g} s and are left out" if slow else "")
+    if slow:
+        print(f"scarlet2: {slow} scenes took more than {limit:g} s and are left out")
 
 
 main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

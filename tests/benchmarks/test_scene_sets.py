@@ -9,6 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+
 from tests.conftest import PROJECT
 
 FOLDERS = [str(PROJECT / "benchmarks"), str(PROJECT / "sample_data")]
