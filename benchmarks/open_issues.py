@@ -156,7 +156,7 @@ def cpu(action: Callable[[], object], n: int) -> float:
 
 
 def psf_cost(seeds: int, scenes: int, seed: int) -> None:
-    """Print what an iteration takes, and what the convolutions in it take at most."""
+    """Print what an iteration takes, next to a bare convolution."""
     settings = FitSettings(max_iterations=8, tolerance=1e-9)
     blend = easy(seed, 0)
     answer(blend, blend.x, blend.y, settings).run()
@@ -169,10 +169,10 @@ def psf_cost(seeds: int, scenes: int, seed: int) -> None:
     images = blend.images.astype(np.float32)
     kernel = scipy.fft.rfft2(blend.psf.astype(np.float32), shape)
     one = cpu(lambda: scipy.fft.irfft2(scipy.fft.rfft2(images, shape) * kernel, shape), 100)
-    products = 2 * settings.inner_iterations + 4
     print(
         f"PSF: an iteration takes {1e3 * iteration:.1f} CPU ms, a convolution of its {len(images)} bands by FFT "
-        f"{1e3 * one:.2f}; up to {products} of them in an iteration are {products * one / iteration:.0%} of it",
+        f"{1e3 * one:.2f}: as much as {iteration / one:.0f} of them, of which the step's linear system asks for up to "
+        f"{2 * settings.inner_iterations}",
         flush=True,
     )
 

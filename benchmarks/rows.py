@@ -23,7 +23,7 @@ from deblend import Constraint, ConstraintKind, FitSettings, Scene, Source, comp
 
 Settings = Mapping[str, Any]
 PEER_STEPS, PEER_SECONDS = 500, 90
-"""Steps of scarlet2 in a scene, and wall seconds after which it goes on to the next."""
+"""Steps of scarlet2 in a scene, and CPU seconds after which it goes on to the next."""
 
 
 @dataclass(frozen=True)

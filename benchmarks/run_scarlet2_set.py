@@ -1,7 +1,7 @@
 """Fit all scenes of a set with scarlet2, as its quick start does, and write what it found. Run by quality.py.
 
-Arguments: a folder of scene_*.npz, the number of steps, and the seconds after which a scene is given up. A free-form
-morphology and a spectrum a source, both positive; positions are held, as its free-form morphologies cannot be moved.
+Arguments: a folder of scene_*.npz, the number of steps, and the CPU seconds after which a scene is given up. Each
+source has a free-form morphology and a spectrum, both positive; positions are held, as such morphologies cannot move.
 """
 
 import json
@@ -92,22 +92,22 @@ def fitted(data: dict[str, np.ndarray], n_steps: int) -> tuple[dict[str, np.ndar
 
 def main(folder: Path, n_steps: int, limit: float) -> None:
     set_validation(False)  # its checks are for a person, and cost seconds
-    signal.signal(signal.SIGALRM, give_up)
+    signal.signal(signal.SIGPROF, give_up)
     slow = 0
     for path in sorted(folder.glob("scene_*.npz")):
         with np.load(path) as file:
             data = {name: file[name] for name in file.files}
-        signal.setitimer(signal.ITIMER_REAL, limit)
+        signal.setitimer(signal.ITIMER_PROF, limit)
         try:
             found, record = fitted(data, n_steps)
         except TooSlow:
             slow += 1
             continue
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         np.savez(path.with_name(path.name.replace("scene", "found")), record=json.dumps(record), **found)
     if slow:
-        print(f"scarlet2: {slow} scenes took more than {limit:g} s and are left out")
+        print(f"scarlet2: {slow} scenes took more than {limit:g} CPU s and are left out")
 
 
 main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
