@@ -3,8 +3,8 @@
 Shape parameters, fluxes and the pixels of a source's core can stand in for each other: all pixels of a correction
 together are a flux, or another profile. Taken one by one, each of them looks stiff; together they hardly change the
 picture, and only their priors hold them. So one dense block per source holds them all, with the response of the
-telescope as if weights were constant over the source. The pixels around the core stand alone, and the overlap of
-sources is left to the conjugate gradients.
+telescope as if weights were constant over the source. The pixels around the core stand alone. What sources have in
+common is added to the blocks by the coarse level.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
 from deblend.infer.block_inverse import free_inverse
+from deblend.infer.coarse import Coarse, apply_coarse, coarse_correction, has_coarse_level
 from deblend.infer.star_blocks import StarBlocks, apply_star_blocks, make_star_blocks
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.aspects import N_ASPECTS
@@ -55,6 +56,8 @@ class Preconditioners(NamedTuple):
     """Diagonal of the undamped normal matrix for that."""
     stars: StarBlocks | None = None
     """For the fluxes of known stars."""
+    coarse: Float[Array, "number number"] | None = None
+    """What sources trade, over the shape parameters and fluxes of all slots; None where those are too many."""
 
 
 def core_of(side: int) -> tuple[slice, slice]:
@@ -110,7 +113,7 @@ def make_preconditioner(
     caution: Any,
 ) -> Preconditioners:
     """Return about the inverse of the damped normal matrix, a block per source."""
-    result = []
+    result, parts = [], []
     around = local_weights(data)
     energies = local_energies(data, around)
     for index, group in enumerate(layout.groups):
@@ -130,24 +133,27 @@ def make_preconditioner(
         block = _Block(group, d, p, line, weights, stiffness, movable, power, around[index])
 
         def one(slot: Any, carry: Any, block: _Block = block) -> Any:
-            blocks, diagonals = carry
-            inverse, diagonal = block.inverse(slot, damping, caution)
-            return blocks.at[slot].set(inverse), diagonals.at[slot].set(diagonal)
+            blocks, diagonals, coarse = carry
+            inverse, diagonal, own = block.inverse(slot, damping, caution)
+            coarse = jax.tree.map(lambda stack, value: stack.at[slot].set(value), coarse, own)
+            return blocks.at[slot].set(inverse), diagonals.at[slot].set(diagonal), coarse
 
         n, n_few, dtype = block.size, block.n_few, p.theta.dtype
         initial = jnp.zeros((group.capacity, n, n), dtype), jnp.ones((group.capacity, n_few), dtype)
-        blocks, diagonals = over_slots(d.count, one, initial)
+        blocks, diagonals, part = over_slots(d.count, one, (*initial, block.no_coarse(group.capacity)))
         result.append(Preconditioner(blocks, diagonals, pixels))
+        parts.append(part)
     groups, stars = tuple(result), None
+    coarse = coarse_correction(layout, data, parameters, free, tuple(parts)) if has_coarse_level(layout) else None
     if data.stars is not None and free.stars is not None:
         stars = make_star_blocks(data.stars, free.stars, damping)
     if tangents is None or data.calibration is None or free.calibration is None:
-        return Preconditioners(groups, stars=stars)
+        return Preconditioners(groups, stars=stars, coarse=coarse)
     gram = calibration_gram(layout, data, tangents)
     prior = data.calibration.precision**2
     diagonal = jnp.diagonal(gram, axis1=1, axis2=2) + prior
     blocks = jax.vmap(free_inverse)(gram, prior + damping * diagonal, free.calibration)
-    return Preconditioners(groups, blocks, diagonal, stars)
+    return Preconditioners(groups, blocks, diagonal, stars, coarse)
 
 
 def local_energies(
@@ -178,6 +184,17 @@ def _weights_around(data: ProblemData, origin: Any) -> Float[Array, " channel"]:
     return jnp.concatenate(means)
 
 
+class _Waves(NamedTuple):
+    """One source in Fourier space."""
+
+    pictures: Complex[Array, "part y f"]
+    """How the picture changes with each shape parameter, the picture and its aspects."""
+    mean: Float[Array, "y f"]
+    """Power of the kernels' mean."""
+    depth: Float[Array, " channel"]
+    """How well the data of each channel hold a unit of flux."""
+
+
 class _Block:
     """The dense part of one group's normal matrix: shape parameters, fluxes, aspects of channels, core."""
 
@@ -205,11 +222,18 @@ class _Block:
         n_core = (self._core[0].stop - self._core[0].start) ** 2
         self.size = self.n_few + (n_core if line.envelope is not None else 0)
 
-    def inverse(self, slot: Any, damping: Any, caution: Any) -> tuple[Float[Array, "n n"], Float[Array, " m"]]:
-        """Return the inverse for one slot, and the undamped diagonal of the few."""
+    def no_coarse(self, capacity: int) -> Coarse:
+        """Return the part of empty slots in the coarse level."""
+        n_own, dtype = self._n_theta + self._n_channels, self._parameters.theta.dtype
+        shapes = (self._n_theta + 1, self._side, self._side), (self._n_channels,), (n_own, n_own)
+        return Coarse(*(jnp.zeros((capacity, *shape), dtype) for shape in shapes))
+
+    def inverse(self, slot: Any, damping: Any, caution: Any) -> tuple[Float[Array, "n n"], Float[Array, " m"], Coarse]:
+        """Return the inverse for one slot, the undamped diagonal of the few, and the slot's part in the coarse level."""
         d, free, n_few, n_channels = self._data, self._free, self.n_few, self._n_channels
-        matrix = self._of_data(slot)
-        diagonal = jnp.diagonal(matrix)
+        behind = self._behind_kernels(slot)
+        matrix = self._of_data(slot, behind)
+        diagonal, others = jnp.diagonal(matrix), jnp.zeros_like(matrix)
         # on fluxes there is no prior, but there may be a tether
         held = jnp.zeros(n_channels, matrix.dtype) if d.tether is None else d.tether.flux_stiffness[slot]
         prior = jnp.concatenate(
@@ -219,30 +243,43 @@ class _Block:
         added = prior + damping * undamped + held_by_trust(self._trust, n_few, caution)
         is_free = jnp.concatenate([free.theta[slot], free.flux[slot], free.aspect[slot].ravel()])
         if self._lag is not None and self._stiffness is not None:
-            matrix = matrix + self._of_negative_light(slot, self._lag)
+            others = self._of_negative_light(slot, self._lag)
             if d.tether is not None:
-                matrix = matrix + self._of_tether(slot, d.tether.stiffness[slot])
+                others = others + self._of_tether(slot, d.tether.stiffness[slot])
             stiff = self._stiffness[slot][self._core].ravel()
             added = jnp.concatenate([added, stiff + damping * (diagonal[n_few:] + stiff)])
             is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])  # type: ignore[index]
-        return free_inverse(matrix, added, is_free), undamped
+        n_own = self._n_theta + n_channels
+        held_together = others[:n_own, :n_own] + jnp.diag(added[:n_own])
+        part = Coarse(self._behind_mean_kernel(behind), jnp.sqrt(behind.depth), held_together)
+        return free_inverse(matrix + others, added, is_free), undamped, part
 
-    def _of_data(self, slot: Any) -> Float[Array, "n n"]:
+    def _behind_kernels(self, slot: Any) -> _Waves:
+        """Return the pictures of one source as waves, and the kernels that they are seen through."""
+        line, period = self._line, self._side + 1
+        flux, power = self._parameters.flux[slot], self._around[slot][:, None, None] * self._power
+        waves = jnp.fft.rfft2(jnp.concatenate([line.tangents[slot], line.seen[slot]]), s=(period, period))
+        light = (jnp.abs(waves[self._n_theta]) ** 2 * _multiplicity(period)[None])[None] * power
+        # with the mean kernel a picture of the source has size 1 in every channel, and depth makes up for it
+        depth = jnp.sum(light, axis=(1, 2))
+        shares = flux**2 * depth + 1e-20
+        return _Waves(waves, jnp.tensordot(shares / jnp.sum(shares) / (depth + 1e-20), power, axes=1), depth)
+
+    def _behind_mean_kernel(self, behind: _Waves) -> Float[Array, "part side side"]:
+        """Return how the picture changes with each shape parameter, and the picture, as seen."""
+        period, side = self._side + 1, self._side
+        seen = jnp.sqrt(behind.mean)[None] * behind.pictures[: self._n_theta + 1]
+        return jnp.fft.irfft2(seen, s=(period, period))[:, :side, :side]
+
+    def _of_data(self, slot: Any, behind: _Waves) -> Float[Array, "n n"]:
         """Return Jᵀ W J of one source, as if all channels saw it through their mean kernel.
 
         Then every entry is the product of two pictures times that of two spectra.
         """
-        side, line = self._side, self._line
-        flux, power = self._parameters.flux[slot], self._around[slot][:, None, None] * self._power
-        pictures = jnp.concatenate([line.tangents[slot], line.seen[slot]])
+        side, line, flux = self._side, self._line, self._parameters.flux[slot]
+        waves, mean, depth = behind
         period = side + 1
-        waves = jnp.fft.rfft2(pictures, s=(period, period))
         multiplicity = _multiplicity(period)
-        light = (jnp.abs(waves[self._n_theta]) ** 2 * multiplicity[None])[None] * power
-        # with the mean kernel a picture of the source has size 1 in every channel, and depth makes up for it
-        depth = jnp.sum(light, axis=(1, 2))
-        shares = flux**2 * depth + 1e-20
-        mean = jnp.tensordot(shares / jnp.sum(shares) / (depth + 1e-20), power, axes=1)
         seen = mean[None] * waves
         gram = _inner(seen * multiplicity[None, None], waves)
         total = jnp.sum(depth * flux**2)
@@ -311,7 +348,10 @@ class _Block:
 def precondition(preconditioners: Preconditioners, free: Parameters, r: Parameters) -> Parameters:
     """Return about the solution of the damped normal equations for the right side r."""
     result = []
-    for c, x, movable in zip(preconditioners.groups, r.groups, free.groups, strict=True):
+    coarse: Any = [None] * len(r.groups)
+    if preconditioners.coarse is not None:
+        coarse = apply_coarse(preconditioners.coarse, r)
+    for c, x, movable, traded in zip(preconditioners.groups, r.groups, free.groups, coarse, strict=True):
         n_few = c.diagonal.shape[1]
         together = [_few(x)]
         if x.pixels is not None:
@@ -323,7 +363,8 @@ def precondition(preconditioners: Preconditioners, free: Parameters, r: Paramete
         if x.pixels is not None and movable.pixels is not None:
             pixels = x.pixels / c.pixels * movable.pixels
             pixels = pixels.at[:, *core].set(solved[:, n_few:].reshape(inner.shape) * movable.pixels[:, *core])
-        result.append(_with_few(x, solved[:, :n_few] * _few(movable), pixels))
+        own = _with_few(x, solved[:, :n_few] * _few(movable), pixels)
+        result.append(own if traded is None else own._replace(theta=own.theta + traded[0], flux=own.flux + traded[1]))
     terms = None
     if preconditioners.calibration is not None and r.calibration is not None and free.calibration is not None:
         terms = jnp.einsum("ckl,cl->ck", preconditioners.calibration, r.calibration) * free.calibration
