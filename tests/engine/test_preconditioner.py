@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from deblend.infer import gauss_newton
+from deblend.infer import gauss_newton, trial
 from deblend.infer.gauss_newton import newton_blocks
 from deblend.infer.preconditioner import precondition
 from deblend.program.operator import apply_jacobian, picture_changes, pictures_of, render
@@ -18,7 +18,7 @@ linearized = jitted(gauss_newton.linearized)
 products = jitted(gauss_newton.normal_product)
 undamped = jitted(lambda *problem: newton_blocks(*problem, 0.0, 0.0))
 preconditioned = jitted(lambda layout, blocks, free, v: precondition(blocks, free, v))
-tried = jitted(gauss_newton.tried)
+tried = jitted(trial.tried)
 models_of = jitted(lambda layout, d, p: render(layout, d, p, pictures_of(layout, d, p)))
 """Every test sees two bands through programs of one layout, so that each of these is compiled once for all."""
 

@@ -64,7 +64,7 @@ def coarse_correction(
         overlaps = [_overlaps(group, other, other is group).reshape(sizes[index], -1) for other in groups[index:]]
         rows.append(jnp.concatenate(empty + overlaps, axis=1))
     above = jnp.concatenate(rows)
-    own = [jax.vmap(_product)(p.flux, p.flux, c, c, _gram(c, c)) + c.added for _, p, c in groups]
+    own = [jax.vmap(_product)(p.flux, p.flux, c.size, c.size, _gram(d.count, c)) + c.added for d, p, c in groups]
     movable = [jnp.concatenate([f.theta, f.flux], axis=1) for f in free.groups]
     alone = [jax.vmap(free_inverse)(b, jnp.zeros_like(f), f) for b, f in zip(own, movable, strict=True)]
     together = above + above.T + _on_diagonal(own)
@@ -106,9 +106,7 @@ def _overlaps(first: _Group, second: _Group, is_one: bool) -> Float[Array, "slot
             def between() -> Any:
                 under = lax.dynamic_slice(wide, (jnp.zeros_like(corner[0]), *corner), (len(wide), other, other))
                 gram = jnp.tensordot(under, b.pictures[j], axes=((1, 2), (1, 2)))
-                return _product(
-                    p.flux[k], q.flux[j], *(jax.tree.map(lambda a: a[i], s) for i, s in ((k, c), (j, b))), gram
-                )
+                return _product(p.flux[k], q.flux[j], c.size[k], b.size[j], gram)
 
             return rows.at[:, j].set(lax.cond(touches, between, lambda: jnp.zeros((n, m), c.size.dtype)))
 
@@ -121,20 +119,28 @@ def _overlaps(first: _Group, second: _Group, is_one: bool) -> Float[Array, "slot
     return result
 
 
-def _gram(first: Coarse, second: Coarse) -> Float[Array, "slot part part"]:
-    return jnp.einsum("kiyx,kjyx->kij", first.pictures, second.pictures)
+def _gram(count: Any, part: Coarse) -> Float[Array, "slot part part"]:
+    def body(slot: Any, carry: Any) -> Any:
+        own = part.pictures[slot].reshape(n_parts, -1)
+        return carry.at[slot].set(own @ own.T)
+
+    n_slots, n_parts = part.pictures.shape[:2]
+    result: Float[Array, "slot part part"] = over_slots(
+        count, body, jnp.zeros((n_slots, n_parts, n_parts), part.size.dtype)
+    )
+    return result
 
 
-def _product(flux: Any, other_flux: Any, one: Coarse, other: Coarse, gram: Any) -> Float[Array, "m k"]:
+def _product(flux: Any, other_flux: Any, size: Any, other_size: Any, gram: Any) -> Float[Array, "m k"]:
     """Return the part of A between two slots, from the products of their pictures: times those of their spectra.
 
     Shape parameters act on all channels, each flux on its own.
     """
-    spectrum, other_spectrum = flux * one.size, other_flux * other.size
+    seen, other_seen, both = flux * size, other_flux * other_size, size * other_size
     return jnp.block(
         [
-            [gram[:-1, :-1] * jnp.dot(spectrum, other_spectrum), jnp.outer(gram[:-1, -1], spectrum * other.size)],
-            [jnp.outer(one.size * other_spectrum, gram[-1, :-1]), gram[-1, -1] * jnp.diag(one.size * other.size)],
+            [gram[:-1, :-1] * jnp.dot(seen, other_seen), jnp.outer(gram[:-1, -1], seen * other_size)],
+            [jnp.outer(size * other_seen, gram[-1, :-1]), gram[-1, -1] * jnp.diag(both)],
         ]
     )
 

@@ -229,7 +229,7 @@ class _Block:
         return Coarse(*(jnp.zeros((capacity, *shape), dtype) for shape in shapes))
 
     def inverse(self, slot: Any, damping: Any, caution: Any) -> tuple[Float[Array, "n n"], Float[Array, " m"], Coarse]:
-        """Return the inverse for one slot, the undamped diagonal of the few, and the slot's part in the coarse level."""
+        """Return the inverse for one slot, the undamped diagonal of the few, and its part in the coarse level."""
         d, free, n_few, n_channels = self._data, self._free, self.n_few, self._n_channels
         behind = self._behind_kernels(slot)
         matrix = self._of_data(slot, behind)
