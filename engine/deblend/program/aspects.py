@@ -27,7 +27,7 @@ STENCIL = np.array(
 """Weights of the central differences of order 2 REACH (Fornberg 1988, Math. Comp. 51, 699), by distance. What acts on
 the light of a source may not differ from how its center moves it: two pixels of mean slope, which miss a tenth of it
 behind a PSF, let data tell a center from the offsets of all channels, and errors of bright stars were a third of what
-the prior on those allows. What this misses behind a seeing of 2.8 px is 4e-5 of the information (3e-4 with 6 pixels)."""
+the prior on those allows. Behind a seeing of 2.8 px this misses 4e-5 of the information, 6 pixels 3e-4."""
 
 Box = Float[Array, "side side"]
 
