@@ -1,4 +1,4 @@
-"""One source's part of the normal matrix, dense: its shape parameters, fluxes, aspects of channels and core's pixels."""
+"""One source's part of the normal matrix, dense: shape parameters, fluxes, aspects of channels, pixels of its core."""
 
 from __future__ import annotations
 
