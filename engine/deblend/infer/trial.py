@@ -55,7 +55,8 @@ def data_loss(data: ProblemData, models: tuple[Canvas, ...]) -> Float[Array, ""]
 def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parameters:
     """Return the same scene where it is best to stand: what the data cannot see goes to where the prior is.
 
-    The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best.
+    The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best. So does
+    the center of a source without pixels, where offsets of all channels move it back.
     """
     result = []
     for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
@@ -66,8 +67,21 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
             count = jnp.maximum(jnp.sum(free, axis=1, keepdims=True), 1.0)
             off = jnp.sum(free * (d.theta_mean[:, place] - p.theta[:, place]), axis=1, keepdims=True) / count
             p = p._replace(theta=p.theta.at[:, place].add(off * free))
+        if p.pixels is None and data.center_ties is None and data.links is None:
+            p = _centered(d, p)
         result.append(p)
     return parameters._replace(groups=tuple(result))
+
+
+def _centered(data: GroupData, p: GroupParameters) -> GroupParameters:
+    """Return sources at the centers that priors like best, of those that all channels' offsets make up for."""
+    center, offsets, precision = p.theta[:, :2], p.aspect[:, :, :2], data.aspect_precision[:, None, :2] ** 2
+    own = data.theta_precision[:, :2] ** 2
+    pull = jnp.sum(precision * offsets, axis=1) + own * (data.theta_mean[:, :2] - center)
+    best = center + pull / jnp.maximum(jnp.sum(precision * jnp.ones_like(offsets), axis=1) + own, 1e-12)
+    is_free = data.theta_free[:, :2] * jnp.min(data.aspect_free[:, :, :2], axis=1)
+    by = (jnp.clip(best, data.theta_lower[:, :2], data.theta_upper[:, :2]) - center) * is_free
+    return p._replace(theta=p.theta.at[:, :2].add(by), aspect=p.aspect.at[:, :, :2].add(-by[:, None]))
 
 
 def carried(layout: Layout, direction: Parameters, fraction: Any) -> Parameters:
