@@ -39,8 +39,9 @@ def test_an_offset_of_a_bright_source_is_found(systems: Any, kind: str) -> None:
     found = systems.fit(truth, [systems.observe(moved)], tolerance=1e-4).run().scene.sources[0]
     between = found.channel_offsets.value[0] - found.channel_offsets.value[1]
     np.testing.assert_allclose(between, shift[0] - shift[1], atol=0.03)
-    # pixels, too, can carry the light of an extended source a little to one side
-    np.testing.assert_allclose(found.center.value, [24.0, 24.0], atol=0.03 if kind == "point" else 0.1)
+    # offsets that all bands share are a moved center: only priors tell them apart, and for an extended source pixels,
+    # too, can carry the light a little to one side
+    np.testing.assert_allclose(found.center.value, [24.0, 24.0], atol=0.05 if kind == "point" else 0.1)
 
 
 def test_a_faint_source_is_believed_to_be_in_one_place(systems: Any) -> None:

@@ -208,8 +208,8 @@ def test_the_error_of_a_star_s_place_is_known(systems: Any) -> None:
     """32 samples know an error to 12 %; eight of them are averaged for each flux, and 18 % is 4 of that."""
     places = ((11.3, 12.6), (35.2, 11.8), (12.4, 36.1), (36.4, 35.5))
     wcs = TangentWcs((150.1, 60.0), (20.0, 15.0), ((-0.12, 0.0), (0.0, 0.24)))
-    # a channel's offset is a finite difference, and of stars of S/N 600 that looks unlike a moved center
-    for flux in ((40.0, 40.0), (200.0, 200.0)):
+    # of signal to noise 6 to 600: the brightest know their places no better than channels are believed to agree
+    for flux in ((40.0, 40.0), (200.0, 200.0), (4000.0, 4000.0)):
         plain = systems.scene(*(("point", x, y, flux) for x, y in places))
         observation = systems.observe(plain, None, wcs=wcs)
         scene = replace(plain, grid=replace(plain.grid, wcs=wcs))

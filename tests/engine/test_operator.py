@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from deblend import Calibration, Constraint, ConstraintKind
-from deblend.infer.gauss_newton import data_loss, dot, linearized, normal_product
+from deblend.infer.conjugate_gradients import dot
+from deblend.infer.gauss_newton import linearized, normal_product
+from deblend.infer.trial import data_loss
 from deblend.program.arrays import GroupParameters, Parameters
 from deblend.program.calibration import calibrated, calibration_tangents
 from deblend.program.operator import (

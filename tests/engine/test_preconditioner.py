@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from deblend.infer import gauss_newton
+from deblend.infer import gauss_newton, trial
 from deblend.infer.gauss_newton import newton_blocks
 from deblend.infer.preconditioner import precondition
 from deblend.program.operator import apply_jacobian, picture_changes, pictures_of, render
@@ -18,7 +18,7 @@ linearized = jitted(gauss_newton.linearized)
 products = jitted(gauss_newton.normal_product)
 undamped = jitted(lambda *problem: newton_blocks(*problem, 0.0, 0.0))
 preconditioned = jitted(lambda layout, blocks, free, v: precondition(blocks, free, v))
-tried = jitted(gauss_newton.tried)
+tried = jitted(trial.tried)
 models_of = jitted(lambda layout, d, p: render(layout, d, p, pictures_of(layout, d, p)))
 """Every test sees two bands through programs of one layout, so that each of these is compiled once for all."""
 
@@ -110,6 +110,30 @@ def test_a_bright_galaxy_is_nearly_solved_in_few_products(systems: Any) -> None:
     plain = solved(problem, 16, lambda v: v)
     assert all_ - alone < 0.03 * all_
     assert all_ - alone < 0.3 * (all_ - plain), "the problem would be as easy without it"
+
+
+def test_what_galaxies_of_one_color_trade_is_found_in_few_products(systems: Any) -> None:
+    """They start with the light shared out wrongly; blocks that know nothing of each other are slow to pass it on."""
+    options = {"half_light_radius": 2.0}
+    truth = systems.scene(
+        ("galaxy", 22.6, 24.3, (3000.0, 4000.0), options), ("galaxy", 25.6, 24.0, (1500.0, 2000.0), options)
+    )
+    start = truth.with_sources(
+        systems.with_spectrum(s, s.components[0].spectrum.at(f * s.flux))
+        for s, f in zip(truth.sources, (0.9, 1.2), strict=True)
+    )
+    problem = Problem(systems, start, seen=truth)
+    without = problem.blocks._replace(coarse=np.zeros_like(problem.blocks.coarse))
+    limit = solved(problem, 80, problem.inverse)
+    together = solved(problem, 14, problem.inverse)
+    apart = solved(problem, 14, lambda v: preconditioned(problem.layout, without, problem.step.free, v))
+    assert limit - together < 0.05 * limit
+    assert limit - together < 0.8 * (limit - apart)
+
+
+def test_a_source_alone_has_nothing_to_trade(systems: Any) -> None:
+    problem = Problem(systems, systems.scene(("galaxy", 24.2, 23.9, (300.0, 500.0), {"half_light_radius": 2.0})))
+    assert np.abs(problem.blocks.coarse).max() < 1e-3 * np.abs(problem.blocks.groups[1].block).max()
 
 
 def test_a_step_of_a_bright_galaxy_keeps_the_picture_it_promised(systems: Any) -> None:

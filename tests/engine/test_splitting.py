@@ -26,7 +26,8 @@ from deblend import (
     fit,
 )
 from deblend.constraints import inward_weights_about, monotonicity_residual, nearest_monotonic
-from deblend.infer.gauss_newton import dot, linearized, normal_product
+from deblend.infer.conjugate_gradients import dot
+from deblend.infer.gauss_newton import linearized, normal_product
 from deblend.infer.solvers import GaussNewton
 from deblend.program.asked import PIXEL_KINDS, SPECTRUM_KINDS
 from deblend.program.operator import pictures_of

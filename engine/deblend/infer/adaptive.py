@@ -9,13 +9,12 @@ which every number has a curvature of 1, and the length of steps is found by sea
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from deblend.infer.quasi_newton import Packing, movable, scales, without_laws
+from deblend.infer.quasi_newton import Packing, movable, scales
 from deblend.infer.settings import Scheme
 from deblend.infer.solvers import (
     AbstractSolver,
@@ -25,7 +24,6 @@ from deblend.infer.solvers import (
     compiled_seen,
     loss_of,
     moved,
-    started_position,
 )
 from deblend.infer.splitting import tethered
 
@@ -54,11 +52,7 @@ class AdaProx(AbstractSolver):
 
     first_damping = 3.0
     """Length of steps, in errors of each number."""
-
-    def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
-        position = self._held(started_position(self._program, damping, before))
-        without_laws(position)
-        return position
+    knows_laws = False
 
     def advance(self, position: Position) -> Position:
         """Return the position after a few steps; never of a higher merit."""

@@ -34,13 +34,8 @@ MOST_SAMPLES, LEAST_SAMPLES = 32, 12
 EASY = 200_000
 """Pixels of sky, over all channels, up to which there are as many as may be; they take the more time the more there
 are, and a fifth of an error sooner is worth more than an eighth later."""
-TOLERANCE, MOST_ITERATIONS = 0.01, (80, 240)
-CAREFUL_TOLERANCE, MOST_CAREFUL_ITERATIONS = 5e-4, (160, 1000)
-"""Where sources can hardly be told apart. What they can trade is a small part of any residual, and all of their errors:
-of two stars half a pixel apart 0.05 found a fiftieth, 0.01 a quarter. Of iterations there may be fewer on large scenes,
-down to the first number, as of samples."""
-TWINS = 0.7
-"""Overlap of two sources, as the cosine between them, from which on they are such."""
+TOLERANCE, MOST_ITERATIONS = 0.005, (80, 400)
+"""Of a solution. Of iterations there may be fewer on large scenes, down to the first number, as of samples."""
 SMALL_DAMPING = 1e-5
 
 
@@ -134,10 +129,8 @@ def draw(
         return rng.standard_normal(shape).astype(dtype)
 
     damped = np.asarray(SMALL_DAMPING, dtype), np.zeros((), dtype)
-    is_careful = program.normal_equations().closest > TWINS
-    tolerance = CAREFUL_TOLERANCE if is_careful else TOLERANCE
-    least, most = MOST_CAREFUL_ITERATIONS if is_careful else MOST_ITERATIONS
-    numbers = np.asarray(tolerance, dtype), np.int32(np.clip(most * ease, least, most))
+    least, most = MOST_ITERATIONS
+    numbers = np.asarray(TOLERANCE, dtype), np.int32(np.clip(most * ease, least, most))
     blocks = None
     rows = program.rows
     fluxes = np.zeros((n_samples, len(program.scene), layout.n_channels))

@@ -8,23 +8,21 @@ by a short line search along the projection. Priors and soft constraints are res
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
+from deblend.infer.conjugate_gradients import conjugate_gradients
 from deblend.infer.preconditioner import (
     Preconditioners,
     damping_product,
-    local_energies,
-    local_weights,
     make_preconditioner,
     precondition,
 )
-from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
+from deblend.infer.trial import data_loss
+from deblend.program.arrays import GroupParameters, Parameters, ProblemData
 from deblend.program.calibration import (
     Tangents,
     calibrated,
@@ -32,25 +30,15 @@ from deblend.program.calibration import (
     with_background,
 )
 from deblend.program.convolution import observe
-from deblend.program.layout import GroupLayout, Layout
-from deblend.program.noise import chi2, weighted
+from deblend.program.layout import Layout
+from deblend.program.noise import weighted
 from deblend.program.operator import (
     Canvas,
     Linearization,
-    Pictures,
     apply_adjoint,
     apply_jacobian,
-    box_mask,
-    envelope_of,
-    group_pictures,
     linearize,
-    normalised,
-    over_slots,
     picture_changes,
-    pictures_of,
-    profile_of,
-    render,
-    shape_change,
     sky_of,
 )
 from deblend.program.penalty import (
@@ -67,7 +55,6 @@ from deblend.program.penalty import (
 from deblend.program.splitting import pull_products, pulls, with_flux, with_light
 from deblend.program.star_layer import star_bounds
 from deblend.program.ties import tied
-from deblend.render import KINDS
 
 MAX_ASPECT = 0.5
 """How far a channel may see a source off its center, per axis [pix], or tilted: further, neither is what it says."""
@@ -86,30 +73,6 @@ class Step(NamedTuple):
     gradient: Parameters
     tangents: Tangents | None = None
     """How the models change with how the images are off; None where that is not asked for."""
-
-
-class Trial(NamedTuple):
-    """A scene that was tried."""
-
-    parameters: Parameters
-    loss: Float[Array, ""]
-    """½ χ² plus penalties."""
-    models: tuple[Canvas, ...]
-    """Model of every observation, in units of the noise."""
-
-
-def dot(a: Parameters, b: Parameters) -> Float[Array, ""]:
-    """Return Σ a b over all parameters."""
-    products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
-    return jnp.asarray(sum(jax.tree.leaves(products)))
-
-
-def data_loss(data: ProblemData, models: tuple[Canvas, ...]) -> Float[Array, ""]:
-    """Return ½ χ²: ½ Σ w (model - image)² for white noise."""
-    return 0.5 * sum(
-        (chi2(o, m - o.images) for o, m in zip(data.observations, models, strict=True)),
-        start=jnp.zeros((), data.psf_variance.dtype),
-    )
 
 
 class Slope(NamedTuple):
@@ -209,43 +172,6 @@ def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, st
     return with_flux(product, tethers)
 
 
-def conjugate_gradients(
-    product: Callable[[Parameters], Parameters],
-    inverse: Callable[[Parameters], Parameters],
-    right: Parameters,
-    tolerance: Any,
-    budget: Any,
-) -> tuple[Parameters, Float[Array, ""]]:
-    """Solve a positive normal system, preconditioned; return the solution and the fall of its quadratic function.
-
-    Ends when the residual, in the metric of the preconditioner, has fallen to `tolerance` of where it started, or
-    after `budget` products.
-    """
-    z = inverse(right)
-    first = dot(right, z)
-    start = (jnp.zeros((), int), jax.tree.map(jnp.zeros_like, right), right, z, first)
-
-    def going(carry: Any) -> Any:
-        k, _, _, _, rz = carry
-        return (k < budget) & (rz > tolerance**2 * first)
-
-    def body(carry: Any) -> Any:
-        k, x, r, p, rz = carry
-        a_p = product(p)
-        curvature = dot(p, a_p)
-        alpha = jnp.where(curvature > 0, rz / curvature, 0.0)
-        x = jax.tree.map(lambda a, b: a + alpha * b, x, p)
-        r = jax.tree.map(lambda a, b: a - alpha * b, r, a_p)
-        z = inverse(r)
-        rz_next = dot(r, z)
-        p = jax.tree.map(lambda a, b: a + rz_next / rz * b, z, p)
-        return k + 1, x, r, p, jnp.where(curvature > 0, rz_next, 0.0)
-
-    _, x, r, _, _ = lax.while_loop(going, body, start)
-    # from zero the function falls by ½ xᵀ (b + r)
-    return x, 0.5 * dot(x, jax.tree.map(jnp.add, right, r))
-
-
 def newton_blocks(
     layout: Layout, data: ProblemData, parameters: Parameters, step: Step, damping: Any, caution: Any
 ) -> Preconditioners:
@@ -289,132 +215,3 @@ def newton_direction(
 
     right = masked(jax.tree.map(jnp.negative, step.gradient))
     return conjugate_gradients(product, inverse, right, tolerance, budget)
-
-
-def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parameters:
-    """Return the same scene where it is best to stand: what the data cannot see goes to where the prior is.
-
-    The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best.
-    """
-    result = []
-    for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
-        n_amplitudes = dict(KINDS[group.kind].parameters).get("amplitudes", 0)
-        if n_amplitudes:
-            place = slice(2, 2 + n_amplitudes)
-            free = d.theta_free[:, place]
-            count = jnp.maximum(jnp.sum(free, axis=1, keepdims=True), 1.0)
-            off = jnp.sum(free * (d.theta_mean[:, place] - p.theta[:, place]), axis=1, keepdims=True) / count
-            p = p._replace(theta=p.theta.at[:, place].add(off * free))
-        result.append(p)
-    return parameters._replace(groups=tuple(result))
-
-
-def carried(layout: Layout, direction: Parameters, fraction: Any) -> Parameters:
-    """Return how far parameters go a fraction along a direction.
-
-    Amplitudes of a profile are logarithms. Where a step d promised a picture with a (1 + d) of a Gaussian, its
-    amplitude a is to become that, not a exp(d), which overshoots by far where a faint part is to become bright.
-    """
-    result = []
-    direction = jax.tree.map(lambda part: fraction * part, direction)
-    for group, d in zip(layout.groups, direction.groups, strict=True):
-        n_amplitudes = dict(KINDS[group.kind].parameters).get("amplitudes", 0)
-        if n_amplitudes:
-            place = slice(2, 2 + n_amplitudes)
-            step = d.theta[:, place]
-            d = d._replace(theta=d.theta.at[:, place].set(jnp.where(step > 0, jnp.log1p(jnp.maximum(step, 0.0)), step)))
-        result.append(d)
-    return direction._replace(groups=tuple(result))
-
-
-def tried(
-    layout: Layout,
-    data: ProblemData,
-    parameters: Parameters,
-    direction: Parameters,
-    fraction: Any,
-    trust: Any,
-    lower: Parameters,
-    upper: Parameters,
-    lines: tuple[Linearization, ...],
-) -> Trial:
-    """Return the scene a fraction along a direction, within its bounds; with `trust` 1 corrections make up for what
-    the direction leaves out (see `follow`), with 0 it goes straight."""
-    going = carried(layout, direction, fraction)
-    moved = jax.tree.map(lambda u, d, lo, hi: jnp.clip(u + d, lo, hi), parameters, going, lower, upper)
-    rested = settled(layout, data, moved)
-    energies = local_energies(data, local_weights(data))
-    ends, pictures = [], []
-    for group, d, energy, *item in zip(
-        layout.groups,
-        data.groups,
-        energies,
-        parameters.groups,
-        rested.groups,
-        direction.groups,
-        lines,
-        strict=True,
-    ):
-        if KINDS[group.kind].is_correction:
-            end, picture = follow(group, d, energy, data.psf_variance, fraction, trust, *item)
-        else:
-            end, picture = item[1], group_pictures(group, d, item[1], data.psf_variance)
-        ends.append(end)
-        pictures.append(picture)
-    return evaluated(layout, data, rested._replace(groups=tuple(ends)), tuple(pictures))
-
-
-def follow(
-    group: GroupLayout,
-    data: GroupData,
-    energy: Float[Array, "slot channel"],
-    psf_variance: Any,
-    fraction: Any,
-    trust: Any,
-    before: GroupParameters,
-    after: GroupParameters,
-    direction: GroupParameters,
-    line: Linearization,
-) -> tuple[GroupParameters, Float[Array, "slot side side"]]:
-    """Return a step's end with corrections that lead to the picture that the linearized model had promised, and the
-    pictures there.
-
-    The light of a correction is its pixels times an envelope that changes with the profile. To second order the
-    picture misses what the step was made for, by much more than the noise where a source is bright. There the
-    pixels make up for it, to the share that the data hold them; the others go as far as they were told.
-    """
-
-    def body(slot: Any, carry: Any) -> Any:
-        pixels, pictures = carry
-        mask = box_mask(group.side, data.radius[slot], pixels.dtype)
-        movable = box_mask(group.side, data.pixel_radius[slot], pixels.dtype) * data.pixels_free[slot]
-        profile = profile_of(group, after.theta[slot], data.scale[slot], psf_variance) * mask
-        envelope = envelope_of(group, profile, data.correction[slot], mask)
-        flux, flux_before = after.flux[slot], before.flux[slot]
-        straight = profile + envelope * pixels[slot]
-        total = jnp.sum(straight)
-        size = jnp.sum(energy[slot] * flux**2)
-        ratio = jnp.sum(energy[slot] * flux * flux_before) / jnp.maximum(size, 1e-20)
-        change = fraction * shape_change(line, slot, direction.theta, direction.pixels)
-        missing = (line.picture[slot] + ratio * change) * total - straight
-        seen = size * (envelope / jnp.where(total > 0, total, 1.0)) ** 2
-        share = trust * seen / (seen + data.correction_precision[slot] ** 2 + 1e-12) * movable
-        good = (fraction > 0) & (total > 0) & (size > 0)
-        added = jnp.where(good, share * missing / jnp.where(envelope > 0, envelope, 1.0), 0.0)
-        picture = normalised(group, straight + envelope * added)
-        return pixels.at[slot].add(added), pictures.at[slot].set(picture)
-
-    pixels, pictures = over_slots(data.count, body, (after.pixels, jnp.zeros_like(line.picture)))
-    return after._replace(pixels=pixels), pictures
-
-
-def evaluated(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> Trial:
-    """Return a scene with its loss and models, from the pictures of its sources."""
-    models = render(layout, data, parameters, pictures)
-    loss = data_loss(data, models) + penalty(layout, data, parameters, lag(parameters), pictures)
-    return Trial(parameters, loss, models)
-
-
-def seen_at(layout: Layout, data: ProblemData, parameters: Parameters) -> Trial:
-    """Return a scene with its loss and models."""
-    return evaluated(layout, data, parameters, pictures_of(layout, data, parameters))

@@ -7,7 +7,6 @@ it is; one length for all is found by search. Where the loss would rise, momentu
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -22,7 +21,6 @@ from deblend.infer.solvers import (
     linearized_at,
     moved,
     search,
-    started_position,
 )
 from deblend.infer.splitting import tethered
 from deblend.program.arrays import Parameters
@@ -43,9 +41,6 @@ class Fista(AbstractSolver):
     """Accelerated block gradients, projected on bounds."""
 
     first_damping = 0.5
-
-    def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
-        return self._held(started_position(self._program, damping, before))
 
     def advance(self, position: Position) -> Position:
         """Return the position after a few steps; never of a higher merit."""

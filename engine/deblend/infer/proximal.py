@@ -24,4 +24,5 @@ def gradient_direction(layout: Layout, data: ProblemData, parameters: Parameters
     blocks = make_preconditioner(
         layout, data, parameters, step.lines, step.lags, step.free, step.tangents, damping, jnp.ones_like(damping)
     )
+    blocks = blocks._replace(coarse=None)
     return tied(data, precondition(blocks, step.free, jax.tree.map(jnp.negative, step.gradient)))

@@ -7,7 +7,6 @@ position is all that has to be kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,7 +24,6 @@ from deblend.infer.solvers import (
     compiled_value_and_gradient,
     loss_of,
     moved,
-    started_position,
 )
 from deblend.infer.splitting import tethered
 from deblend.program.arrays import GroupParameters, Parameters, ProblemData
@@ -42,11 +40,7 @@ class QuasiNewton(AbstractSolver):
     """L-BFGS-B on all that is free."""
 
     first_damping = 1.0
-
-    def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
-        position = self._held(started_position(self._program, damping, before))
-        without_laws(position)
-        return position
+    knows_laws = False
 
     def advance(self, position: Position) -> Position:
         """Return the position after a run; never of a higher merit."""
@@ -113,14 +107,6 @@ class Packing:
             for part in (pairs[:n], pairs[n:])
         ]
         return np.stack(ends, axis=1).astype(np.float64)
-
-
-def without_laws(position: Position) -> None:
-    """Raise ValueError where spectra follow laws: their fluxes lie on a surface that only some solvers know."""
-    if position.laws is not None:
-        raise ValueError(
-            "Spectra that follow a law need the solver 'gauss-newton', 'proximal-gradient' or 'fista'; choose one."
-        )
 
 
 def movable(data: ProblemData, step: Any) -> Parameters:

@@ -15,12 +15,9 @@ import numpy as np
 
 from deblend.infer.gauss_newton import (
     Step,
-    Trial,
     linearized,
     newton_blocks,
     newton_direction,
-    seen_at,
-    tried,
     value_and_gradient,
 )
 from deblend.infer.preconditioner import Preconditioner, Preconditioners
@@ -28,6 +25,7 @@ from deblend.infer.proximal import gradient_direction
 from deblend.infer.settings import FitSettings
 from deblend.infer.splitting import Split, started, tethered, updated
 from deblend.infer.star_blocks import StarBlocks
+from deblend.infer.trial import Trial, seen_at, tried
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.compiled import compiled, on_device, register, side_by_side, small_matrices
@@ -118,15 +116,25 @@ class AbstractSolver(ABC):
     """What held components to their constraints, for the next start."""
 
     first_damping: ClassVar[float]
+    knows_laws: ClassVar[bool] = True
+    """Whether it keeps to the surface that the fluxes of a law lie on."""
 
     def __init__(self, program: Program, settings: FitSettings) -> None:
         self._program = program
         self._settings = settings
         self._inner = settings.inner_iterations
 
-    @abstractmethod
     def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
-        """Return the position of the program's scene, after something was done `before` that keeps its layout."""
+        """Return the position of the program's scene, after something was done `before` that keeps its layout.
+
+        Raises ValueError where spectra follow laws and the solver does not know of them.
+        """
+        position = self._held(started_position(self._program, damping, before))
+        if position.laws is not None and not self.knows_laws:
+            raise ValueError(
+                "Spectra that follow a law need the solver 'gauss-newton', 'proximal-gradient' or 'fista'; choose one."
+            )
+        return position
 
     def resume(self, damping: float) -> Position:
         """Return the position of the program's scene where nothing has to compile."""
@@ -229,9 +237,6 @@ class ProximalGradient(AbstractSolver):
     """First-order steps, each source at its own pace, projected on its bounds; one length for all, found by search."""
 
     first_damping = 0.5
-
-    def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
-        return self._held(started_position(self._program, damping, before))
 
     def advance(self, position: Position) -> Position:
         """Return the position after a few steps; never of a higher loss."""

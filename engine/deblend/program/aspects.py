@@ -7,15 +7,27 @@ tilt moves light inward or outward as a power of the radius does to first order;
 
 from __future__ import annotations
 
+from math import comb
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 from jaxtyping import Array, Float
 
 N_ASPECTS = 3
 TURN = 2.0
 """Radius s within which a tilt is flat [scale of the source]."""
+
+REACH = 14
+"""Pixels to each side that a derivative takes in."""
+_distances = range(1, REACH + 1)
+STENCIL = np.array(
+    [0.0, *((-1) ** (k + 1) * comb(2 * REACH, REACH + k) / comb(2 * REACH, REACH) / k for k in _distances), 0.0]
+)
+"""Weights of the central differences of order 2 REACH (Fornberg 1988, Math. Comp. 51, 699), by distance. What acts on
+the light of a source may not differ from how its center moves it: two pixels of mean slope, which miss a tenth of it
+behind a PSF, let data tell a center from the offsets of all channels, and errors of bright stars were a third of what
+the prior on those allows. Behind a seeing of 2.8 px this misses 4e-5 of the information, 6 pixels 3e-4."""
 
 Box = Float[Array, "side side"]
 
@@ -28,20 +40,20 @@ def outward(side: int, scale: Any) -> Box:
 
 
 def slopes(picture: Float[Array, "*stack side side"]) -> Float[Array, "2 *stack side side"]:
-    """Return how a picture changes when it moves by a pixel in y, and in x: central differences, dark outside.
+    """Return how a picture changes when it moves by a pixel in y, and in x: its derivatives, dark outside.
 
     They move the centroid of a picture by exactly as much as they are scaled by. Their transpose is their negative.
     """
-    axes = picture.ndim - 2, picture.ndim - 1
-    return jnp.stack([0.5 * (_shifted(picture, axis, 1) - _shifted(picture, axis, -1)) for axis in axes])
+    derivative = _derivative(picture.shape[-1], picture.dtype)
+    along_y = jnp.einsum("ij,...jx->...ix", derivative, picture)
+    return jnp.stack([along_y, jnp.einsum("...yj,ij->...yi", picture, derivative)])
 
 
-def _shifted(picture: Any, axis: int, by: int) -> Any:
-    """Return the picture moved by one pixel, with nothing moved in."""
-    empty = jnp.zeros_like(lax.slice_in_dim(picture, 0, 1, axis=axis))
-    n = picture.shape[axis]
-    kept = lax.slice_in_dim(picture, 0, n - 1, axis=axis) if by > 0 else lax.slice_in_dim(picture, 1, n, axis=axis)
-    return jnp.concatenate([empty, kept] if by > 0 else [kept, empty], axis=axis)
+def _derivative(side: int, dtype: Any) -> Box:
+    """Return the matrix that takes a line of pixels to minus its derivative."""
+    index = jnp.arange(side)
+    behind = index[:, None] - index[None]
+    return jnp.sign(behind).astype(dtype) * jnp.asarray(STENCIL, dtype)[jnp.minimum(jnp.abs(behind), REACH + 1)]
 
 
 def aspects(picture: Box, out: Box) -> Float[Array, "aspect side side"]:

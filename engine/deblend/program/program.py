@@ -19,29 +19,29 @@ from jaxtyping import Float
 from deblend.observe import Observation, find_passbands
 from deblend.program.arrays import CenterTies, ObservationData, Parameters, ProblemData
 from deblend.program.asked import is_asked
-from deblend.program.calibration import BACKGROUND, SHIFT, TURN, plane
+from deblend.program.calibration import SHIFT, TURN
 from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
-from deblend.program.columns import Column, summed
+from deblend.program.columns import Column
 from deblend.program.compiled import compilations
 from deblend.program.drawing import Drawing, UndefinedMorphologyError, parts_of
+from deblend.program.flux_problem import flux_problem, with_fluxes
 from deblend.program.fluxes import NormalEquations
-from deblend.program.goodness import chi2_per_observation, residual_sigma, total_chi2
 from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.links import with_links
 from deblend.program.problem import (
-    PreparedObservation,
     is_turning,
     make_layout,
     noise_units,
     prepare_observations,
     rotation_of,
 )
+from deblend.program.sight import AbstractSight
 from deblend.program.slots import GroupSlots, Part, group_key, raise_component
 from deblend.program.star_columns import StarColumns
 from deblend.program.star_fluxes import JointEquations, StarNumbers
 from deblend.program.star_slots import StarSlots
-from deblend.program.ties import center_ties, flux_basis, has_epochs, has_ties, passband_means
+from deblend.program.ties import center_ties, has_epochs, has_ties, passband_means
 from deblend.render.spectra import Passbands
 from deblend.scene import CHANNEL_OFFSET_SCATTER, Scene, Source
 from deblend.sky import Passband, same_passbands
@@ -52,7 +52,7 @@ STANDARD_GROUPS = (("point", 15), ("galaxy", 31))
 """Groups of stars and of galaxies of usual size."""
 
 
-class Program:
+class Program(AbstractSight):
     """A scene with its observations, lowered to arrays; its present scene has a flux everywhere.
 
     Its methods are to be called from one thread at a time.
@@ -243,12 +243,6 @@ class Program:
         self._terms = terms
         self._forget_drawn()
 
-    def _background(self, prepared: PreparedObservation) -> Any:
-        """Return the background of an observation, in units of the noise; 0 where none was asked for."""
-        if self._terms is None:
-            return 0.0
-        return plane(prepared.layout.shape, self._terms[prepared.layout.start : prepared.layout.stop, BACKGROUND], np)
-
     def snapshot(self, laws: Laws | None = None) -> Callable[[Parameters], Scene]:
         """Return the function that turns parameters of the present slots into a scene, whatever is edited later.
 
@@ -359,11 +353,6 @@ class Program:
 
     # -- fluxes and columns ------------------------------------------------------------------------------------
 
-    @property
-    def parts(self) -> list[Part]:
-        """The components of all sources, one source after another."""
-        return parts_of(self._scene)
-
     def columns(self) -> list[tuple[Column, ...]]:
         """Return each component per unit flux, as every observation sees it; only what changed is drawn."""
         return self._drawing.columns(self._scene, self._groups, self._psf_variance)
@@ -405,18 +394,12 @@ class Program:
             return np.zeros((0, len(self.noise)))
         return self._stars.to_fluxes(parameters.stars)
 
-    def star_light(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
-        """Return all known stars as an observation sees them [nJy/pix], float32."""
-        columns, field = self.star_columns(), self._scene.stars
-        if columns is None or field is None:
-            return np.zeros(self._prepared[observation_index].images.shape, np.float32)
-        return columns.light(observation_index, np.nan_to_num(field.flux))
-
     def _solved(self, scene: Scene) -> Scene:
         """Return the scene with all its free fluxes solved for."""
-        columns, field, problem = self.star_columns(), scene.stars, self._flux_problem(scene)
+        columns, field = self.star_columns(), scene.stars
+        problem = flux_problem(scene, self.noise, self._has_epochs, self.laws)
         if columns is None or field is None or self._stars is None:
-            return self._with_fluxes(scene, self.normal_equations().solve(*problem) * self.noise)
+            return with_fluxes(scene, self.normal_equations().solve(*problem) * self.noise)
         if self._joint is None or self._joint.stars is not columns:
             self._joint = JointEquations(columns)
         slots = self._stars
@@ -424,88 +407,7 @@ class Program:
         numbers = StarNumbers(slots.spectra, present, *slots.prior(field))
         fluxes, found = self._joint.solve(self.normal_equations(), numbers, *problem)
         scene = scene.with_stars(field.with_flux(found @ slots.spectra * self.noise))
-        return self._with_fluxes(scene, fluxes * self.noise)
-
-    def _flux_problem(self, scene: Scene) -> tuple[Any, ...]:
-        """Return what `NormalEquations.solve` is given for a scene."""
-        shape = (len(parts_of(scene)), len(self.noise))
-        components = [source.components[index] for source, index in parts_of(scene)]
-        spectra = [c.spectrum for c in components]
-        flux = np.nan_to_num(np.reshape([p.value for p in spectra], shape)) / self.noise
-        unsolved = np.array([not np.all(np.isfinite(p.value)) for p in spectra], bool)
-        free = np.broadcast_to(np.array([p.is_free for p in spectra], bool)[:, None], shape) | unsolved[:, None]
-        shining = [np.broadcast_to(c.shines_in or True, shape[1:]) for c in components]
-        free = free & np.reshape(shining, shape).astype(bool)
-        lower = np.broadcast_to(np.array([p.lower for p in spectra])[:, None], shape) / self.noise
-        upper = np.broadcast_to(np.array([p.upper for p in spectra])[:, None], shape) / self.noise
-        ties = None
-        if self._has_epochs or self.laws is not None:
-            lawful = [None if self.laws is None else self.laws.find(s.id, k) for s, k in parts_of(scene)]
-            ties = [
-                flux_basis(scene.channels, self.noise, c.is_variable) if m is None else m.present
-                for c, m in zip(components, lawful, strict=True)
-            ]
-        return flux, free.astype(float), lower, upper, ties
-
-    @staticmethod
-    def _with_fluxes(scene: Scene, fluxes: Float[np.ndarray, "part channel"]) -> Scene:
-        rows = iter(fluxes)
-        return scene.with_sources(
-            replace(
-                source,
-                components=tuple(replace(c, spectrum=c.spectrum.at(next(rows))) for c in source.components),
-            )
-            for source in scene.sources
-        )
-
-    # -- pictures ----------------------------------------------------------------------------------------------
-
-    def model(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
-        """Return the whole scene as an observation sees it [nJy/pix], float32; not to be written to."""
-        if observation_index not in self._models:
-            self._models[observation_index] = self._drawn_model(observation_index)
-        return self._models[observation_index]
-
-    def _drawn_model(self, observation_index: int) -> Float[np.ndarray, "band y x"]:
-        prepared = self._prepared[observation_index]
-        result = self.background(observation_index) + self.star_light(observation_index)
-        for part, columns in zip(self.parts, self.columns(), strict=True):
-            column = columns[observation_index]
-            rows, across = column.window
-            result[:, rows, across] += _flux(part, prepared)[:, None, None] * column.patch
-        return result
-
-    def background(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
-        """Return the light of the sky that an observation sees [nJy/pix], float32; 0 where none was asked for."""
-        prepared = self._prepared[observation_index]
-        result = np.zeros(prepared.images.shape, np.float32)
-        result += self._background(prepared) * prepared.noise[:, None, None]
-        return result
-
-    def component(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
-        """Return one source as an observation sees it, without noise [nJy/pix], float32."""
-        wanted = self._scene.sources[source_index].id
-        prepared = self._prepared[observation_index]
-        seen = [
-            columns[observation_index].times(_flux(part, prepared))
-            for part, columns in zip(self.parts, self.columns(), strict=True)
-            if part[0].id == wanted
-        ]
-        return summed(seen).on(prepared.images.shape)
-
-    def component_plane(
-        self, source_index: int, band_index: int, observation_index: int = 0
-    ) -> Float[np.ndarray, "y x"]:
-        """Return one source in one band of an observation [nJy/pix], float32."""
-        return self.component(source_index, observation_index)[band_index]
-
-    def sources(self) -> list[tuple[Column, ...]]:
-        """Return each source, with its flux, as every observation sees it [nJy/pix]."""
-        pictures: dict[str, list[tuple[Column, ...]]] = {source.id: [] for source in self._scene.sources}
-        for part, columns in zip(self.parts, self.columns(), strict=True):
-            seen = zip(columns, self._prepared, strict=True)
-            pictures[part[0].id].append(tuple(column.times(_flux(part, p)) for column, p in seen))
-        return [tuple(map(summed, zip(*parts, strict=True))) for parts in pictures.values()]
+        return with_fluxes(scene, fluxes * self.noise)
 
     def pictures_of(self, scene: Scene) -> list[tuple[Column, ...]]:
         """Return each source of a scene, with its flux, as every observation sees it [nJy/pix]; the program's own
@@ -518,25 +420,3 @@ class Program:
             self._lower(mine)
             # what was known of it is no less true, though images may have been off otherwise meanwhile
             self._drawing, self._normal = drawing, normal
-
-    def residual_sigma(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
-        """Return (image - model) in units of each pixel's noise; 0 where it is masked."""
-        return residual_sigma(self.observations[observation_index], self.model(observation_index))
-
-    @property
-    def chi2_per_observation(self) -> dict[str, float]:
-        """χ² per unmasked pixel of every observation."""
-        if self._chi2 is None:
-            self._chi2 = chi2_per_observation(self.observations, [self.model(i) for i in range(len(self.observations))])
-        return self._chi2
-
-    @property
-    def chi2(self) -> float:
-        """χ² per unmasked pixel over everything."""
-        return total_chi2(self.observations, self.chi2_per_observation)
-
-
-def _flux(part: Part, prepared: PreparedObservation) -> Float[np.ndarray, " band"]:
-    source, index = part
-    flux = source.components[index].spectrum.value
-    return flux[prepared.layout.start : prepared.layout.stop].astype(np.float32)
