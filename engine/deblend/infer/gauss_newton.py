@@ -32,6 +32,7 @@ from deblend.program.calibration import (
     with_background,
 )
 from deblend.program.convolution import observe
+from deblend.program.full_scene_layer import direction, full_scene_bounds
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.noise import chi2, weighted
 from deblend.program.operator import (
@@ -180,11 +181,12 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     if data.calibration is not None and parameters.calibration is not None:
         bounds, free_terms = (data.calibration.lower, data.calibration.upper), data.calibration.free
     *star_range, free_stars = star_bounds(data)
-    least = Parameters(tuple(lower), bounds[0], star_range[0])
-    most = Parameters(tuple(upper), bounds[1], star_range[1])
+    *everywhere, free_everywhere = full_scene_bounds(data.full_scene)
+    least = Parameters(tuple(lower), bounds[0], star_range[0], everywhere[0])
+    most = Parameters(tuple(upper), bounds[1], star_range[1], everywhere[1])
     free = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
-        Parameters(tuple(movable), free_terms, free_stars),
+        Parameters(tuple(movable), free_terms, free_stars, free_everywhere),
         parameters,
         least,
         most,
@@ -294,7 +296,8 @@ def newton_direction(
 def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parameters:
     """Return the same scene where it is best to stand: what the data cannot see goes to where the prior is.
 
-    The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best.
+    The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best. Spectra of
+    light over the whole scene become as long as 1.
     """
     result = []
     for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
@@ -306,7 +309,10 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
             off = jnp.sum(free * (d.theta_mean[:, place] - p.theta[:, place]), axis=1, keepdims=True) / count
             p = p._replace(theta=p.theta.at[:, place].add(off * free))
         result.append(p)
-    return parameters._replace(groups=tuple(result))
+    everywhere = parameters.full_scene
+    if everywhere is not None:
+        everywhere = everywhere._replace(spectrum=direction(everywhere.spectrum))
+    return parameters._replace(groups=tuple(result), full_scene=everywhere)
 
 
 def carried(layout: Layout, direction: Parameters, fraction: Any) -> Parameters:

@@ -18,6 +18,12 @@ from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
 from deblend.infer.block_inverse import free_inverse
+from deblend.infer.full_scene_blocks import (
+    FullSceneBlocks,
+    apply_full_scene_blocks,
+    full_scene_damping,
+    make_full_scene_blocks,
+)
 from deblend.infer.star_blocks import StarBlocks, apply_star_blocks, make_star_blocks
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.aspects import N_ASPECTS
@@ -55,6 +61,8 @@ class Preconditioners(NamedTuple):
     """Diagonal of the undamped normal matrix for that."""
     stars: StarBlocks | None = None
     """For the fluxes of known stars."""
+    full_scene: FullSceneBlocks | None = None
+    """For light that covers the whole scene."""
 
 
 def core_of(side: int) -> tuple[slice, slice]:
@@ -141,13 +149,16 @@ def make_preconditioner(
     groups, stars = tuple(result), None
     if data.stars is not None and free.stars is not None:
         stars = make_star_blocks(data.stars, free.stars, damping)
+    everywhere = make_full_scene_blocks(
+        layout, data.full_scene, parameters.full_scene, free.full_scene, damping, caution
+    )
     if tangents is None or data.calibration is None or free.calibration is None:
-        return Preconditioners(groups, stars=stars)
+        return Preconditioners(groups, stars=stars, full_scene=everywhere)
     gram = calibration_gram(layout, data, tangents)
     prior = data.calibration.precision**2
     diagonal = jnp.diagonal(gram, axis1=1, axis2=2) + prior
     blocks = jax.vmap(free_inverse)(gram, prior + damping * diagonal, free.calibration)
-    return Preconditioners(groups, blocks, diagonal, stars)
+    return Preconditioners(groups, blocks, diagonal, stars, everywhere)
 
 
 def local_energies(
@@ -330,7 +341,8 @@ def precondition(preconditioners: Preconditioners, free: Parameters, r: Paramete
     stars = None
     if preconditioners.stars is not None and r.stars is not None and free.stars is not None:
         stars = apply_star_blocks(preconditioners.stars, free.stars, r.stars)
-    return Parameters(tuple(result), terms, stars)
+    everywhere = apply_full_scene_blocks(preconditioners.full_scene, r.full_scene)
+    return Parameters(tuple(result), terms, stars, everywhere)
 
 
 def damping_product(
@@ -349,7 +361,8 @@ def damping_product(
     stars = None
     if preconditioners.stars is not None and v.stars is not None:
         stars = damping * preconditioners.stars.diagonal * v.stars
-    return Parameters(tuple(result), terms, stars)
+    everywhere = full_scene_damping(preconditioners.full_scene, damping, caution, v.full_scene)
+    return Parameters(tuple(result), terms, stars, everywhere)
 
 
 def held_by_trust(trust: Float[Array, " theta"], n_few: int, caution: Any) -> Float[Array, " m"]:

@@ -13,6 +13,7 @@ from deblend.scene.constraint_kind import (
     Target,
     offered_constraints,
 )
+from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
 from deblend.scene.link import Link
 from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
@@ -68,6 +69,7 @@ __all__ = [
     "PROFILE_SIGMAS",
     "PSF_GROWTH_SCATTER",
     "RING_RADII",
+    "ROUGHNESS",
     "SHIFT_SCATTER",
     "SPERGEL_RANGE",
     "BlackBody",
@@ -82,6 +84,7 @@ __all__ = [
     "EmissionLine",
     "Exponential",
     "FreeForm",
+    "FullScene",
     "Galaxy",
     "Gaussian",
     "Handling",
