@@ -117,6 +117,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let chi² say, once all are fitted, which sources are stars, and fit on with these as points",
     )
+    add(
+        "--diffuse",
+        type=_positive,
+        nargs="?",
+        const=0.0,
+        metavar="SPACING",
+        help="fit light that covers the whole scene, too, as smooth as splines so many pixels apart (default: 16, or a "
+        "twelfth of a larger scene)",
+    )
     add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
     add(
         "--calibrate",

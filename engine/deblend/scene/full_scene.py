@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import BSpline
 
-ROUGHNESS = 0.3
+ROUGHNESS = 3.0
 """How far the coefficients of three neighbours are expected off a line: standard deviation, in units of the noise of a
 pixel, all channels together."""
 LEAST_SPACING = 4.0
