@@ -25,6 +25,7 @@ from deblend.scene.morphology import (
     Morphology,
     Point,
     Sersic,
+    Starlet,
 )
 from deblend.scene.own import OwnMorphology, OwnParameter
 from deblend.scene.parameter import LockedParameterError, Parameter, Status
@@ -108,6 +109,7 @@ __all__ = [
     "Spline",
     "StarCatalog",
     "StarField",
+    "Starlet",
     "Status",
     "Target",
     "Template",
