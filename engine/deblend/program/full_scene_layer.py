@@ -23,8 +23,8 @@ Numbers = FullSceneParameters
 ROUGH = 4
 """How many residuals each coefficient has (see `roughness`)."""
 LEAST_PULL = 0.03
-"""Inverse standard deviation of coefficients around zero: nothing beside data, but it tells a flat light from a free
-background, to which it then goes."""
+"""Inverse standard deviation of coefficients around zero: nothing beside data, and enough that those without any, under
+masks and beyond images, are not left to chance."""
 
 
 def direction(spectrum: Float[Array, "component passband"]) -> Float[Array, "component passband"]:
