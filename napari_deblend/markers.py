@@ -29,6 +29,7 @@ SYMBOLS = {
     "spline": "ring",
     "galaxy": "disc",
     "free-form": "triangle_up",
+    "starlet": "triangle_down",
 }
 """How each kind of source is marked; all are drawn as outlines, so that the light stays visible."""
 OWN_SYMBOL = "cross"

@@ -43,6 +43,23 @@ def test_correlated_noise_is_measured_where_it_is_asked_for(blend: Blend, tmp_pa
     assert all(abs(float(number)) < 0.07 for number in re.findall(r"(\S+) in [xy]", note))
 
 
+def test_light_over_the_whole_scene_is_fitted_and_written(
+    blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is none in this blend: what is found is faint, and has a row and a picture of its own."""
+    arguments = ["fit", blend.fine, *with_companions(blend, "F814W"), "--passes", "0", "-q", "--out", str(tmp_path)]
+    assert main([*arguments, "--diffuse", "1"]) == 2
+    assert "must lie between 4 pixels and the side of the scene" in capsys.readouterr().err
+    assert main([*arguments, "--diffuse"]) == 0
+    table = QTable.read(tmp_path / "full_scene.ecsv")
+    (flux,) = (name for name in table.colnames if name.startswith("flux_") and "err" not in name)
+    error = table[flux.replace("flux_", "flux_err_")].value[0]
+    assert table["name"][0] == "full scene" and 0.0 <= table[flux].value[0] < 5.0 * error
+    with fits.open(tmp_path / "components.fits") as found, fits.open(tmp_path / "models.fits") as models:
+        assert found[-1].header["NAME"] == "full scene"
+        np.testing.assert_allclose(sum(hdu.data for hdu in found[1:]), models[1].data, atol=0.05 * SIGMA)
+
+
 def test_sky_positions_give_the_same_as_pixels(blend: Blend, fitted: Path, tmp_path: Path) -> None:
     ra, dec = COARSE.pixel_to_sky(X, Y)
     peaks = tmp_path / "sky.csv"

@@ -104,7 +104,10 @@ def everything(observation: Observation, rng: np.random.Generator) -> Scene:
     members = tuple((s.id, 0) for s in scene.sources if "ellipticity" in s.components[0].morphology.parameters)[:2]
     stars = StarField.at([3.0, 4.5], [5.0, 6.0], 2).with_flux(np.array([[np.nan, 2.0], [3.0, 4.0]]))
     return replace(
-        scene.hosted(scene.sources[3].id, scene.sources[4].id).calibrating("shift", "rotation").with_stars(stars),
+        scene.hosted(scene.sources[3].id, scene.sources[4].id)
+        .calibrating("shift", "rotation")
+        .with_stars(stars)
+        .with_full_scene(),
         links=(Link("ellipticity", members),),
     )
 

@@ -115,6 +115,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     scene = deblend.with_transients(scene, observations, arguments.transient).calibrating(*arguments.calibrate)
     with blaming_the_input():
         scene = _constrained(scene, arguments)
+        if arguments.diffuse is not None:
+            scene = scene.with_full_scene(arguments.diffuse or None)
     given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
     settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
     with blaming_the_input(), clock.phase("prepare"):
@@ -269,10 +271,16 @@ def _write(
 
     models = [state.model(i) for i in range(len(observations))]
     names = [source.name for source in state.scene.sources]
+    everywhere = [each.name for each in state.scene.full_scenes]
+
+    def component(row: int, observation: int) -> Any:
+        behind = row - len(names)
+        return state.component(row, observation) if behind < 0 else state.full_scene(behind, observation)
+
     io.write_tables(out / "catalog.ecsv", catalog.parts)
     io.write_models(out / "models.fits", observations, models)
     io.write_residuals(out / "residuals.fits", observations, models)
-    io.write_components(out / "components.fits", observations, names, state.component)
+    io.write_components(out / "components.fits", observations, [*names, *everywhere], component)
     if shares is not None:
         io.write_components(out / "shares.fits", observations, names, shares.picture)
 

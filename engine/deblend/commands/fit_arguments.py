@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         default="galaxy",
         help="what a source is taken for: galaxy (default), point, gaussian, exponential, de-vaucouleurs, sersic, "
-        "moffat, spergel, spline, free-form, or the label of a morphology of your own",
+        "moffat, spergel, spline, free-form, starlet, or the label of a morphology of your own",
     )
     add(
         "--morphology",
@@ -116,6 +116,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classify",
         action="store_true",
         help="let chi² say, once all are fitted, which sources are stars, and fit on with these as points",
+    )
+    add(
+        "--diffuse",
+        type=_positive,
+        nargs="?",
+        const=0.0,
+        metavar="SPACING",
+        help="fit light that covers the whole scene, too, as smooth as splines so many pixels apart (default: 16, or a "
+        "twelfth of a larger scene)",
     )
     add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
     add(

@@ -26,7 +26,7 @@ from deblend.constraints.stealing import likeness, sharing_residual
 from deblend.constraints.symmetry import symmetric, symmetric_minimum, symmetry_residual
 from deblend.constraints.threshold import without_detached_values, without_faint
 from deblend.constraints.total_variation import smooth_in_patches
-from deblend.render.starlet import default_scales
+from deblend.render.starlet import scale_weights
 from deblend.scene import INWARD_WEIGHTS, NORMALIZATIONS, ConstraintKind
 
 
@@ -147,7 +147,7 @@ def _noise_threshold(appearance: Appearance, facts: Facts, strength: Float[Array
 
 
 def _starlet_sparsity(pixels: Float[Array, "side side"], threshold: Float[Array, ""]) -> Float[Array, "side side"]:
-    return sparse_in_starlets(pixels, jnp.full(default_scales(pixels.shape[0]), threshold))
+    return sparse_in_starlets(pixels, threshold * scale_weights(pixels.shape[0], pixels.dtype))
 
 
 def _color_bounds(appearance: Appearance, facts: Facts, strength: Float[Array, ""]) -> Appearance:

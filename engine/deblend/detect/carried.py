@@ -23,9 +23,9 @@ def carried(
     """Return the scene on the pixels of other observations of the same sources, and those that are not on them.
 
     A source goes with its center; locks, fluxes and everything else of it stay, and sizes are as large on the sky. So
-    do known stars. `along` says where the pixels of the scene lie on the new ones, where that is not what both WCS say:
-    for images without one, or a WCS that was wrong. Raises ValueError where channels differ, or the new pixels are
-    turned or stretched against those of the scene.
+    do known stars; light over the whole scene is to be solved for anew. `along` says where the pixels of the scene lie
+    on the new ones, where that is not what both WCS say: for images without one, or a WCS that was wrong. Raises
+    ValueError where channels differ, or the new pixels are turned or stretched against those of the scene.
     """
     other = empty_scene(observations)
     if other.channels != scene.channels:
@@ -52,4 +52,5 @@ def carried(
         calibrations = tuple(replace(c, shift=c.shift.at(c.shift.value * scale)) for c in calibrations)
     carried_scene = replace(scene, grid=other.grid, sources=tuple(kept), calibrations=calibrations)
     stars = None if scene.stars is None else scene.stars.moved(to_other).on(other.grid.shape)
-    return carried_scene.with_stars(stars), tuple(outside)
+    everywhere = (each.on(other.grid.shape, scale) for each in scene.full_scenes)
+    return carried_scene.with_stars(stars).with_full_scenes(everywhere), tuple(outside)

@@ -24,6 +24,7 @@ from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.calibration import calibrated
 from deblend.program.calibration_terms import in_units_of_scene
 from deblend.program.compiled import compiled, register, small_matrices
+from deblend.program.full_scene_layer import ROUGH, full_scene_bounds
 from deblend.program.layout import Layout
 from deblend.program.noise import weighted_noise
 from deblend.program.operator import apply_adjoint
@@ -58,7 +59,9 @@ def noise_step(
         used = (jnp.arange(group.capacity) < d.count)[:, None]
         free.append(f._replace(flux=d.flux_free * used))
     stars = None if data.stars is None else data.stars.free
-    return step._replace(gradient=gradient, free=step.free._replace(groups=tuple(free), stars=stars))
+    _, _, everywhere = full_scene_bounds(data.full_scene)
+    every = step.free._replace(groups=tuple(free), stars=stars, full_scene=everywhere)
+    return step._replace(gradient=gradient, free=every)
 
 
 register(Noise)
@@ -81,6 +84,14 @@ class Draws:
     component."""
     stars: Float[np.ndarray, "sample star channel"] | None = None
     """Of the fluxes of known stars [nJy]; None where there are none."""
+
+    full_scenes: Float[np.ndarray, "sample component channel"] | None = None
+    """Of light that covers the whole scene [nJy]; None where there is none."""
+
+    @property
+    def full_scene_errors(self) -> Float[np.ndarray, "component channel"] | None:
+        """Standard deviation of the light of each component over the whole scene [nJy]; None where there is none."""
+        return None if self.full_scenes is None else np.sqrt(np.mean(self.full_scenes**2, axis=0))
 
     @property
     def star_errors(self) -> Float[np.ndarray, "star channel"] | None:
@@ -138,6 +149,7 @@ def draw(
     terms = None if parameters.calibration is None else np.zeros((n_samples, *parameters.calibration.shape))
     of_laws: dict[tuple[str, int], list[dict[str, np.ndarray]]] = {}
     of_stars: list[np.ndarray] = []
+    everywhere: list[np.ndarray] = []
     for sample in range(n_samples):
         images = tuple(unit_noise(o.images.shape) for o in data.observations)
         noise = Noise(
@@ -146,6 +158,9 @@ def draw(
             tuple(unit_noise(p.aspect.shape) for p in parameters.groups),
             None if parameters.calibration is None else unit_noise(parameters.calibration.shape),
             None if parameters.stars is None else unit_noise(parameters.stars.shape),
+            None
+            if parameters.full_scene is None
+            else tuple(unit_noise(parameters.full_scene.coefficients.shape) for _ in range(ROUGH)),
         )
         noisy = compiled_noise_step(layout, data, parameters, step, images, noise)
         priors: list[np.ndarray] = []
@@ -166,7 +181,10 @@ def draw(
             terms[sample] = in_units_of_scene(change.calibration, program.calibration_units)
         if program.scene.stars is not None:
             of_stars.append(program.star_fluxes(change))
+        if program.scene.full_scenes:
+            everywhere.append(program.full_scene_change(change))
         if progress is not None:
             progress(sample + 1, n_samples)
     stacked = {key: {name: np.stack([s[name] for s in drawn]) for name in drawn[0]} for key, drawn in of_laws.items()}
-    return Draws(fluxes, centers, terms, stacked, np.stack(of_stars) if of_stars else None)
+    layers = (np.stack(drawn) if drawn else None for drawn in (of_stars, everywhere))
+    return Draws(fluxes, centers, terms, stacked, *layers)

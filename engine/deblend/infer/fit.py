@@ -139,7 +139,7 @@ class Fit(Iterator[FitState]):
         self._quiet = 0
         self._best = None
         scene = self.program.scene
-        outcome = Outcome.RUNNING if scene.sources or scene.stars is not None else Outcome.EMPTY
+        outcome = Outcome.EMPTY if scene.is_empty else Outcome.RUNNING
         if self.settings.max_iterations == 0:
             outcome = Outcome.STOPPED_AT_LIMIT
         position = self._solver.start(damping, before)

@@ -30,6 +30,7 @@ from deblend.program.calibration import (
     with_background,
 )
 from deblend.program.convolution import observe
+from deblend.program.full_scene_layer import full_scene_bounds
 from deblend.program.layout import Layout
 from deblend.program.noise import weighted
 from deblend.program.operator import (
@@ -143,11 +144,12 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     if data.calibration is not None and parameters.calibration is not None:
         bounds, free_terms = (data.calibration.lower, data.calibration.upper), data.calibration.free
     *star_range, free_stars = star_bounds(data)
-    least = Parameters(tuple(lower), bounds[0], star_range[0])
-    most = Parameters(tuple(upper), bounds[1], star_range[1])
+    *everywhere, free_everywhere = full_scene_bounds(data.full_scene)
+    least = Parameters(tuple(lower), bounds[0], star_range[0], everywhere[0])
+    most = Parameters(tuple(upper), bounds[1], star_range[1], everywhere[1])
     free = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
-        Parameters(tuple(movable), free_terms, free_stars),
+        Parameters(tuple(movable), free_terms, free_stars, free_everywhere),
         parameters,
         least,
         most,

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from deblend.constraints import PROXIMAL_OPERATORS, Appearance, Facts, plain_facts, total_variation
 from deblend.program.arrays import Asked
 from deblend.program.asked import NORMS, PIXEL_KINDS, SPECTRUM_KINDS
-from deblend.render.starlet import default_scales, starlets
+from deblend.render.starlet import scale_weights, starlets
 from deblend.scene import ConstraintKind
 
 
@@ -84,7 +84,8 @@ def allowed_flux(
 
 def norms(light: Float[Array, "side side"], strength: Float[Array, " kind"]) -> Float[Array, ""]:
     """Return what the norms that are asked of light [noise units] add to the loss."""
-    structures = starlets(light, default_scales(light.shape[0]))[:-1]
+    weights = scale_weights(light.shape[0], light.dtype)
+    structures = weights[:, None, None] * starlets(light, len(weights))[:-1]
     values = {
         ConstraintKind.TOTAL_VARIATION: total_variation(light),
         ConstraintKind.STARLET_SPARSITY: jnp.sum(jnp.abs(structures)),

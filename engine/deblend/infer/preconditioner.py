@@ -18,6 +18,12 @@ from jaxtyping import Array, Float
 
 from deblend.infer.block_inverse import free_inverse
 from deblend.infer.coarse import apply_coarse, coarse_correction, has_coarse_level
+from deblend.infer.full_scene_blocks import (
+    FullSceneBlocks,
+    apply_full_scene_blocks,
+    full_scene_damping,
+    make_full_scene_blocks,
+)
 from deblend.infer.source_block import CORE_RADIUS, SourceBlock, core_of, held_by_trust
 from deblend.infer.star_blocks import StarBlocks, apply_star_blocks, make_star_blocks
 from deblend.program.arrays import GroupParameters, Parameters, ProblemData
@@ -52,6 +58,8 @@ class Preconditioners(NamedTuple):
     """Diagonal of the undamped normal matrix for that."""
     stars: StarBlocks | None = None
     """For the fluxes of known stars."""
+    full_scene: FullSceneBlocks | None = None
+    """For light that covers the whole scene."""
     coarse: Float[Array, "number number"] | None = None
     """What sources trade, over the shape parameters and fluxes of all slots; None where those are too many."""
 
@@ -102,13 +110,16 @@ def make_preconditioner(
     coarse = coarse_correction(layout, data, parameters, free, tuple(parts)) if has_coarse_level(layout) else None
     if data.stars is not None and free.stars is not None:
         stars = make_star_blocks(data.stars, free.stars, damping)
+    everywhere = make_full_scene_blocks(
+        layout, data.full_scene, parameters.full_scene, free.full_scene, damping, caution
+    )
     if tangents is None or data.calibration is None or free.calibration is None:
-        return Preconditioners(groups, stars=stars, coarse=coarse)
+        return Preconditioners(groups, stars=stars, full_scene=everywhere, coarse=coarse)
     gram = calibration_gram(layout, data, tangents)
     prior = data.calibration.precision**2
     diagonal = jnp.diagonal(gram, axis1=1, axis2=2) + prior
     blocks = jax.vmap(free_inverse)(gram, prior + damping * diagonal, free.calibration)
-    return Preconditioners(groups, blocks, diagonal, stars, coarse)
+    return Preconditioners(groups, blocks, diagonal, stars, everywhere, coarse)
 
 
 def local_energies(
@@ -165,7 +176,8 @@ def precondition(preconditioners: Preconditioners, free: Parameters, r: Paramete
     stars = None
     if preconditioners.stars is not None and r.stars is not None and free.stars is not None:
         stars = apply_star_blocks(preconditioners.stars, free.stars, r.stars)
-    return Parameters(tuple(result), terms, stars)
+    everywhere = apply_full_scene_blocks(preconditioners.full_scene, r.full_scene)
+    return Parameters(tuple(result), terms, stars, everywhere)
 
 
 def damping_product(
@@ -184,7 +196,8 @@ def damping_product(
     stars = None
     if preconditioners.stars is not None and v.stars is not None:
         stars = damping * preconditioners.stars.diagonal * v.stars
-    return Parameters(tuple(result), terms, stars)
+    everywhere = full_scene_damping(preconditioners.full_scene, damping, caution, v.full_scene)
+    return Parameters(tuple(result), terms, stars, everywhere)
 
 
 def _few(x: GroupParameters) -> Float[Array, "slot m"]:

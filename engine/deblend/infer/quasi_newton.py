@@ -28,6 +28,7 @@ from deblend.infer.solvers import (
 from deblend.infer.splitting import tethered
 from deblend.program.arrays import GroupParameters, Parameters, ProblemData
 from deblend.program.compiled import small_matrices
+from deblend.program.full_scene_layer import full_scene_bounds
 
 ITERATIONS_PER_INNER = 2
 """SciPy's iterations for each of `inner_iterations`: what it learned is of use for some time."""
@@ -123,7 +124,9 @@ def movable(data: ProblemData, step: Any) -> Parameters:
         theta, flux = (np.asarray(part) * used[:, None] for part in (d.theta_free, d.flux_free))
         groups.append(GroupParameters(theta, flux, pixels, np.asarray(d.aspect_free) * used[:, None, None]))
     terms = None if data.calibration is None else data.calibration.free
-    return Parameters(tuple(groups), terms)
+    stars = None if data.stars is None else data.stars.free
+    *_, everywhere = full_scene_bounds(data.full_scene)
+    return Parameters(tuple(groups), terms, stars, everywhere)
 
 
 def scales(program: Any, data: ProblemData, parameters: Any, step: Any) -> Parameters:
@@ -143,4 +146,8 @@ def scales(program: Any, data: ProblemData, parameters: Any, step: Any) -> Param
         aspect = few[:, n_theta + n_flux :].reshape(p.aspect.shape)
         groups.append(GroupParameters(few[:, :n_theta], few[:, n_theta : n_theta + n_flux], pixels, aspect))
     terms = None if blocks.calibration_diagonal is None else scale(blocks.calibration_diagonal)
-    return Parameters(tuple(groups), terms)
+    stars = None if blocks.stars is None else scale(blocks.stars.diagonal)
+    everywhere = None
+    if blocks.full_scene is not None:
+        everywhere = jax.tree.map(scale, blocks.full_scene.diagonal)
+    return Parameters(tuple(groups), terms, stars, everywhere)

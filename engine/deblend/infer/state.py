@@ -73,6 +73,15 @@ class FitState:
         with self._lock:
             return self._program.pictures_of(self.scene)
 
+    @cached_property
+    def _full_scenes(self) -> list[tuple[Column, ...]]:
+        with self._lock:
+            return self._program.full_scenes_of(self.scene)
+
+    def full_scene(self, index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return one component of light over the whole scene as an observation sees it [nJy/pix], float32."""
+        return self._full_scenes[index][observation_index].patch
+
     def component(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return one source as an observation sees it, without noise [nJy/pix], float32."""
         return self._columns[source_index][observation_index].on(self._models[observation_index].shape)

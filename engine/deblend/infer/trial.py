@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from deblend.infer.preconditioner import local_energies, local_weights
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
+from deblend.program.full_scene_layer import direction
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.noise import chi2
 from deblend.program.operator import (
@@ -57,7 +58,8 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
     """Return the same scene where it is best to stand: what the data cannot see goes to where the prior is.
 
     The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best. So does
-    the center of a source without pixels, where offsets of all channels move it back.
+    the center of a source without pixels, where offsets of all channels move it back. Spectra of light over the whole
+    scene become as long as 1.
     """
     result = []
     for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
@@ -71,7 +73,10 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
         if p.pixels is None and data.center_ties is None and data.links is None:
             p = _centered(d, p)
         result.append(p)
-    return parameters._replace(groups=tuple(result))
+    everywhere = parameters.full_scene
+    if everywhere is not None:
+        everywhere = everywhere._replace(spectrum=direction(everywhere.spectrum))
+    return parameters._replace(groups=tuple(result), full_scene=everywhere)
 
 
 def _centered(data: GroupData, p: GroupParameters) -> GroupParameters:

@@ -56,7 +56,7 @@ def write_components(
     """Write one (band, y, x) HDU per source and observation: noiseless, as that observation sees it, in its unit.
 
     `component` returns the picture [nJy/pix] of a source (by its row) in an observation (by its index). SOURCE is
-    the 0-based row of the source, OBS the observation, NAME the source's name.
+    the 0-based row of the source, OBS the observation, NAME the source's name; what has no row follows behind.
     """
 
     def hdus() -> Iterator[fits.ImageHDU]:

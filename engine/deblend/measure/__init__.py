@@ -3,6 +3,7 @@
 from deblend.measure.calibration import calibration_lines, calibration_table
 from deblend.measure.catalog import Catalog, measure
 from deblend.measure.flags import MEANINGS
+from deblend.measure.full_scene import full_scene_table
 from deblend.measure.motion import motion_lines, motion_table
 from deblend.measure.naming import column_key
 from deblend.measure.sharing import Shares, share
@@ -15,6 +16,7 @@ __all__ = [
     "calibration_lines",
     "calibration_table",
     "column_key",
+    "full_scene_table",
     "measure",
     "motion_lines",
     "motion_table",

@@ -18,6 +18,7 @@ from deblend.infer.errors import draw
 from deblend.infer.solvers import compiled_linearized
 from deblend.measure.calibration import calibration_table
 from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
+from deblend.measure.full_scene import full_scene_table
 from deblend.measure.laws import add_laws
 from deblend.measure.motion import motion_table, on_image, on_sky, spread
 from deblend.measure.naming import column_key
@@ -47,13 +48,16 @@ class Catalog:
     """How what moves does so, a row per moving thing (see `deblend.measure.motion_table`); None where nothing does."""
     stars: QTable | None = None
     """One row per known star (see `deblend.measure.star_table`); None where there are none."""
+    full_scene: QTable | None = None
+    """One row per component of light over the whole scene (see `deblend.measure.full_scene_table`); None where there is
+    none."""
 
     @property
     def parts(self) -> dict[str, Catalog]:
         """The tables that there are, by what they are called in a folder of results: "catalog", "calibration",
-        "motions" and "stars"."""
+        "motions", "stars" and "full_scene"."""
         tables = {"catalog": self.table, "calibration": self.calibration, "motions": self.motions}
-        tables["stars"] = self.stars
+        tables |= {"stars": self.stars, "full_scene": self.full_scene}
         return {name: Catalog(table) for name, table in tables.items() if table is not None}
 
     def write(self, path: str | PathLike[str]) -> None:
@@ -98,7 +102,8 @@ def measure(
 
     With `errors` off there are no error columns and no `degenerate_with`, and it is quick. `converged` tells how the
     fit ended, for the flags. Known stars have a table of their own, `Catalog.stars`; with `list_stars` they are listed
-    behind the sources, too.
+    behind the sources, too. So does light over the whole scene, `Catalog.full_scene`; the blendedness of a source does
+    not count it.
     """
     if program is None:
         program = Program(observations, scene)
@@ -112,7 +117,7 @@ def measure(
     if any(s.host is not None for s in sources):
         names = {s.id: s.name for s in sources}
         table["host"] = ["" if s.host is None else names[s.host] for s in sources]
-    draws = draw(program, progress=progress) if errors and (len(sources) or scene.stars is not None) else None
+    draws = draw(program, progress=progress) if errors and not scene.is_empty else None
     centers = None if draws is None else draws.centers
     shapes = _shapes(program)
     to_image = scene.grid.affine_to(program.observations[0].grid)
@@ -151,7 +156,8 @@ def measure(
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "of the first image; x, y are 0-based: the middle of the first pixel is (0, 0)"
     calibration = calibration_table(scene, None if draws is None else draws.calibration_errors)
-    return Catalog(table, calibration, motion_table(scene, to_image, centers), stars)
+    everywhere = full_scene_table(scene, None if draws is None else draws.full_scene_errors)
+    return Catalog(table, calibration, motion_table(scene, to_image, centers), stars, everywhere)
 
 
 def _add_places(
@@ -205,7 +211,7 @@ def _significance(program: Program) -> tuple[np.ndarray, np.ndarray]:
     own, shared, information = np.zeros(n), np.zeros(n), np.zeros(n)
     columns = program.pictures_of(program.scene)
     for index, observation in enumerate(program.observations):
-        model = program.model(index) - program.background(index)
+        model = program.model(index) - program.background(index) - program.full_scene_light(index)
         for row in range(n):
             column: Column = columns[row][index]
             rows, across = column.window

@@ -32,6 +32,8 @@ class Shares:
     """(band, y, x) of every observation."""
     stars: tuple[Float[np.ndarray, "band y x"], ...] = ()
     """What all known stars together get, per observation [nJy/pix]; empty where there are none."""
+    full_scenes: tuple[tuple[Float[np.ndarray, "band y x"], ...], ...] = ()
+    """What each component of light over the whole scene gets, per observation [nJy/pix]."""
 
     def picture(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return the share of one source in an observation [nJy/pix], float32."""
@@ -46,7 +48,7 @@ class Shares:
 
 
 def share(scene: Scene, observations: Sequence[Observation], program: Program | None = None) -> Shares:
-    """Share the data out among the sources of a fitted scene, and its known stars.
+    """Share the data out among the sources of a fitted scene, its known stars, and light that covers all of it.
 
     In every unmasked pixel where the models together exceed a hundredth of the noise the shares add up to the image
     (less the background, where the scene has one); masked pixels are 0. `program` is one of the same observations, to
@@ -59,6 +61,8 @@ def share(scene: Scene, observations: Sequence[Observation], program: Program | 
     models = program.sources()
     shared: list[list[Column]] = [[] for _ in models]
     stars: list[Float[np.ndarray, "band y x"]] = []
+    everywhere = program.full_scenes()
+    of_everywhere: list[list[Float[np.ndarray, "band y x"]]] = [[] for _ in everywhere]
     for index, observation in enumerate(program.observations):
         total = np.zeros(observation.images.shape)
         for of_source in models:
@@ -67,14 +71,18 @@ def share(scene: Scene, observations: Sequence[Observation], program: Program | 
         of_stars = None if scene.stars is None else np.maximum(program.star_light(index), 0.0)
         if of_stars is not None:
             total += of_stars
+        total += program.full_scene_light(index)
         is_seen = observation.weights > 0
         covered = is_seen & (total * np.sqrt(observation.weights) > COVERED)
         data = np.where(is_seen, observation.images - program.background(index), 0.0)
         ratio = np.where(covered, data / np.where(covered, total, 1.0), 0.0)
         if of_stars is not None:
             stars.append(of_stars * ratio)
+        for light, seen in zip(of_everywhere, everywhere, strict=True):
+            light.append(seen[index].patch * ratio)
         for own, of_source in zip(shared, models, strict=True):
             column = of_source[index]
             rows, columns = column.window
             own.append(Column(np.maximum(column.patch, 0.0) * ratio[:, rows, columns], column.y, column.x))
-    return Shares(tuple(map(tuple, shared)), tuple(o.images.shape for o in program.observations), tuple(stars))
+    shapes, layers = tuple(o.images.shape for o in program.observations), tuple(map(tuple, of_everywhere))
+    return Shares(tuple(map(tuple, shared)), shapes, tuple(stars), layers)

@@ -25,6 +25,15 @@ class GroupParameters(NamedTuple):
     """How each channel sees the source other than the mean does: off its center in y and in x [pix], and tilted."""
 
 
+class FullSceneParameters(NamedTuple):
+    """Light that covers the whole scene."""
+
+    spectrum: Float[Array, "component passband"]
+    """Only its direction counts; how much light there is, coefficients say."""
+    coefficients: Float[Array, "component row column"]
+    """Of B-splines, in units of the noise of a pixel, all channels together."""
+
+
 class Parameters(NamedTuple):
     """All that a fit may change."""
 
@@ -33,6 +42,8 @@ class Parameters(NamedTuple):
     """How the images are off, in the order of `program.calibration`; None where nothing of it is asked for."""
     stars: Float[Array, "star passband"] | None = None
     """Fluxes of known stars, in units of each passband's noise; None where there is no layer of stars."""
+    full_scene: FullSceneParameters | None = None
+    """None where no light covers the whole scene, nor ever did."""
 
 
 class Asked(NamedTuple):
@@ -181,6 +192,27 @@ class StarData(NamedTuple):
     """Jᵀ W J of the stars of each block: of neighbours."""
 
 
+class FullSceneData(NamedTuple):
+    """What is known of light that covers the whole scene."""
+
+    along_y: Float[Array, "component y row"]
+    """Values of the B-splines on the rows of the canvas; 0 for what is not used."""
+    along_x: Float[Array, "component x column"]
+    spectra: Float[Array, "passband channel"]
+    """Fluxes, in units of each channel's noise, of one unit of each passband."""
+    share: Float[Array, " plane"]
+    """How much of the light is seen through the PSF of each plane of the canvas."""
+    spectrum_free: Float[Array, "component passband"]
+    coefficients_free: Float[Array, "component row column"]
+    used: Float[Array, "component row column"]
+    precision: Float[Array, " component"]
+    """Inverse standard deviation of how far neighbouring coefficients are off a line."""
+    stiffness: Float[Array, "component n n"]
+    """Jᵀ J of the prior, for all coefficients of a component."""
+    weights: Float[Array, "channel y x"]
+    """Of light on the pixels of the canvas, about: for preconditioning."""
+
+
 class ProblemData(NamedTuple):
     """All that a compiled step needs besides the parameters."""
 
@@ -197,6 +229,8 @@ class ProblemData(NamedTuple):
     """None where every source has one component and stands still."""
     stars: StarData | None = None
     """None where there is no layer of stars."""
+    full_scene: FullSceneData | None = None
+    """None where no light covers the whole scene, nor ever did."""
 
     @property
     def near(self) -> ProblemData:

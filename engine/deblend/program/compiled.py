@@ -243,6 +243,8 @@ def register(*trees: type) -> None:
 register(
     arrays.GroupParameters,
     arrays.Parameters,
+    arrays.FullSceneParameters,
+    arrays.FullSceneData,
     arrays.Asked,
     arrays.Tether,
     arrays.GroupData,

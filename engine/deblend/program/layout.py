@@ -58,6 +58,17 @@ class StarLayout:
 
 
 @dataclass(frozen=True)
+class FullSceneLayout:
+    """Light that covers the whole scene."""
+
+    capacity: int
+    """Of components."""
+    rows: int
+    """How many coefficients there may be along y, and along x."""
+    columns: int
+
+
+@dataclass(frozen=True)
 class ObservationLayout:
     """One observation: which channels of the scene it holds, and the sizes of its convolution."""
 
@@ -104,6 +115,8 @@ class Layout:
     """Whether shape parameters of several slots may be one number."""
     stars: StarLayout | None = None
     """None where there never were any."""
+    full_scene: FullSceneLayout | None = None
+    """None where no light covers the whole scene, nor ever did."""
 
     @property
     def near(self) -> Layout:

@@ -35,6 +35,7 @@ from deblend.program.calibration import (
     with_background,
 )
 from deblend.program.convolution import Canvas, observe, observe_adjoint
+from deblend.program.full_scene_layer import full_scene_adjoint, full_scene_change, full_scene_light
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.star_layer import add_stars, stars_adjoint
 from deblend.render import KINDS, shift_matrix
@@ -230,9 +231,10 @@ def draw(
     dtype: Any,
     patches: tuple[Callable[[Any], Canvas], ...],
     stars: Float[Array, "star passband"] | None,
+    everywhere: Canvas | None,
 ) -> Canvas:
-    """Return the canvas with one patch per used slot added, and known stars of these fluxes; `patches` makes the
-    patches, a function per group."""
+    """Return the canvas with one patch per used slot added, known stars of these fluxes, and light that is everywhere;
+    `patches` makes the patches, a function per group."""
     scratch = jnp.zeros((len(layout.planes), *layout.scratch_shape), dtype)
     for group, d, patch in zip(layout.groups, data.groups, patches, strict=True):
 
@@ -243,7 +245,8 @@ def draw(
     if data.stars is not None and stars is not None:
         scratch = add_stars(layout, data.stars, stars, scratch)
     margin, (height, width) = layout.margin, layout.canvas_shape
-    return scratch[:, margin : margin + height, margin : margin + width]
+    canvas = scratch[:, margin : margin + height, margin : margin + width]
+    return canvas if everywhere is None else canvas + everywhere
 
 
 def group_pictures(
@@ -278,7 +281,8 @@ def sky_of(layout: Layout, data: ProblemData, parameters: Parameters, pictures: 
         )
         for g, d, p, stack in zip(layout.groups, data.groups, parameters.groups, pictures, strict=True)
     )
-    return draw(layout, data, data.observations[0].images.dtype, patches, parameters.stars)
+    everywhere = full_scene_light(layout, data.full_scene, parameters.full_scene)
+    return draw(layout, data, data.observations[0].images.dtype, patches, parameters.stars, everywhere)
 
 
 def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
@@ -345,7 +349,8 @@ def apply_jacobian(
 
     parameters, change = jax.jvp(partial(turned, data), (parameters,), (change,))
     patches = tuple(patch_of(*item) for item in zip(parameters.groups, lines, change.groups, changes, strict=True))
-    canvas = draw(layout, data, data.observations[0].images.dtype, patches, change.stars)
+    everywhere = full_scene_change(layout, data.full_scene, parameters.full_scene, change.full_scene)
+    canvas = draw(layout, data, data.observations[0].images.dtype, patches, change.stars, everywhere)
     images = observe(layout, data, canvas)
     added = calibration_change(layout, tangents, change.calibration)
     return images if added is None else tuple(map(jnp.add, images, added))
@@ -388,7 +393,8 @@ def apply_adjoint(
 
         result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))
     stars = None if data.stars is None else stars_adjoint(layout, data.stars, scratch)
-    by_seen = Parameters(tuple(result), calibration_adjoint(layout, tangents, images), stars)
+    everywhere = full_scene_adjoint(layout, data.full_scene, parameters.full_scene, scratch)
+    by_seen = Parameters(tuple(result), calibration_adjoint(layout, tangents, images), stars, everywhere)
     if by_seen.calibration is None and parameters.calibration is not None:
         by_seen = by_seen._replace(calibration=jnp.zeros_like(parameters.calibration))
     answer: Parameters = unturned(by_seen)[0]

@@ -18,6 +18,12 @@ from deblend.constraints import monotonicity_residual, symmetry_residual
 from deblend.constraints.symmetry import RELATIVE
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.calibration import calibration_penalty
+from deblend.program.full_scene_layer import (
+    full_scene_noise,
+    full_scene_penalty,
+    full_scene_penalty_gradient,
+    full_scene_penalty_product,
+)
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.operator import (
     Linearization,
@@ -40,6 +46,8 @@ class Noise(NamedTuple):
     aspect: tuple[Any, ...]
     calibration: Any = None
     stars: Any = None
+    full_scene: Any = None
+    """One array of the shape of all coefficients for each way to be rough (see `roughness`)."""
 
 
 class Lag(NamedTuple):
@@ -117,7 +125,8 @@ def penalty(
             return carry + 0.5 * jnp.sum(negative**2)
 
         total = over_slots(d.count, squares, total)
-    return total + calibration_penalty(data, parameters) + star_penalty(data, parameters)
+    total += calibration_penalty(data, parameters) + star_penalty(data, parameters)
+    return total + full_scene_penalty(data.full_scene, parameters.full_scene)
 
 
 def negative_weights(
@@ -155,7 +164,8 @@ def penalty_gradient(
     if data.calibration is not None and parameters.calibration is not None:
         terms = data.calibration.precision**2 * (parameters.calibration - data.calibration.mean)
     stars = star_penalty_gradient(data, parameters.stars)
-    return Parameters(_responses(layout, data, parameters, lags, start, respond), terms, stars)
+    everywhere = full_scene_penalty_gradient(data.full_scene, parameters.full_scene)
+    return Parameters(_responses(layout, data, parameters, lags, start, respond), terms, stars, everywhere)
 
 
 def penalty_product(
@@ -184,7 +194,9 @@ def penalty_product(
     if data.calibration is not None and vector.calibration is not None:
         terms = data.calibration.precision**2 * vector.calibration
     stars = star_penalty_product(data, vector.stars)
-    return Parameters(_responses(layout, data, parameters, lags, start, respond, vector.groups), terms, stars)
+    everywhere = full_scene_penalty_product(data.full_scene, vector.full_scene)
+    responses = _responses(layout, data, parameters, lags, start, respond, vector.groups)
+    return Parameters(responses, terms, stars, everywhere)
 
 
 def noise_response(
@@ -215,7 +227,9 @@ def noise_response(
     if data.calibration is not None and noise.calibration is not None:
         terms = data.calibration.precision * noise.calibration
     stars = None if data.stars is None or noise.stars is None else data.stars.precision * noise.stars
-    return Parameters(_responses(layout, data, parameters, lags, start, respond, noise.pixels), terms, stars)
+    everywhere = full_scene_noise(data.full_scene, noise.full_scene)
+    responses = _responses(layout, data, parameters, lags, start, respond, noise.pixels)
+    return Parameters(responses, terms, stars, everywhere)
 
 
 def penalty_diagonal(data: GroupData, weights: Lag, line: Linearization) -> Float[Array, "slot side side"]:

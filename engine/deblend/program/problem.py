@@ -19,7 +19,14 @@ from deblend.program.arrays import ObservationData
 from deblend.program.calibration import response
 from deblend.program.calibration_terms import ARCSEC
 from deblend.program.columns import ColumnTables, ColumnView, column_fft_shape
-from deblend.program.layout import GroupLayout, Layout, ObservationLayout, StarLayout, aligned_layout
+from deblend.program.layout import (
+    FullSceneLayout,
+    GroupLayout,
+    Layout,
+    ObservationLayout,
+    StarLayout,
+    aligned_layout,
+)
 from deblend.program.noise import inverse_noise_power
 from deblend.scene import Scene
 from deblend.sky import PixelAffine
@@ -394,7 +401,9 @@ def make_layout(
     shape: tuple[int, int],
     is_calibrated: bool = False,
     stars: StarLayout | None = None,
+    full_scene: FullSceneLayout | None = None,
     **has: bool,
 ) -> Layout:
-    """Return the static shape of the program; `stars` and `has` as in `Layout`."""
-    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated, stars=stars, **has)
+    """Return the static shape of the program; `stars`, `full_scene` and `has` as in `Layout`."""
+    layers = {"stars": stars, "full_scene": full_scene}
+    return Layout(tuple(groups), tuple(p.layout for p in prepared), shape, is_calibrated, **layers, **has)  # type: ignore[arg-type]

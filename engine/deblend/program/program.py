@@ -6,10 +6,12 @@ bucket or a full group changes the layout and compiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
+from operator import is_not
 from typing import Any
 
 import jax
@@ -26,6 +28,7 @@ from deblend.program.compiled import compilations
 from deblend.program.drawing import Drawing, UndefinedMorphologyError, parts_of
 from deblend.program.flux_problem import flux_problem, with_fluxes
 from deblend.program.fluxes import NormalEquations
+from deblend.program.full_scene_slots import FullSceneSlots, drawn
 from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.links import with_links
@@ -105,6 +108,10 @@ class Program(AbstractSight):
         """Known stars; None where there never were any."""
         self._joint: JointEquations | None = None
         """Of the fluxes of sources and known stars; None until they are asked for."""
+        self._full: FullSceneSlots | None = None
+        """Light that covers the whole scene; None where there never was any."""
+        self._everywhere: tuple[list[np.ndarray], list[tuple[Column, ...]]] | None = None
+        """Its columns, and the coefficients that they are of; None where they are not known."""
         self._has_ties = False
         """Whether some centers are tied, or have been: then they may be, and nothing compiles."""
         self._has_links = False
@@ -138,7 +145,7 @@ class Program(AbstractSight):
         """
         before = self._scene
         self._lower(scene)
-        if (solve or not scene.is_solved) and (scene.sources or scene.stars is not None):
+        if (solve or not scene.is_solved) and not scene.is_empty:
             try:
                 self._scene = self._solved(scene)
             except UndefinedMorphologyError:
@@ -179,6 +186,7 @@ class Program(AbstractSight):
             slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
         self._take_laws(scene)
         self._take_stars(scene)
+        self._take_full_scenes(scene)
         self._scene, self._models, self._chi2 = scene, {}, None
         self._has_ties |= has_ties(scene.sources)
         self._has_links |= bool(scene.links)
@@ -200,6 +208,16 @@ class Program(AbstractSight):
         if self._stars is None or not self._stars.fits(scene.stars, self._prepared):
             room = None if self._stars is None else self._stars.layout
             self._stars = StarSlots(scene, self._prepared, self.noise, self.dtype, room)
+
+    def _take_full_scenes(self, scene: Scene) -> None:
+        """Make a layer for the light that covers a scene, unless it is there."""
+        if not scene.full_scenes and self._full is None:
+            return
+        layout = self.layout
+        if self._full is None or not self._full.fits(scene, layout, self._prepared):
+            room = None if self._full is None else self._full.layout
+            self._full = FullSceneSlots(scene, layout, self._prepared, self.noise, self.dtype, room)
+            self._everywhere = None
 
     def _bands(self, scene: Scene) -> Passbands:
         """Return the passbands of a scene, ready for use."""
@@ -232,7 +250,7 @@ class Program(AbstractSight):
         self._forget_drawn()
 
     def _forget_drawn(self) -> None:
-        self._drawing, self._normal = Drawing(self._prepared, self._terms), None
+        self._drawing, self._normal, self._everywhere = Drawing(self._prepared, self._terms), None, None
 
     def _calibrate(self, terms: Float[np.ndarray, "channel 10"] | None) -> None:
         """Take how the images are off; what was drawn before is of no use where that has changed."""
@@ -250,7 +268,7 @@ class Program(AbstractSight):
         """
         scene, noise, members = self._scene, self.noise, self.members
         units = self.calibration_units if scene.calibrations else None
-        plain, stars = replace(scene, sources=()), self._stars
+        plain, stars, everywhere = replace(scene, sources=()), self._stars, self._full
 
         def scene_of(parameters: Parameters) -> Scene:
             fitted: dict[str, Source] = {}
@@ -265,6 +283,9 @@ class Program(AbstractSight):
             calibrated = plain
             if stars is not None and parameters.stars is not None and plain.stars is not None:
                 calibrated = calibrated.with_stars(plain.stars.with_flux(stars.to_fluxes(parameters.stars)))
+            if everywhere is not None and parameters.full_scene is not None:
+                lights = everywhere.raised(plain.full_scenes, parameters.full_scene)
+                calibrated = calibrated.with_full_scenes(lights)
             if units is not None and parameters.calibration is not None:
                 calibrated = with_terms(calibrated, parameters.calibration, units)
             return replace(calibrated, sources=tuple(fitted[source.id] for source in scene.sources))
@@ -293,14 +314,16 @@ class Program(AbstractSight):
         groups, shape = [g.layout for g in self._groups], self._scene.grid.shape
         has = {"has_ties": self._has_ties, "has_links": self._has_links}
         stars = None if self._stars is None else self._stars.layout
-        return make_layout(self._prepared, groups, shape, self._terms is not None, stars, **has)
+        everywhere = None if self._full is None else self._full.layout
+        return make_layout(self._prepared, groups, shape, self._terms is not None, stars, everywhere, **has)
 
     @property
     def parameters(self) -> Parameters:
         """What a fit may change, as it stands; fresh arrays."""
         groups = tuple(jax.tree.map(np.copy, g.parameters) for g in self._groups)
         stars = None if self._stars is None else self._stars.numbers(self._scene.stars)
-        return Parameters(groups, None if self._terms is None else self._terms.copy(), stars)
+        everywhere = None if self._full is None else self._full.numbers(self._scene.full_scenes)
+        return Parameters(groups, None if self._terms is None else self._terms.copy(), stars, everywhere)
 
     @property
     def data(self) -> ProblemData:
@@ -324,7 +347,8 @@ class Program(AbstractSight):
         if self._has_links:
             groups, links = with_links(groups, self.members, self._scene.links)
         stars = None if self._stars is None else self._stars.data(self._scene.stars, self._terms)
-        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, links, ties, stars)
+        layers = stars, None if self._full is None else self._full.data()
+        return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, links, ties, *layers)
 
     @property
     def _psf_variance(self) -> np.ndarray:
@@ -362,12 +386,13 @@ class Program(AbstractSight):
         self._drawing.make_ready(self._groups, self._scene.grid.shape, self._psf_variance)
 
     def normal_equations(self) -> NormalEquations:
-        """Return the linear problem of the fluxes, given the present morphologies."""
+        """Return the linear problem of the fluxes of all components, and behind them of light over the whole scene,
+        given the present morphologies."""
         if self._normal is None:
             images = [p.images if self._terms is None else p.images - self._background(p) for p in self._prepared]
             noise = ([getattr(p, name) for p in self._prepared] for name in ("weights", "whitening"))
             self._normal = NormalEquations(images, *noise)
-        self._normal.update(self.columns())
+        self._normal.update(self.columns() + self.full_scene_columns())
         return self._normal
 
     def normal_equations_of(
@@ -394,6 +419,23 @@ class Program(AbstractSight):
             return np.zeros((0, len(self.noise)))
         return self._stars.to_fluxes(parameters.stars)
 
+    def full_scene_columns(self) -> list[tuple[Column, ...]]:
+        """Return each component of light over the whole scene per unit flux, as every observation sees it."""
+        if self._full is None or not self._scene.full_scenes:
+            return []
+        # new spectra leave pictures as they are
+        pictures, known = [each.coefficients for each in self._scene.full_scenes], self._everywhere
+        if known is None or len(known[0]) != len(pictures) or any(map(is_not, known[0], pictures)):
+            columns = drawn(self.layout, self.data, self.parameters, self._scene.full_scenes)
+            self._everywhere = known = pictures, columns
+        return known[1]
+
+    def full_scene_change(self, change: Parameters) -> Float[np.ndarray, "component channel"]:
+        """Return how the light over the whole scene changes with a change of the parameters [nJy]."""
+        if self._full is None or change.full_scene is None:
+            return np.zeros((0, len(self.noise)))
+        return self._full.flux_change(self._full.numbers(self._scene.full_scenes), change.full_scene)
+
     def _solved(self, scene: Scene) -> Scene:
         """Return the scene with all its free fluxes solved for."""
         columns, field = self.star_columns(), scene.stars
@@ -412,11 +454,23 @@ class Program(AbstractSight):
     def pictures_of(self, scene: Scene) -> list[tuple[Column, ...]]:
         """Return each source of a scene, with its flux, as every observation sees it [nJy/pix]; the program's own
         scene stays as it is."""
-        mine, drawing, normal = self._scene, copy(self._drawing), self._normal
+        with self._standing_at(scene):
+            return self.sources()
+
+    def full_scenes_of(self, scene: Scene) -> list[tuple[Column, ...]]:
+        """Return each component of light that covers a whole scene as every observation sees it [nJy/pix], as
+        `pictures_of` does sources."""
+        with self._standing_at(scene):
+            return self.full_scenes()
+
+    @contextmanager
+    def _standing_at(self, scene: Scene) -> Iterator[None]:
+        """Take another scene for a while."""
+        mine, drawing, normal, everywhere = self._scene, copy(self._drawing), self._normal, self._everywhere
         try:
             self._lower(scene)
-            return self.sources()
+            yield
         finally:
             self._lower(mine)
             # what was known of it is no less true, though images may have been off otherwise meanwhile
-            self._drawing, self._normal = drawing, normal
+            self._drawing, self._normal, self._everywhere = drawing, normal, everywhere

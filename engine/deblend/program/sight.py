@@ -40,6 +40,10 @@ class AbstractSight(ABC):
     def star_columns(self) -> StarColumns | None:
         """Return the known stars per unit flux; None where there are none."""
 
+    @abstractmethod
+    def full_scene_columns(self) -> list[tuple[Column, ...]]:
+        """Return each component of light over the whole scene per unit flux, as every observation sees it."""
+
     @property
     def parts(self) -> list[Part]:
         """The components of all sources, one source after another."""
@@ -54,6 +58,7 @@ class AbstractSight(ABC):
     def _drawn_model(self, observation_index: int) -> Float[np.ndarray, "band y x"]:
         prepared = self._prepared[observation_index]
         result = self.background(observation_index) + self.star_light(observation_index)
+        result += self.full_scene_light(observation_index)
         for part, columns in zip(self.parts, self.columns(), strict=True):
             column = columns[observation_index]
             rows, across = column.window
@@ -114,6 +119,23 @@ class AbstractSight(ABC):
         if columns is None or field is None:
             return np.zeros(self._prepared[observation_index].images.shape, np.float32)
         return columns.light(observation_index, np.nan_to_num(field.flux))
+
+    def full_scenes(self) -> list[tuple[Column, ...]]:
+        """Return each component of light over the whole scene, as every observation sees it [nJy/pix]."""
+        return [
+            tuple(
+                column.times(np.nan_to_num(each.spectrum[p.layout.start : p.layout.stop]).astype(np.float32))
+                for column, p in zip(columns, self._prepared, strict=True)
+            )
+            for each, columns in zip(self._scene.full_scenes, self.full_scene_columns(), strict=True)
+        ]
+
+    def full_scene_light(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return all light over the whole scene as an observation sees it [nJy/pix], float32."""
+        result = np.zeros(self._prepared[observation_index].images.shape, np.float32)
+        for columns in self.full_scenes():
+            result += columns[observation_index].patch
+        return result
 
     def _background(self, prepared: PreparedObservation) -> Any:
         """Return the background of an observation, in units of the noise; 0 where none was asked for."""

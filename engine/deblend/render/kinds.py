@@ -35,6 +35,7 @@ from deblend.scene import (
     Sersic,
     Spergel,
     Spline,
+    Starlet,
     typical_shares,
 )
 
@@ -199,6 +200,9 @@ _SIZED = (("half_light_radius", 1), ("ellipticity", 2))
 _LOG_SIZE = frozenset({"half_light_radius"})
 _LOG_AMPLITUDES = frozenset({"amplitudes"})
 
+PIXELS_ALONE = (FreeForm.label, Starlet.label)
+"""What differs between these is what is asked of them."""
+
 KINDS: dict[str, Kind] = {
     kind.label: kind
     for kind in (
@@ -226,7 +230,7 @@ KINDS: dict[str, Kind] = {
             is_normalised=False,
             priors={"amplitudes": ANY_SIZE, "ellipticity": ROUND},
         ),
-        Kind(FreeForm.label, (), frozenset(), None, pixels="pixels", is_normalised=False),
+        *(Kind(label, (), frozenset(), None, pixels="pixels", is_normalised=False) for label in PIXELS_ALONE),
     )
 }
 """Every kind by its label; those of a person's own morphologies come behind (see `render.own`)."""

@@ -13,6 +13,7 @@ is a matrix, which for boxes of sources is quicker, and much quicker to compile,
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +65,31 @@ def starlets(picture: Float[Array, "height width"], n_scales: int) -> Float[Arra
         structures.append(picture - smoother)
         picture = smoother
     return jnp.stack([*structures, picture])
+
+
+@lru_cache(maxsize=16)
+def structure_noise(n_scales: int) -> Float[np.ndarray, " scale"]:
+    """Return the standard deviation that white noise of 1 per pixel has in the structures w_1 … w_J: 0.89, 0.20, 0.09 …
+
+    (Starck & Murtagh 2006, Astronomical Image and Data Analysis, section 2.3.) Away from edges: the response to one
+    pixel in the middle of a picture that is wider than all filters.
+    """
+    side = 2 ** (n_scales + 3)
+    picture = np.zeros((side, side))
+    picture[side // 2, side // 2] = 1.0
+    result = []
+    for scale in range(n_scales):
+        smoother = sparse_smoothing(side, scale) @ picture @ sparse_smoothing(side, scale)
+        result.append(float(np.linalg.norm(picture - smoother)))
+        picture = smoother
+    return np.array(result)
+
+
+def scale_weights(side: int, dtype: Any) -> Float[Array, " scale"]:
+    """Return how dear structures of each scale are in a picture of `side` pixels, the finest 1: as their noise, so that
+    what is coarse, and better known, costs less."""
+    noise = structure_noise(default_scales(side))
+    return jnp.asarray(noise / noise[0], dtype)
 
 
 def from_starlets(coefficients: Float[Array, "scale height width"]) -> Float[Array, "height width"]:

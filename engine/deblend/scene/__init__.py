@@ -13,6 +13,7 @@ from deblend.scene.constraint_kind import (
     Target,
     offered_constraints,
 )
+from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
 from deblend.scene.link import Link
 from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
@@ -24,6 +25,7 @@ from deblend.scene.morphology import (
     Morphology,
     Point,
     Sersic,
+    Starlet,
 )
 from deblend.scene.own import OwnMorphology, OwnParameter
 from deblend.scene.parameter import LockedParameterError, Parameter, Status
@@ -68,6 +70,7 @@ __all__ = [
     "PROFILE_SIGMAS",
     "PSF_GROWTH_SCATTER",
     "RING_RADII",
+    "ROUGHNESS",
     "SHIFT_SCATTER",
     "SPERGEL_RANGE",
     "BlackBody",
@@ -82,6 +85,7 @@ __all__ = [
     "EmissionLine",
     "Exponential",
     "FreeForm",
+    "FullScene",
     "Galaxy",
     "Gaussian",
     "Handling",
@@ -105,6 +109,7 @@ __all__ = [
     "Spline",
     "StarCatalog",
     "StarField",
+    "Starlet",
     "Status",
     "Target",
     "Template",

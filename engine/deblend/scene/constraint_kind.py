@@ -210,7 +210,7 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
     ),
     ConstraintKind.STARLET_SPARSITY: ConstraintInfo(
         "Few structures (starlets)",
-        "Structures of every scale cost this much per unit of noise; faint ones go.",
+        "Structures cost this much per unit of noise, coarse ones less; faint ones go.",
         _PIXELS,
         _PROXIMAL,
         strength=0.1,

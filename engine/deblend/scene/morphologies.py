@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic
+from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic, Starlet
 from deblend.scene.profiles import DeVaucouleurs, Exponential, Moffat, Spergel, Spline
 
 MORPHOLOGIES: dict[str, type[Morphology]] = {
@@ -20,6 +20,7 @@ MORPHOLOGIES: dict[str, type[Morphology]] = {
         Spline,
         Galaxy,
         FreeForm,
+        Starlet,
     )
 }
 """Every morphology by its label, in the order of menus; those of a person come behind."""

@@ -213,6 +213,22 @@ class FreeForm(Morphology):
         return replace(self, pixels=self.pixels.at(fit_box(self.pixels.value, radius)))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Starlet(FreeForm):
+    """Pixels that are few structures: free-form light, sparse in starlets.
+
+    Isotropic undecimated wavelets (Starck, Fadili & Murtagh 2007) have as many coefficients per scale as there are
+    pixels. They are asked to be sparse, in the analysis form, and light to be positive; neither symmetric nor
+    monotonic.
+    """
+
+    label: ClassVar[str] = "starlet"
+    constraints: tuple[Constraint, ...] = (
+        Constraint(ConstraintKind.POSITIVITY),
+        Constraint(ConstraintKind.STARLET_SPARSITY, 0.3),
+    )
+
+
 def fit_box(pixels: Float[np.ndarray, "y x"], radius: int) -> Float[np.ndarray, "side side"]:
     """Return a centered picture cut or zero-padded to a box of `radius` [pix]."""
     old = pixels.shape[0] // 2
@@ -232,6 +248,7 @@ __all__ = [
     "Morphology",
     "Point",
     "Sersic",
+    "Starlet",
     "fit_box",
     "round_ellipticity",
     "sized",

@@ -11,6 +11,7 @@ from astropy.coordinates import SkyCoord
 
 from deblend.scene.calibration import Calibration
 from deblend.scene.constraint import Constraint
+from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.hosts import hosted, with_guests, without_hosts
 from deblend.scene.lines import of_one_track, on_their_lines
 from deblend.scene.link import Link, Member, kept, linked_parameter, surviving, with_linked
@@ -41,6 +42,8 @@ class Scene:
     """Transmission curves by survey and band; others are looked up by these names, where a law asks for them."""
     stars: StarField | None = None
     """Stars of known places, besides the sources; None for none."""
+    full_scenes: tuple[FullScene, ...] = ()
+    """Light that covers the whole scene, besides the sources."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -204,6 +207,35 @@ class Scene:
                 stars = replace(stars, magnitude_scatter=magnitude_scatter)
         return replace(self, stars=stars if stars is not None and len(stars) else None)
 
+    def with_full_scene(
+        self, spacing: float | None = None, name: str | None = None, roughness: float = ROUGHNESS
+    ) -> Scene:
+        """Return the scene with one more component of light that covers all of it: of one spectrum, and as smooth as
+        B-splines `spacing` apart [pix].
+
+        Neighbouring coefficients are expected within `roughness` of a line, in units of the noise of a pixel. Without a
+        name it is called "full scene". Raises ValueError for a spacing that does not fit the grid, and for a name that
+        there is.
+        """
+        taken = {each.name for each in self.full_scenes}
+        if name is None:
+            name = "full scene" if not taken else f"full scene {len(taken) + 1}"
+        if name in taken:
+            raise ValueError(f"The scene already has light called {name!r} over all of it; give another name.")
+        added = FullScene.flat(self.grid.shape, len(self.channels), spacing, name, roughness)
+        return replace(self, full_scenes=(*self.full_scenes, added))
+
+    def with_full_scenes(self, full_scenes: Iterable[FullScene]) -> Scene:
+        """Return the scene with other light that covers all of it; raises ValueError where it has other channels."""
+        given = tuple(full_scenes)
+        for each in given:
+            if each.spectrum.shape != (len(self.channels),):
+                raise ValueError(
+                    f"Light over the whole scene needs {len(self.channels)} fluxes, one per channel, got "
+                    f"{each.spectrum.shape}."
+                )
+        return replace(self, full_scenes=given)
+
     def calibrating(self, *names: str, reference: Channel | None = None) -> Scene:
         """Return the scene with these parameters of every channel free, and the others as the files say: "shift",
         "flux_scale", "psf_growth", "rotation", "background", "background_slope".
@@ -238,9 +270,14 @@ class Scene:
 
     @property
     def is_solved(self) -> bool:
-        """Whether every component, and every known star, has a flux in every channel."""
-        known = self.stars is None or self.stars.is_solved
+        """Whether every component, known star and light over the whole scene has a flux in every channel."""
+        known = (self.stars is None or self.stars.is_solved) and all(each.is_solved for each in self.full_scenes)
         return known and all(c.is_solved for s in self.sources for c in s.components)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing whose light could be fitted."""
+        return not self.sources and self.stars is None and not self.full_scenes
 
     @property
     def fluxes(self) -> np.ndarray:

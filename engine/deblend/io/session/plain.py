@@ -31,6 +31,7 @@ from deblend.scene import (
     OwnMorphology,
 )
 from deblend.scene.calibration import Calibration
+from deblend.scene.full_scene import FullScene
 from deblend.scene.parameter import Parameter, Status
 from deblend.scene.scene import Scene
 from deblend.scene.source import Component, Source
@@ -45,7 +46,7 @@ ARRAY, MAP, PART = "array", "map", "part"
 
 _TYPES: tuple[type, ...] = (
     *(Session, Step),
-    *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, Calibration),
+    *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
     *(Channel, Passband, PixelGrid, TangentWcs),
