@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from deblend import Observation, Scene, Source
 from napari_deblend.exchanging import as_remembered
-from napari_deblend.jobs import DETECTED, KERNELS, LOADED, MISSED, MOVING, NOISE, PEAKS, STACKED, STARS
+from napari_deblend.jobs import (
+    DETECTED,
+    GLIMPSED,
+    KERNELS,
+    LIGHTS,
+    LOADED,
+    MISSED,
+    MOVING,
+    NOISE,
+    PEAKS,
+    STACKED,
+    STARS,
+)
 from napari_deblend.moving import add_moving
 from napari_deblend.noise import take_noise
 from napari_deblend.request import Request
@@ -43,6 +55,8 @@ class Answers:
             take_noise(bench, found[0])
         elif name == STACKED:
             bench.stacks = found[0]
+        elif name == LIGHTS:
+            bench.constraining.take_pictures(*found)
         elif name == PEAKS:
             peaks, threshold = found
             if not bench.are_sources(threshold):
@@ -57,6 +71,8 @@ class Answers:
             self._replace_sources(*outcome)
         elif name == MISSED:
             self._add_missed(*outcome)
+        elif name == GLIMPSED:
+            self._bench.constraining.take_glimpse(*outcome)
         elif name == MOVING:
             add_moving(self._bench, *outcome)
         self._bench.result.emit(name, outcome)

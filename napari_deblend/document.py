@@ -185,6 +185,17 @@ class Document:
         verb = {Status.FREE: "Free", Status.FIXED: "Fix", Status.LOCKED: "Lock"}[status]
         self._exchange(changed, lambda s: s.with_status(status), f"{verb} {named(changed)}")
 
+    def change(
+        self, source_ids: Iterable[str], change: Callable[[Source], Source], label: str, verb: str = "change"
+    ) -> None:
+        """Have sources, with all their epochs, become what `change` makes of them; where it gives the same one back,
+        nothing happens. Raises ValueError where one that changes is locked."""
+        pairs = [(source, change(source)) for source in self._with_their_epochs(source_ids)]
+        changed = [new for old, new in pairs if new is not old]
+        _refuse_locked(changed, verb)
+        if changed:
+            self._edit(label, self.scene.replace(*changed))
+
     def set_variable(self, source_ids: Iterable[str], is_variable: bool) -> None:
         """Give sources a flux of their own at every epoch, or constant ones; raises ValueError where one is locked."""
         changed = [self.scene[i] for i in source_ids if self.scene[i].is_variable != is_variable]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from deblend import FitSettings, Observation, Program, Scene, fit
+from deblend.infer import Glimpse
 
 Mix = Callable[[np.ndarray], np.ndarray]
 """From bands to a color composite."""
@@ -149,6 +150,13 @@ class Machine:
         self.program.update(best.scene)
         count = "1 iteration" if self._iteration == 1 else f"{self._iteration} iterations"
         self._sentence = f"{how} The best state is kept, after {count}."
+
+    def glimpse(self, source_id: str, index: int) -> Glimpse | None:
+        """Return what is needed to see what the constraints of a component do; None where it is there no more."""
+        sources = {source.id: source for source in self.program.scene.sources}
+        if source_id not in sources or index >= len(sources[source_id].components):
+            return None
+        return Glimpse.of(self.program, source_id, index, self._fit.state.parameters if self.is_fitting else None)
 
     @property
     def every_picture(self) -> frozenset[Picture]:

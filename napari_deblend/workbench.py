@@ -23,6 +23,7 @@ from napari_deblend.answers import Answers
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
+from napari_deblend.constraining import Constraining
 from napari_deblend.curtain import Curtain
 from napari_deblend.cutting import Cutting
 from napari_deblend.document import Document
@@ -111,6 +112,7 @@ class Workbench:
         self.layers.emptied.connect(self._on_emptied)
         self.answers, self.pulse = Answers(self), Pulse(self)
         self._showing = Showing(self)
+        self.constraining = Constraining(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
         self.keeper = Keeper(self)
