@@ -36,7 +36,7 @@ class Line:
     constraint: Constraint
     """As it is asked, or as it would be."""
     rank: int | None
-    """Its place among those that act one after another, from 1; None where it is off, or acts together with the data."""
+    """Its place among those that act one after another, from 1; None where it is off, or acts with the data."""
 
     @property
     def kind(self) -> ConstraintKind:
@@ -147,7 +147,7 @@ class Constraining:
         """Have a constraint act earlier (-1) or later (1) than the next one that is on."""
         line = self.line(kind)
         if line is None or line.rank is None:
-            raise ValueError(f"{kind.info.label!r} has no place in an order: it is off, or acts together with the data.")
+            raise ValueError(f"{kind.info.label!r} has no place in an order: it is off, or acts with the data.")
         lines = [each for each in self.lines if each.rank is not None]
         place = line.rank - 1 + step
         if not 0 <= place < len(lines):

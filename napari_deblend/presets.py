@@ -1,6 +1,6 @@
 """Presets: what to ask of a kind of object, by a name; those of a person are small JSON files that can be sent on.
 
-    {"preset": 1, "name": "edge-on", "kind": "galaxy", "constraints": [{"kind": "symmetric", "strength": 0.5}]}
+{"preset": 1, "name": "edge-on", "kind": "galaxy", "constraints": [{"kind": "symmetric", "strength": 0.5}]}
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ def _constraint(said: Any) -> Constraint:
         kind = ConstraintKind(said["kind"])
     except ValueError as error:
         raise ValueError(f"there is no constraint {said['kind']!r}.") from error
-    strength = said.get("strength")
-    if strength is not None and not isinstance(strength, int | float):
+    strength = said.get("strength", kind.info.strength)
+    if not isinstance(strength, int | float):
         raise ValueError(f"the strength of {kind.value} is a number, got {strength!r}.")
     settings = said.get("settings", {})
     if not isinstance(settings, dict):
         raise ValueError(f"the settings of {kind.value} are names with values, got {settings!r}.")
     given = tuple((str(name), _value(value)) for name, value in settings.items())
-    return Constraint(kind, strength if strength is None else float(strength), bool(said.get("active", True)), given)
+    return Constraint(kind, float(strength), bool(said.get("active", True)), given)
 
 
 def _value(value: Any) -> SettingValue:

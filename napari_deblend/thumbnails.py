@@ -53,9 +53,13 @@ def _sentence(lights: Lights) -> str:
     before, after = np.asarray(lights.before, float), np.asarray(lights.after, float)
     whole = max(float(np.abs(before).sum()), 1e-30)
     taken, added = (float(np.clip(sign * (before - after), 0, None).sum()) / whole for sign in (1, -1))
-    parts = [f"{share:.1%} of the light {verb}" for share, verb in ((taken, "taken"), (added, "added")) if share > UNSEEN]
+    parts = [
+        f"{share:.1%} of the light {verb}" for share, verb in ((taken, "taken"), (added, "added")) if share > UNSEEN
+    ]
     fluxes = np.abs(lights.flux_before)
-    recolored = float(np.max(np.abs(lights.flux_after - lights.flux_before) / np.maximum(fluxes, fluxes.max() * 1e-3 + 1e-30)))
+    recolored = float(
+        np.max(np.abs(lights.flux_after - lights.flux_before) / np.maximum(fluxes, fluxes.max() * 1e-3 + 1e-30))
+    )
     if recolored > UNSEEN:
         parts.append(f"fluxes changed by up to {recolored:.1%}")
     if not parts:

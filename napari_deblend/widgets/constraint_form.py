@@ -27,11 +27,12 @@ def constraint_form(line: Line, changed: Changed, tell: Callable[[str], None]) -
     def connect(widget: Widget, default: SettingValue) -> None:
         def on_change(value: Any) -> None:
             try:
-                changed(widget.name, numbers(value) if isinstance(default, tuple) else value)
+                changed(widget.name, _typed(widget.name, value) if isinstance(default, tuple) else value)
             except ValueError as error:
                 tell(str(error))
 
-        widget.changed.connect(on_change)
+        value_widget: Any = widget
+        value_widget.changed.connect(on_change)
 
     connect(widgets[0], 0.0)
     for widget, setting in zip(widgets[1:], line.kind.info.settings, strict=True):
@@ -41,7 +42,10 @@ def constraint_form(line: Line, changed: Changed, tell: Callable[[str], None]) -
 
 def show_constraint(form: Container, line: Line) -> None:
     """Show a constraint of the same kind in its form."""
-    shown = {STRENGTH: line.constraint.strength, **{s.name: _shown(s, line.constraint) for s in line.kind.info.settings}}
+    shown = {
+        STRENGTH: line.constraint.strength,
+        **{s.name: _shown(s, line.constraint) for s in line.kind.info.settings},
+    }
     for name, value in shown.items():
         widget = form[name]
         if widget.value != value:
@@ -49,14 +53,18 @@ def show_constraint(form: Container, line: Line) -> None:
                 widget.value = value
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Return numbers that were typed, with commas or blanks between them; "-" stands for no bound.
+def _typed(name: str, text: str) -> tuple[float, ...]:
+    return numbers(text, 0.0 if name == "lower" else np.inf)
+
+
+def numbers(text: str, none: float = np.inf) -> tuple[float, ...]:
+    """Return numbers that were typed, with commas or blanks between them; "-" stands for `none`, no bound.
 
     Raises ValueError with a sentence where one is none.
     """
     words = text.replace(";", " ").replace(",", " ").split()
     try:
-        return tuple(np.inf if word in ("-", "–", "inf") else float(word) for word in words)
+        return tuple(none if word in ("-", "–", "inf") else float(word) for word in words)
     except ValueError as error:
         raise ValueError(f"Numbers with commas between them are needed, one per channel, got {text!r}.") from error
 
@@ -76,7 +84,9 @@ def _of_setting(setting: Setting, constraint: Constraint) -> Widget:
     options: dict[str, Any] = {"name": setting.name, "value": _shown(setting, constraint)}
     tip: dict[str, Any] = {"tooltip": setting.help}
     if setting.choices:
-        return create_widget(annotation=str, widget_type="ComboBox", options={**tip, "choices": setting.choices}, **options)
+        return create_widget(
+            annotation=str, widget_type="ComboBox", options={**tip, "choices": setting.choices}, **options
+        )
     if isinstance(setting.default, tuple):
         return create_widget(annotation=str, widget_type="LineEdit", options=tip, **options)
     return create_widget(

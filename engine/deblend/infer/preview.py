@@ -49,9 +49,7 @@ class Glimpse:
     """Half the side of the box in use [pix]."""
 
     @classmethod
-    def of(
-        cls, program: Program, source_id: str, index: int = 0, parameters: Parameters | None = None
-    ) -> Glimpse:
+    def of(cls, program: Program, source_id: str, index: int = 0, parameters: Parameters | None = None) -> Glimpse:
         """Take it from a program, with the constraints that the component has in the program's scene, at its own
         parameters or at those of a fit of it.
 

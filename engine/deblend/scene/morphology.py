@@ -80,7 +80,9 @@ class Morphology:
     def with_acting_order(self, order: Sequence[ConstraintKind]) -> Any:
         """Return this morphology with those constraints that act one after another doing so in another order; it names
         each of them."""
-        acting = iter(sorted((c for c in self.constraints if c.kind in ACTING_ORDER), key=lambda c: order.index(c.kind)))
+        acting = iter(
+            sorted((c for c in self.constraints if c.kind in ACTING_ORDER), key=lambda c: order.index(c.kind))
+        )
         return replace(self, constraints=tuple(next(acting) if c.kind in ACTING_ORDER else c for c in self.constraints))
 
     @property
