@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from napari_deblend.constraint_actions import (
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.machine import Machine
 from napari_deblend.moving import toggle_placing
+from napari_deblend.rounds import have_classified
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color
 from napari_deblend.views import View
@@ -68,7 +70,7 @@ def fit_or_pause(bench: Workbench) -> None:
     if not bench.document.scene.sources:
         raise ValueError("There are no sources to fit; detect some, or Shift-click the image to add one.")
     bench.document.mark(FIT_LABEL)
-    runner.run(bench.settings)
+    bench.rounds.begin()
 
 
 def cancel_fit(bench: Workbench) -> None:
@@ -84,6 +86,8 @@ def cancel_fit(bench: Workbench) -> None:
 def undo(bench: Workbench) -> None:
     """Take the last step back; taking back a running fit stops it."""
     is_fit = bench.document.undo_label == FIT_LABEL and not bench.document.in_gesture
+    if is_fit:
+        bench.rounds.forget()
     if is_fit and bench.runner is not None and bench.runner.is_running:
         bench.runner.cancel()
     bench.document.undo()
@@ -99,10 +103,11 @@ def find_sources(bench: Workbench) -> None:
         bench.resume()
     assert bench.runner is not None
     observations, threshold, method = bench.document.observations, bench.threshold, bench.method
-    kind, box_scale = bench.kind, bench.box_scale
+    options: dict[str, Any] = {"kind": bench.kind, "box_scale": bench.box_scale, "method": method}
+    stars = bench.document.scene.stars
 
     def job(machine: Machine) -> object:
-        return observations, detect(observations, threshold, kind=kind, box_scale=box_scale, solve=False, method=method)
+        return observations, detect(observations, threshold, **options, solve=False, stars=stars)
 
     bench.tell("Looking for sources…")
     bench.detected_threshold, bench.detected_method = threshold, method
@@ -254,6 +259,7 @@ ACTIONS: dict[str, Action] = {
         Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
         Action("find_sources", "Detect sources", find_sources, "Shift-F"),
         Action("find_missed", "Add sources that stand out of the residual", find_missed, "Control-Shift-F"),
+        Action("classify_sources", "Tell stars from galaxies by chi²", have_classified),
         Action("psf_from_stars", "Make the PSF from the selected stars, or from those in the image", psf_from_stars),
         Action("undo", "Undo", undo, "Control-Z"),
         Action("redo", "Redo", redo, "Control-Shift-Z"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from deblend import Observation, Scene, Source
 from napari_deblend.exchanging import as_remembered
 from napari_deblend.jobs import (
+    CLASSIFIED,
     DETECTED,
     GLIMPSED,
     KERNELS,
@@ -16,12 +17,14 @@ from napari_deblend.jobs import (
     MOVING,
     NOISE,
     PEAKS,
+    ROUND,
     STACKED,
     STARS,
 )
 from napari_deblend.moving import add_moving
 from napari_deblend.noise import take_noise
 from napari_deblend.request import Request
+from napari_deblend.rounds import take_classes
 from napari_deblend.runner import ERROR
 
 if TYPE_CHECKING:
@@ -71,6 +74,10 @@ class Answers:
             self._replace_sources(*outcome)
         elif name == MISSED:
             self._add_missed(*outcome)
+        elif name == ROUND:
+            self._bench.rounds.take_round(*outcome)
+        elif name == CLASSIFIED:
+            take_classes(self._bench, *outcome)
         elif name == GLIMPSED:
             self._bench.constraining.take_glimpse(*outcome)
         elif name == MOVING:
@@ -96,7 +103,7 @@ class Answers:
         if not scene.sources:
             bench.tell(f"No source is {bench.threshold:.3g} sigma above the noise; lower the threshold.")
             return
-        scene = scene.with_calibrations(bench.document.scene.calibrations)
+        scene = scene.with_calibrations(bench.document.scene.calibrations).with_stars(bench.document.scene.stars)
         bench.document.replace_scene(scene, f"Detect {len(scene)} sources")
         bench.tell(f"{len(scene)} sources detected.")
 

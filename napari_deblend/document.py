@@ -219,6 +219,12 @@ class Document:
         """Put another scene in place of the whole, as detection does."""
         self._edit(label, scene)
 
+    def carry(self, scene: Scene) -> None:
+        """Go on with another scene within the step that was recorded last, as a fit of several parts does."""
+        self._scene = scene
+        self._announce(Change.EDIT)
+        self.select(self._selection)
+
     @contextmanager
     def gesture(self, label: str) -> Iterator[None]:
         """Make one step of all edits inside; an exception takes them back."""

@@ -52,6 +52,10 @@ class Frame:
     """chi² at the start and after every iteration of the present run, or of the last one."""
     sentence: str = ""
     """How the last run ended; empty while one goes on."""
+    fit_number: int = 0
+    """How many fits were begun so far."""
+    is_success: bool | None = None
+    """Whether the scene is one that a run has converged to; None where that was never tried, or it was edited since."""
 
 
 class Shows(Protocol):
@@ -82,6 +86,8 @@ class Machine:
         self._curve: list[float] = []
         self._iteration = 0
         self._sentence = ""
+        self._is_success: bool | None = None
+        self._fit_number = 0
 
     @property
     def program(self) -> Program:
@@ -111,6 +117,7 @@ class Machine:
         """Solve for the fluxes of an edited scene; a fit carries on from it."""
         self._revision = revision
         is_first = self._program is None
+        self._is_success = None
         if self._program is None:
             program = Program(self.observations, scene, standard_groups=True)
             program.make_ready()
@@ -128,7 +135,8 @@ class Machine:
             self.finish("The fit was started again.")
         self._fit = fit(self.scene, self.observations, settings=settings, program=self.program)
         self._states = iter(self._fit)
-        self._curve, self._iteration, self._sentence = [], 0, ""
+        self._fit_number += 1
+        self._curve, self._iteration, self._sentence, self._is_success = [], 0, "", None
 
     def step(self) -> None:
         """Take one iteration; the fit is finished where it has converged or reached its limit."""
@@ -140,10 +148,16 @@ class Machine:
         self._iteration = int(state.iteration)
         self._curve.append(float(state.chi2))
         if state.outcome.is_final:
-            self.finish(state.outcome.value)
+            self.finish(state.outcome.value, state.outcome.is_success)
 
-    def finish(self, how: str) -> None:
+    @property
+    def is_success(self) -> bool | None:
+        """Whether the present scene is one that a fit has converged to; None where that is not known."""
+        return self._is_success
+
+    def finish(self, how: str, is_success: bool = False) -> None:
         """End the fit and keep its best state; `how` is a sentence for a person."""
+        self._is_success = is_success
         best = self._fit.best
         self.drop_fit()
         self._shown = best
@@ -201,4 +215,6 @@ class Machine:
             iteration=self._iteration,
             curve=tuple(self._curve),
             sentence=self._sentence,
+            fit_number=self._fit_number,
+            is_success=self._is_success,
         )

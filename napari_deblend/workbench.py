@@ -40,6 +40,7 @@ from napari_deblend.offers import Offers
 from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
+from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
 from napari_deblend.showing import Showing
 from napari_deblend.views import METADATA_KEY
@@ -113,6 +114,7 @@ class Workbench:
         self.answers, self.pulse = Answers(self), Pulse(self)
         self._showing = Showing(self)
         self.constraining = Constraining(self)
+        self.rounds = Rounds(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
         self.keeper = Keeper(self)

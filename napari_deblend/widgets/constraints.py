@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from magicgui.widgets import Container
 from qtpy.QtCore import QModelIndex, Qt
@@ -15,6 +13,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QShortcut,
     QSizePolicy,
+    QSlider,
     QTableView,
     QVBoxLayout,
 )
@@ -171,12 +170,11 @@ class ConstraintsSection(Section):
         self.form = constraint_form(line, self._set, self.bench.tell)
         self._form_kind = line.kind
         self._form_place.addWidget(self.form.native)
-        slider = getattr(self.form[STRENGTH].native, "sliderPressed", None)
+        slider = self.form[STRENGTH].native.findChild(QSlider)
         if slider is not None:
             # a drag is one step
-            native: Any = self.form[STRENGTH].native
-            native.sliderPressed.connect(self._begin)
-            native.sliderReleased.connect(self.bench.document.commit)
+            slider.sliderPressed.connect(self._begin)
+            slider.sliderReleased.connect(self.bench.document.commit)
 
     def _begin(self) -> None:
         if self.bench.document.selection:
