@@ -13,6 +13,7 @@ import numpy as np
 
 from deblend import Source, Status, detect, with_missed
 from deblend.sky import same_passbands
+from napari_deblend.composing import duplicate_sources, merge_sources, split_sources
 from napari_deblend.constraint_actions import (
     load_preset,
     save_preset,
@@ -22,6 +23,7 @@ from napari_deblend.constraint_actions import (
     use_preset,
 )
 from napari_deblend.jobs import DETECTED, MISSED
+from napari_deblend.known_stars import forget_stars, load_stars
 from napari_deblend.machine import Machine
 from napari_deblend.moving import toggle_placing
 from napari_deblend.rounds import have_classified
@@ -266,6 +268,11 @@ ACTIONS: dict[str, Action] = {
         Action("toggle_adding", "Add sources by clicking: on or off", toggle_adding, "N"),
         Action("add_at_cursor", "Add a source under the pointer", add_at_cursor, "Shift-N"),
         Action("delete_selected", "Delete the selected sources", delete_selected, "Shift-Delete"),
+        Action("duplicate_sources", "Duplicate the selected sources", duplicate_sources, "Control-D"),
+        Action("merge_sources", "Merge the selected sources into one", merge_sources, "Control-J"),
+        Action("split_sources", "Split the selected sources into bulge and disk", split_sources, "Control-B"),
+        Action("load_stars", "Load known stars…", load_stars),
+        Action("forget_stars", "Forget the known stars", forget_stars),
         Action("toggle_variable", "Let the selected sources vary with time, or no longer", toggle_variable, "Shift-Y"),
         Action("toggle_moving", "Add a source that moves, where the next click says", toggle_moving, "J"),
         Action("toggle_lock", "Lock or unlock the selected sources", toggle_lock, "K"),

@@ -11,6 +11,7 @@ from napari_deblend.jobs import (
     DETECTED,
     GLIMPSED,
     KERNELS,
+    KNOWN_STARS,
     LIGHTS,
     LOADED,
     MISSED,
@@ -21,6 +22,7 @@ from napari_deblend.jobs import (
     STACKED,
     STARS,
 )
+from napari_deblend.known_stars import take_stars
 from napari_deblend.moving import add_moving
 from napari_deblend.noise import take_noise
 from napari_deblend.request import Request
@@ -58,6 +60,8 @@ class Answers:
             take_noise(bench, found[0])
         elif name == STACKED:
             bench.stacks = found[0]
+        elif name == KNOWN_STARS:
+            take_stars(bench, *found)
         elif name == LIGHTS:
             bench.constraining.take_pictures(*found)
         elif name == PEAKS:

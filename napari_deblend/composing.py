@@ -52,14 +52,6 @@ def with_component(source: Source, index: int, kind: str) -> Source:
     return replace(source, components=tuple(new if k == index else c for k, c in enumerate(source.components)))
 
 
-def without_component(source: Source, index: int) -> Source:
-    """Return a source without one of its components, whose light goes to the others."""
-    kept = [c for k, c in enumerate(source.components) if k != index]
-    light = source.components[index].spectrum.value
-    first = replace(kept[0], spectrum=kept[0].spectrum.at(kept[0].spectrum.value + light))
-    return replace(source, components=(first, *kept[1:]))
-
-
 def duplicated(source: Source) -> Source:
     """Return another source like one, beside it and without its name; its flux is to be solved for."""
     x, y = source.x + ASIDE, source.y
@@ -89,7 +81,7 @@ def merged(sources: Sequence[Source]) -> Source:
     if kind in MORPHOLOGIES:
         radius = int(np.ceil(max(o + s.radius for o, s in zip(off, sources, strict=True))))
         one = make_source(kind, x, y, n_channels=len(flux), flux=flux, half_light_radius=size, radius=radius)
-        parts = (replace(one.components[0], is_variable=first.is_variable, law=first.law),)
+        parts: tuple[Component, ...] = (replace(one.components[0], is_variable=first.is_variable, law=first.law),)
     else:
         parts = _sharing(brightest.components, flux)
     return replace(brightest, center=brightest.center.at((x, y)), anchor=(x, y), components=parts)

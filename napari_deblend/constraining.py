@@ -233,9 +233,8 @@ class Constraining:
             self._show()
 
     def _on_selection(self) -> None:
-        selected = self._bench.document.selected
-        if self.part is not None and (not selected or self.part >= len(selected[-1].components)):
-            self.part = None
+        # a part is chosen of one source; of another it would be something else
+        self.part = None
         self._show()
 
     def _on_scene(self, change: Change) -> None:
@@ -244,7 +243,8 @@ class Constraining:
             if self._said != self._shows:
                 self._show()
             return
-        if change is Change.OPENED:
+        selected = self._bench.document.selected
+        if self.part is not None and (not selected or self.part >= len(selected[-1].components)):
             self.part = None
         self._show()
 

@@ -14,7 +14,7 @@ from enum import Enum
 
 from psygnal import Signal
 
-from deblend import FitSettings, Observation, PixelAffine, Scene, Source, Status
+from deblend import FitSettings, Observation, PixelAffine, Scene, Source, StarCatalog, StarField, Status
 from deblend.detect import empty_scene, model_psf_sigma
 from deblend.io import Session, Step
 
@@ -162,11 +162,13 @@ class Document:
         if gone:
             self._edit(f"Delete {named(gone)}", self.scene.remove(*(s.id for s in gone)))
 
-    def retype(self, source_ids: Iterable[str], kind: str) -> None:
+    def retype(
+        self, source_ids: Iterable[str], kind: str, retyped: Callable[[Source, str], Source] = Source.retyped
+    ) -> None:
         """Give sources another morphology of about their size; raises ValueError where one is locked."""
         changed = [s for s in self._with_their_epochs(source_ids) if s.kind != kind]
         _refuse_locked(changed, "change the kind of")
-        self._exchange(changed, lambda s: s.retyped(kind), f"Make {named(changed)} a {kind} source")
+        self._exchange(changed, lambda s: retyped(s, kind), f"Make {named(changed)} a {kind} source")
 
     def rename(self, source_id: str, name: str) -> None:
         """Rename a source; raises ValueError where the name is empty or taken by another."""
@@ -214,6 +216,14 @@ class Document:
         scene = self.scene.calibrating(*names)
         if scene.calibrations or self.scene.calibrations:
             self._edit("Fit how images are off" if names else "Take images as they are", scene)
+
+    def know_stars(self, stars: StarCatalog | StarField | None) -> None:
+        """Have known stars besides the sources, or none; raises ValueError where they cannot lie on the images."""
+        scene = self.scene.with_stars(stars)
+        if scene.stars is None and self.scene.stars is None:
+            return
+        count = 0 if scene.stars is None else len(scene.stars)
+        self._edit(f"Know {count} stars" if count else "Forget the known stars", scene)
 
     def replace_scene(self, scene: Scene, label: str) -> None:
         """Put another scene in place of the whole, as detection does."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from deblend.measure import MEANINGS
 
 SIGNS = {
@@ -20,6 +22,12 @@ MENDS = {
     "not_converged": "Fit on (G), or raise the limit of iterations.",
     "degenerate": "Merge the two, or fix the shape of one of them.",
 }
+
+
+def flags_in(table: Any) -> dict[str, tuple[str, ...]]:
+    """Return the flags of every source of a catalog's table, by its id."""
+    known = [flag for flag in SIGNS if f"flag_{flag}" in table.colnames]
+    return {str(row["id"]): tuple(flag for flag in known if row[f"flag_{flag}"]) for row in table}
 
 
 def signs_of(flags: tuple[str, ...]) -> str:

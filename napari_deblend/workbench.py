@@ -32,6 +32,7 @@ from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
+from napari_deblend.known_stars import KnownStars
 from napari_deblend.layers import ImageLayers
 from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
@@ -98,6 +99,7 @@ class Workbench:
         self.layers = ImageLayers(self.viewer, self._render_all)
         self.markers = Markers(self.viewer, self.document, self.tell)
         self.paths = Paths(self.viewer, self.document)
+        self.known_stars = KnownStars(self.viewer, self.document)
         self.candidates = Candidates(self.viewer)
         self.detected_threshold: float | None = None
         self.detected_method: str | None = None
@@ -132,7 +134,7 @@ class Workbench:
         self.cutting.reader.close()
         for runner in self._retired:
             runner.close(wait=True)
-        shown = self.layers, self.markers, self.paths, self.candidates, self.curtain
+        shown = self.layers, self.markers, self.paths, self.known_stars, self.candidates, self.curtain
         for part in (*shown, self.gestures, self.cutting, self._offers):
             part.disconnect()
 
@@ -189,6 +191,7 @@ class Workbench:
         self.layers.open(observations, world, adopted)
         self.markers.open(world)
         self.paths.open(world)
+        self.known_stars.open(world)
         self.stacks = None
         scene = self.document.scene
         self.find(STACKED, lambda: (observations, stacks(observations)))
@@ -216,6 +219,7 @@ class Workbench:
             raise ValueError("No images are open; open FITS files first.")
         self.layers.restore()
         self.markers.restore()
+        self.known_stars.restore()
         if self.runner is None:
             self._start()
 

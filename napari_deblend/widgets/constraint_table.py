@@ -65,7 +65,9 @@ class ConstraintTable(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole) -> Any:
         if orientation != Qt.Orientation.Horizontal:
             return None
-        return {Role.DisplayRole: TITLES[section], Role.ToolTipRole: TOOLTIPS[section]}.get(Role(role))
+        if role == Role.DisplayRole:
+            return TITLES[section]
+        return TOOLTIPS[section] if role == Role.ToolTipRole else None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlags:
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable

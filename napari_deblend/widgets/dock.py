@@ -121,6 +121,11 @@ class DeblendWidget(QWidget):
         # only once Qt has laid it out
         QTimer.singleShot(0, partial(self._scroll.ensureWidgetVisible, self.constraints))
 
+    def hide_constraints(self) -> None:
+        """Fold the constraints away."""
+        self._constraints_fold.collapse(animate=False)
+        self._scroll.verticalScrollBar().setValue(0)
+
     def _on_history(self) -> None:
         document: Document = self.bench.document
         for button, label, verb in (

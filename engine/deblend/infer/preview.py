@@ -57,8 +57,8 @@ class Glimpse:
         has no such component, ValueError for settings of constraints that do not fit the channels.
         """
         component = program.scene[source_id].components[index]
-        places = ((g, s) for g, slots in enumerate(program.members) for s, m in enumerate(slots))
-        group, slot = next((g, s) for g, s in places if _is(program.members[g][s], source_id, index))
+        places = {(s.id, k): (g, n) for g, slots in enumerate(program.members) for n, (s, k) in enumerate(slots)}
+        group, slot = places[source_id, index]
         data, layout = program.data, program.layout
         parameters = program.parameters if parameters is None else parameters
         asked = nothing_asked(1, len(program.noise), program.dtype)
@@ -99,11 +99,6 @@ def lights(layout: Layout, data: ProblemData, parameters: Parameters) -> Lights:
     # where pixels are not free nothing can follow
     free = box_mask(group.side, d.pixel_radius[0], before.dtype) > 0
     return Lights(before, jnp.where(free, after, before), flux, allowed_flux(flux, asked, depth, depth))
-
-
-def _is(part: Any, source_id: str, index: int) -> bool:
-    source, own = part
-    return bool(source.id == source_id and own == index)
 
 
 def _alone(arrays: Any, slot: int) -> Any:
