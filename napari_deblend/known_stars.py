@@ -78,7 +78,6 @@ class KnownStars:
             features={"name": np.array(stars.names, dtype=object)},
             **self._world.place(self._document.scene.grid),
         )
-        layer.editable = False
         # below the markers, which are what is clicked
         self._viewer.layers.insert(max(len(self._viewer.layers) - 1, 0), layer)
         self.layer = layer

@@ -46,7 +46,7 @@ def test_stars_are_known_found_around_forgotten_and_taken_back(
     assert "2 known stars from gaia.ecsv" in said[-1] and "lie on none of the images" in said[-1]
     layer = bench.known_stars.layer
     np.testing.assert_allclose(layer.data, [(y, x) for x, y, _ in STARS[:2]], atol=1e-3)
-    assert not layer.editable and layers(bench)[-1] == "sources"
+    assert layers(bench)[-1] == "sources"
     assert bench.viewer.layers.selection.active is bench.markers.layer
     settle(bench)
     # they have the light that a PSF of 3.5 px finds in blobs of 2.2 px: 2 p² / (p² + b²) of it
