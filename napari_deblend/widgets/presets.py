@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QMenu, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_deblend.actions import perform
 from napari_deblend.constraint_actions import use_preset
@@ -15,7 +15,7 @@ from napari_deblend.workbench import Workbench
 FILTER = f"Presets (*{SUFFIX});;All files (*)"
 
 
-class PresetButton(QToolButton):
+class PresetButton(QPushButton):
     """A menu of all presets, as they are when it is opened."""
 
     def __init__(self, bench: Workbench) -> None:
@@ -23,7 +23,6 @@ class PresetButton(QToolButton):
         self._bench = bench
         self.setText("Preset")
         self.setToolTip("Ask at once what suits a kind of object; your own presets are here too")
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         menu.aboutToShow.connect(self.fill)
