@@ -124,7 +124,7 @@ def test_a_strength_is_typed_or_dragged_as_one_step(section: Any, galaxies: Any,
     slider = section.form["strength"].native.findChild(QSlider)
     slider.sliderPressed.emit()
     for value in (0.4, 0.6, 0.8):
-        slider.setValue(value)
+        section.form["strength"].value = value
         assert asked(galaxies, K.SYMMETRIC).strength == pytest.approx(value)
     slider.sliderReleased.emit()
     assert len(document._undo) == steps + 1
