@@ -149,6 +149,20 @@ class Director:
         self.rest(1.0)
         self.screenshot(path)
 
+    def show_constraints(self, preset: str, path: Path) -> None:
+        """Ask what a preset asks of the selected source, and save a picture of what that would do."""
+        self.do("show_constraints")
+        self.do(preset)
+        self.wait(lambda: self.bench.constraining.thumbnails is not None, "The constrained component")
+        self.wait(lambda: self.is_answered, "The constrained model")
+        self.rest(1.0)
+        self.screenshot(path)
+
+    def fold_constraints(self) -> None:
+        """Have the list of constraints out of sight again."""
+        self.widget.hide_constraints()
+        self.rest(0.5)
+
     def screenshot(self, path: Path) -> None:
         from napari._qt.dialogs.qt_notification import NapariQtNotification
 

@@ -31,6 +31,9 @@ def main() -> int:
         director.bench.document.select([brightest.id])
         for view, name in (("data", "ground"), ("residual", "residual")):
             director.look(f"look_at_{view}", IMAGES / f"{name}.png")
+        director.show_constraints("preset_irregular", IMAGES / "constraints.png")
+        director.do("undo")
+        director.fold_constraints()
         director.do("next_telescope")
         director.look("look_at_data", IMAGES / "main.png")
     return 0

@@ -7,15 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from deblend import Source, Status, detect, with_missed
 from deblend.sky import same_passbands
+from napari_deblend.composing import duplicate_sources, merge_sources, split_sources
+from napari_deblend.constraint_actions import (
+    load_preset,
+    save_preset,
+    shift_constraint,
+    show_constraints,
+    switch_constraint,
+    use_preset,
+)
 from napari_deblend.jobs import DETECTED, MISSED
+from napari_deblend.known_stars import forget_stars, load_stars
 from napari_deblend.machine import Machine
 from napari_deblend.moving import toggle_placing
+from napari_deblend.rounds import have_classified
 from napari_deblend.star_psf import make_star_psf
+from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color
 from napari_deblend.views import View
 from napari_deblend.workbench import Workbench
 
@@ -59,7 +72,7 @@ def fit_or_pause(bench: Workbench) -> None:
     if not bench.document.scene.sources:
         raise ValueError("There are no sources to fit; detect some, or Shift-click the image to add one.")
     bench.document.mark(FIT_LABEL)
-    runner.run(bench.settings)
+    bench.rounds.begin()
 
 
 def cancel_fit(bench: Workbench) -> None:
@@ -75,6 +88,8 @@ def cancel_fit(bench: Workbench) -> None:
 def undo(bench: Workbench) -> None:
     """Take the last step back; taking back a running fit stops it."""
     is_fit = bench.document.undo_label == FIT_LABEL and not bench.document.in_gesture
+    if is_fit:
+        bench.rounds.forget()
     if is_fit and bench.runner is not None and bench.runner.is_running:
         bench.runner.cancel()
     bench.document.undo()
@@ -90,10 +105,11 @@ def find_sources(bench: Workbench) -> None:
         bench.resume()
     assert bench.runner is not None
     observations, threshold, method = bench.document.observations, bench.threshold, bench.method
-    kind, box_scale = bench.kind, bench.box_scale
+    options: dict[str, Any] = {"kind": bench.kind, "box_scale": bench.box_scale, "method": method}
+    stars = bench.document.scene.stars
 
     def job(machine: Machine) -> object:
-        return observations, detect(observations, threshold, kind=kind, box_scale=box_scale, solve=False, method=method)
+        return observations, detect(observations, threshold, **options, solve=False, stars=stars)
 
     bench.tell("Looking for sources…")
     bench.detected_threshold, bench.detected_method = threshold, method
@@ -207,36 +223,7 @@ def cut_out(bench: Workbench) -> None:
     bench.cutting.cut()
 
 
-# looking ---------------------------------------------------------------------------------------------------------
-
-
-def _look(view: View) -> Callable[[Workbench], None]:
-    def look(bench: Workbench) -> None:
-        bench.layers.look_at(view)
-        if view is View.COMPONENT and bench.document.selection:
-            bench.layers.show_component(bench.document.selection[-1])
-
-    return look
-
-
-def blink(bench: Workbench) -> None:
-    """Switch between data and model."""
-    bench.layers.look_at(View.MODEL if bench.layers.view is View.DATA else View.DATA)
-
-
-def next_view(bench: Workbench) -> None:
-    views = list(View)
-    _look(views[(views.index(bench.layers.view) + 1) % len(views)])(bench)
-
-
-def next_telescope(bench: Workbench) -> None:
-    """Look through the next observation, in the same view."""
-    bench.layers.look_through(bench.layers.seen_by + 1)
-
-
-def toggle_color(bench: Workbench) -> None:
-    """Switch data and model between one band and the color of all."""
-    bench.layers.look_at(bench.layers.view, not bench.layers.color)
+# layers ---------------------------------------------------------------------------------------------------------
 
 
 def show_layers(bench: Workbench) -> None:
@@ -274,15 +261,32 @@ ACTIONS: dict[str, Action] = {
         Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
         Action("find_sources", "Detect sources", find_sources, "Shift-F"),
         Action("find_missed", "Add sources that stand out of the residual", find_missed, "Control-Shift-F"),
+        Action("classify_sources", "Tell stars from galaxies by chi²", have_classified),
         Action("psf_from_stars", "Make the PSF from the selected stars, or from those in the image", psf_from_stars),
         Action("undo", "Undo", undo, "Control-Z"),
         Action("redo", "Redo", redo, "Control-Shift-Z"),
         Action("toggle_adding", "Add sources by clicking: on or off", toggle_adding, "N"),
         Action("add_at_cursor", "Add a source under the pointer", add_at_cursor, "Shift-N"),
         Action("delete_selected", "Delete the selected sources", delete_selected, "Shift-Delete"),
+        Action("duplicate_sources", "Duplicate the selected sources", duplicate_sources, "Control-D"),
+        Action("merge_sources", "Merge the selected sources into one", merge_sources, "Control-J"),
+        Action("split_sources", "Split the selected sources into bulge and disk", split_sources, "Control-B"),
+        Action("load_stars", "Load known stars…", load_stars),
+        Action("forget_stars", "Forget the known stars", forget_stars),
         Action("toggle_variable", "Let the selected sources vary with time, or no longer", toggle_variable, "Shift-Y"),
         Action("toggle_moving", "Add a source that moves, where the next click says", toggle_moving, "J"),
         Action("toggle_lock", "Lock or unlock the selected sources", toggle_lock, "K"),
+        Action("show_constraints", "Show the constraints of the selected sources", show_constraints, "Shift-K"),
+        Action("switch_constraint", "Switch the chosen constraint on or off", switch_constraint),
+        Action("constraint_earlier", "Have the chosen constraint act earlier", shift_constraint(-1)),
+        Action("constraint_later", "Have the chosen constraint act later", shift_constraint(1)),
+        Action("preset_galaxy", "Constrain as an isolated galaxy", use_preset("isolated galaxy")),
+        Action("preset_spiral", "Constrain as a spiral", use_preset("spiral")),
+        Action("preset_irregular", "Constrain as an irregular galaxy", use_preset("irregular")),
+        Action("preset_star", "Make the selected sources stars", use_preset("star")),
+        Action("preset_lsb", "Constrain as a galaxy of low surface brightness", use_preset("LSB")),
+        Action("save_preset", "Save the constraints of the selected source as a preset…", save_preset),
+        Action("load_preset", "Load a preset of constraints…", load_preset),
         Action("nudge_left", "Move the selected sources left by 0.1 px", _nudge(-1, 0), "Shift-Left"),
         Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),
         Action("nudge_up", "Move the selected sources up by 0.1 px", _nudge(0, 1), "Shift-Up"),
@@ -293,10 +297,10 @@ ACTIONS: dict[str, Action] = {
         Action("previous_source", "Select the previous source", _select_next(-1), ","),
         Action("blink", "Blink data and model", blink, "Q"),
         Action("next_view", "Look at the next of data, model, residual, component", next_view, "W"),
-        Action("look_at_data", "Look at the data", _look(View.DATA), "Shift-D"),
-        Action("look_at_model", "Look at the model", _look(View.MODEL), "Shift-M"),
-        Action("look_at_residual", "Look at the residual", _look(View.RESIDUAL), "Shift-R"),
-        Action("look_at_component", "Look at the selected source alone", _look(View.COMPONENT), "Shift-C"),
+        Action("look_at_data", "Look at the data", look(View.DATA), "Shift-D"),
+        Action("look_at_model", "Look at the model", look(View.MODEL), "Shift-M"),
+        Action("look_at_residual", "Look at the residual", look(View.RESIDUAL), "Shift-R"),
+        Action("look_at_component", "Look at the selected source alone", look(View.COMPONENT), "Shift-C"),
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("show_layers", "Show layers again", show_layers),

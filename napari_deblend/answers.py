@@ -6,10 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from deblend import Observation, Scene, Source
 from napari_deblend.exchanging import as_remembered
-from napari_deblend.jobs import DETECTED, KERNELS, LOADED, MISSED, MOVING, NOISE, PEAKS, STACKED, STARS
+from napari_deblend.jobs import (
+    CLASSIFIED,
+    DETECTED,
+    GLIMPSED,
+    KERNELS,
+    KNOWN_STARS,
+    LIGHTS,
+    LOADED,
+    MISSED,
+    MOVING,
+    NOISE,
+    PEAKS,
+    ROUND,
+    STACKED,
+    STARS,
+)
+from napari_deblend.known_stars import take_stars
 from napari_deblend.moving import add_moving
 from napari_deblend.noise import take_noise
 from napari_deblend.request import Request
+from napari_deblend.rounds import take_classes
 from napari_deblend.runner import ERROR
 
 if TYPE_CHECKING:
@@ -43,6 +60,10 @@ class Answers:
             take_noise(bench, found[0])
         elif name == STACKED:
             bench.stacks = found[0]
+        elif name == KNOWN_STARS:
+            take_stars(bench, *found)
+        elif name == LIGHTS:
+            bench.constraining.take_pictures(*found)
         elif name == PEAKS:
             peaks, threshold = found
             if not bench.are_sources(threshold):
@@ -57,6 +78,12 @@ class Answers:
             self._replace_sources(*outcome)
         elif name == MISSED:
             self._add_missed(*outcome)
+        elif name == ROUND:
+            self._bench.rounds.take_round(*outcome)
+        elif name == CLASSIFIED:
+            take_classes(self._bench, *outcome)
+        elif name == GLIMPSED:
+            self._bench.constraining.take_glimpse(*outcome)
         elif name == MOVING:
             add_moving(self._bench, *outcome)
         self._bench.result.emit(name, outcome)
@@ -80,7 +107,7 @@ class Answers:
         if not scene.sources:
             bench.tell(f"No source is {bench.threshold:.3g} sigma above the noise; lower the threshold.")
             return
-        scene = scene.with_calibrations(bench.document.scene.calibrations)
+        scene = scene.with_calibrations(bench.document.scene.calibrations).with_stars(bench.document.scene.stars)
         bench.document.replace_scene(scene, f"Detect {len(scene)} sources")
         bench.tell(f"{len(scene)} sources detected.")
 

@@ -14,7 +14,7 @@ from enum import Enum
 
 from psygnal import Signal
 
-from deblend import FitSettings, Observation, PixelAffine, Scene, Source, Status
+from deblend import FitSettings, Observation, PixelAffine, Scene, Source, StarCatalog, StarField, Status
 from deblend.detect import empty_scene, model_psf_sigma
 from deblend.io import Session, Step
 
@@ -162,11 +162,13 @@ class Document:
         if gone:
             self._edit(f"Delete {named(gone)}", self.scene.remove(*(s.id for s in gone)))
 
-    def retype(self, source_ids: Iterable[str], kind: str) -> None:
+    def retype(
+        self, source_ids: Iterable[str], kind: str, retyped: Callable[[Source, str], Source] = Source.retyped
+    ) -> None:
         """Give sources another morphology of about their size; raises ValueError where one is locked."""
         changed = [s for s in self._with_their_epochs(source_ids) if s.kind != kind]
         _refuse_locked(changed, "change the kind of")
-        self._exchange(changed, lambda s: s.retyped(kind), f"Make {named(changed)} a {kind} source")
+        self._exchange(changed, lambda s: retyped(s, kind), f"Make {named(changed)} a {kind} source")
 
     def rename(self, source_id: str, name: str) -> None:
         """Rename a source; raises ValueError where the name is empty or taken by another."""
@@ -184,6 +186,17 @@ class Document:
         changed = [s for s in self._with_their_epochs(source_ids) if s.center.status is not status]
         verb = {Status.FREE: "Free", Status.FIXED: "Fix", Status.LOCKED: "Lock"}[status]
         self._exchange(changed, lambda s: s.with_status(status), f"{verb} {named(changed)}")
+
+    def change(
+        self, source_ids: Iterable[str], change: Callable[[Source], Source], label: str, verb: str = "change"
+    ) -> None:
+        """Have sources, with all their epochs, become what `change` makes of them; where it gives the same one back,
+        nothing happens. Raises ValueError where one that changes is locked."""
+        pairs = [(source, change(source)) for source in self._with_their_epochs(source_ids)]
+        changed = [new for old, new in pairs if new is not old]
+        _refuse_locked(changed, verb)
+        if changed:
+            self._edit(label, self.scene.replace(*changed))
 
     def set_variable(self, source_ids: Iterable[str], is_variable: bool) -> None:
         """Give sources a flux of their own at every epoch, or constant ones; raises ValueError where one is locked."""
@@ -204,9 +217,23 @@ class Document:
         if scene.calibrations or self.scene.calibrations:
             self._edit("Fit how images are off" if names else "Take images as they are", scene)
 
+    def know_stars(self, stars: StarCatalog | StarField | None) -> None:
+        """Have known stars besides the sources, or none; raises ValueError where they cannot lie on the images."""
+        scene = self.scene.with_stars(stars)
+        if scene.stars is None and self.scene.stars is None:
+            return
+        count = 0 if scene.stars is None else len(scene.stars)
+        self._edit(f"Know {count} stars" if count else "Forget the known stars", scene)
+
     def replace_scene(self, scene: Scene, label: str) -> None:
         """Put another scene in place of the whole, as detection does."""
         self._edit(label, scene)
+
+    def carry(self, scene: Scene) -> None:
+        """Go on with another scene within the step that was recorded last, as a fit of several parts does."""
+        self._scene = scene
+        self._announce(Change.EDIT)
+        self.select(self._selection)
 
     @contextmanager
     def gesture(self, label: str) -> Iterator[None]:

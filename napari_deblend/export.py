@@ -46,4 +46,6 @@ def measuring_job(machine: Machine) -> Catalog:
 
 
 def _measured(machine: Machine, errors: bool) -> Catalog:
-    return measure(machine.scene, machine.observations, program=machine.program, errors=errors)
+    return measure(
+        machine.scene, machine.observations, program=machine.program, errors=errors, converged=machine.is_success
+    )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from deblend import FitSettings, Observation, Program, Scene, fit
+from deblend.infer import Glimpse
 
 Mix = Callable[[np.ndarray], np.ndarray]
 """From bands to a color composite."""
@@ -51,6 +52,10 @@ class Frame:
     """chi² at the start and after every iteration of the present run, or of the last one."""
     sentence: str = ""
     """How the last run ended; empty while one goes on."""
+    fit_number: int = 0
+    """How many fits were begun so far."""
+    is_success: bool | None = None
+    """Whether the scene is one that a run has converged to; None where that was never tried, or it was edited since."""
 
 
 class Shows(Protocol):
@@ -81,6 +86,8 @@ class Machine:
         self._curve: list[float] = []
         self._iteration = 0
         self._sentence = ""
+        self._is_success: bool | None = None
+        self._fit_number = 0
 
     @property
     def program(self) -> Program:
@@ -110,6 +117,7 @@ class Machine:
         """Solve for the fluxes of an edited scene; a fit carries on from it."""
         self._revision = revision
         is_first = self._program is None
+        self._is_success = None
         if self._program is None:
             program = Program(self.observations, scene, standard_groups=True)
             program.make_ready()
@@ -127,7 +135,8 @@ class Machine:
             self.finish("The fit was started again.")
         self._fit = fit(self.scene, self.observations, settings=settings, program=self.program)
         self._states = iter(self._fit)
-        self._curve, self._iteration, self._sentence = [], 0, ""
+        self._fit_number += 1
+        self._curve, self._iteration, self._sentence, self._is_success = [], 0, "", None
 
     def step(self) -> None:
         """Take one iteration; the fit is finished where it has converged or reached its limit."""
@@ -139,16 +148,29 @@ class Machine:
         self._iteration = int(state.iteration)
         self._curve.append(float(state.chi2))
         if state.outcome.is_final:
-            self.finish(state.outcome.value)
+            self.finish(state.outcome.value, state.outcome.is_success)
 
-    def finish(self, how: str) -> None:
+    @property
+    def is_success(self) -> bool | None:
+        """Whether the present scene is one that a fit has converged to; None where that is not known."""
+        return self._is_success
+
+    def finish(self, how: str, is_success: bool = False) -> None:
         """End the fit and keep its best state; `how` is a sentence for a person."""
+        self._is_success = is_success
         best = self._fit.best
         self.drop_fit()
         self._shown = best
         self.program.update(best.scene)
         count = "1 iteration" if self._iteration == 1 else f"{self._iteration} iterations"
         self._sentence = f"{how} The best state is kept, after {count}."
+
+    def glimpse(self, source_id: str, index: int) -> Glimpse | None:
+        """Return what is needed to see what the constraints of a component do; None where it is there no more."""
+        sources = {source.id: source for source in self.program.scene.sources}
+        if source_id not in sources or index >= len(sources[source_id].components):
+            return None
+        return Glimpse.of(self.program, source_id, index, self._fit.state.parameters if self.is_fitting else None)
 
     @property
     def every_picture(self) -> frozenset[Picture]:
@@ -193,4 +215,6 @@ class Machine:
             iteration=self._iteration,
             curve=tuple(self._curve),
             sentence=self._sentence,
+            fit_number=self._fit_number,
+            is_success=self._is_success,
         )

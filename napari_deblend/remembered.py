@@ -14,10 +14,14 @@ FOLDER_VARIABLE = "DEBLEND_CONFIG"
 """Names another folder for the file."""
 
 
+def folder() -> Path:
+    """Return the folder for what is kept of a person's settings."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or platformdirs.user_config_dir("napari-deblend", appauthor=False))
+
+
 def file() -> Path:
     """Return where the corrections are kept."""
-    folder = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_config_dir("napari-deblend", appauthor=False)
-    return Path(folder) / "interpretations.json"
+    return folder() / "interpretations.json"
 
 
 def recall(signature: str) -> Interpretation | None:

@@ -49,6 +49,7 @@ class Showing:
         tolerance = 0.0 if bench.phase is not Phase.RUNNING or is_edit else UNSEEN
         bench.markers.show(tolerance)
         bench.paths.show(tolerance)
+        bench.known_stars.show()
         bench.pulse.settle_later()
 
     def _on_selection(self) -> None:

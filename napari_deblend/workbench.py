@@ -23,6 +23,7 @@ from napari_deblend.answers import Answers
 from napari_deblend.candidates import Candidates
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
+from napari_deblend.constraining import Constraining
 from napari_deblend.curtain import Curtain
 from napari_deblend.cutting import Cutting
 from napari_deblend.document import Document
@@ -31,6 +32,7 @@ from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
+from napari_deblend.known_stars import KnownStars
 from napari_deblend.layers import ImageLayers
 from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
@@ -39,6 +41,7 @@ from napari_deblend.offers import Offers
 from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
+from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
 from napari_deblend.showing import Showing
 from napari_deblend.views import METADATA_KEY
@@ -96,6 +99,7 @@ class Workbench:
         self.layers = ImageLayers(self.viewer, self._render_all)
         self.markers = Markers(self.viewer, self.document, self.tell)
         self.paths = Paths(self.viewer, self.document)
+        self.known_stars = KnownStars(self.viewer, self.document)
         self.candidates = Candidates(self.viewer)
         self.detected_threshold: float | None = None
         self.detected_method: str | None = None
@@ -111,6 +115,8 @@ class Workbench:
         self.layers.emptied.connect(self._on_emptied)
         self.answers, self.pulse = Answers(self), Pulse(self)
         self._showing = Showing(self)
+        self.constraining = Constraining(self)
+        self.rounds = Rounds(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
         self.keeper = Keeper(self)
@@ -128,7 +134,7 @@ class Workbench:
         self.cutting.reader.close()
         for runner in self._retired:
             runner.close(wait=True)
-        shown = self.layers, self.markers, self.paths, self.candidates, self.curtain
+        shown = self.layers, self.markers, self.paths, self.known_stars, self.candidates, self.curtain
         for part in (*shown, self.gestures, self.cutting, self._offers):
             part.disconnect()
 
@@ -185,6 +191,7 @@ class Workbench:
         self.layers.open(observations, world, adopted)
         self.markers.open(world)
         self.paths.open(world)
+        self.known_stars.open(world)
         self.stacks = None
         scene = self.document.scene
         self.find(STACKED, lambda: (observations, stacks(observations)))
@@ -212,6 +219,7 @@ class Workbench:
             raise ValueError("No images are open; open FITS files first.")
         self.layers.restore()
         self.markers.restore()
+        self.known_stars.restore()
         if self.runner is None:
             self._start()
 

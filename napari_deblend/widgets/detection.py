@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QSlider
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSlider, QSpinBox
 
 from deblend.detect import METHODS, Method
 from deblend.scene import MORPHOLOGIES
@@ -16,6 +16,7 @@ from napari_deblend.workbench import Workbench
 LOWEST, HIGHEST = 2.0, 50.0
 """Range of the threshold [sigma]."""
 STEPS = 200
+MOST_ROUNDS = 9
 DEBOUNCE = 40
 """How long the slider must rest before the peaks are looked for [ms]."""
 
@@ -57,6 +58,26 @@ class DetectionSection(Section):
                 action_button(bench, "find_sources", "Detect"),
             )
         )
+        self.rounds = QSpinBox()
+        self.rounds.setRange(0, MOST_ROUNDS)
+        self.rounds.setValue(bench.rounds.wanted)
+        self.rounds.setToolTip(
+            "How often a fit looks for what it has missed; it begins with plain profiles, behind which that shows"
+        )
+        self.rounds.valueChanged.connect(self._set_rounds)
+        self.classifies = QCheckBox("then stars or galaxies")
+        self.classifies.setChecked(bench.rounds.classifies)
+        self.classifies.setToolTip("When a fit has ended, chi² says which sources are stars")
+        self.classifies.toggled.connect(self._set_classifies)
+        self.column.addLayout(
+            row(
+                QLabel("Rounds"),
+                self.rounds,
+                self.classifies,
+                None,
+                action_button(bench, "classify_sources", "Stars?"),
+            )
+        )
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(lambda: bench.preview_peaks(self.number.value()))
@@ -91,6 +112,12 @@ class DetectionSection(Section):
     def _set_method(self, method: Method) -> None:
         self.bench.method = method
         self._timer.start(DEBOUNCE)
+
+    def _set_rounds(self, rounds: int) -> None:
+        self.bench.rounds.wanted = rounds
+
+    def _set_classifies(self, classifies: bool) -> None:
+        self.bench.rounds.classifies = classifies
 
     def _set_kind(self, kind: str) -> None:
         self.bench.kind = kind

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_deblend.document import Document
 from napari_deblend.keys import add_shortcuts, bind
 from napari_deblend.runner import Phase
+from napari_deblend.widgets.constraints import ConstraintsSection
 from napari_deblend.widgets.cutting import CuttingSection
 from napari_deblend.widgets.detection import DetectionSection
 from napari_deblend.widgets.exporting import ExportSection
@@ -40,6 +41,7 @@ class DeblendWidget(QWidget):
         self.looking = LookingRow(bench)
         self.detection = DetectionSection(bench)
         self.sources = SourcesSection(bench)
+        self.constraints = ConstraintsSection(bench)
         self.fitting = FitSection(bench)
         self.exporting = ExportSection(bench)
         self.undo_button = action_button(bench, "undo", "↶ Undo")
@@ -59,6 +61,9 @@ class DeblendWidget(QWidget):
         sections: list[Section] = [self.observations, self.detection, self.sources, self.fitting, self.exporting]
         for section in sections:
             column.addWidget(fold(section.title, section))
+            if section is self.sources:
+                self._constraints_fold = fold(self.constraints.title, self.constraints, open_=False)
+                column.addWidget(self._constraints_fold)
             if section is self.observations:
                 self._cutting_fold = fold(self.cutting.title, self.cutting, open_=bench.cutting.request is not None)
                 column.addWidget(self._cutting_fold)
@@ -88,6 +93,8 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.phase_changed, self._on_phase)
         self._links.connect(bench.refreshed, self._on_history)
         self._links.connect(bench.cutting.changed, self._on_cutting)
+        self._links.connect(bench.constraining.wanted, self._show_constraints)
+        self._scroll = scroll
         self._on_history()
         self._on_phase(bench.phase)
 
@@ -106,6 +113,18 @@ class DeblendWidget(QWidget):
         cutting = self.bench.cutting
         if (cutting.is_of_file or cutting.box is not None) and not self._cutting_fold.isExpanded():
             self._cutting_fold.expand(animate=False)
+
+    def _show_constraints(self) -> None:
+        """Unfold the constraints, bring them into view, and have the keyboard there."""
+        self._constraints_fold.expand(animate=False)
+        self.constraints.focus()
+        # only once Qt has laid it out
+        QTimer.singleShot(0, partial(self._scroll.ensureWidgetVisible, self.constraints))
+
+    def hide_constraints(self) -> None:
+        """Fold the constraints away."""
+        self._constraints_fold.collapse(animate=False)
+        self._scroll.verticalScrollBar().setValue(0)
 
     def _on_history(self) -> None:
         document: Document = self.bench.document

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLabel
 
+from napari_deblend.fit_notes import METHODS, notes_of
 from napari_deblend.machine import Frame
 from napari_deblend.runner import Phase
 from napari_deblend.widgets.calibrating import Calibrating
 from napari_deblend.widgets.curve import Curve
-from napari_deblend.widgets.parts import Section, action_button, fold, row
+from napari_deblend.widgets.parts import Section, action_button, fold, prose, row
 from napari_deblend.widgets.settings import form
 from napari_deblend.workbench import Workbench
 
@@ -35,7 +37,15 @@ class FitSection(Section):
         self.curve = Curve()
         self.form = form(bench.settings, self._set_settings)
         self._form_widget = self.form.native
+        self.method = QComboBox()
+        for solver, (name, sentence) in METHODS.items():
+            self.method.addItem(name, solver)
+            self.method.setItemData(self.method.count() - 1, sentence, Qt.ItemDataRole.ToolTipRole)
+        self.method.activated.connect(self._set_method)
+        self.notes = prose()
         self.column.addLayout(row(self.go, self.stop, None, self.numbers))
+        self.column.addLayout(row(QLabel("Method"), self.method, None))
+        self.column.addWidget(self.notes)
         self.column.addWidget(self.curve)
         self.calibrating = Calibrating(bench)
         self.column.addWidget(fold("How images are off", self.calibrating, open_=False))
@@ -43,7 +53,9 @@ class FitSection(Section):
         self.listen(bench.phase_changed, self._on_phase)
         self.listen(bench.framed, self._on_frame)
         self.listen(bench.document.observations_changed, self._on_observations)
+        self.listen(bench.refreshed, self._show_method)
         self._on_phase(bench.phase)
+        self._show_method()
         if bench.frame is not None:
             self._on_frame(bench.frame)
 
@@ -52,6 +64,7 @@ class FitSection(Section):
         self.go.setText(texts.get(phase, "Fit"))
         self.stop.setEnabled(phase in texts)
         self._form_widget.setEnabled(phase not in texts)
+        self.method.setEnabled(phase not in texts)
 
     def _on_frame(self, frame: Frame) -> None:
         each = "  ".join(f"{name} {chi2:.3f}" for name, chi2 in frame.chi2_per_observation.items())
@@ -65,3 +78,18 @@ class FitSection(Section):
 
     def _set_settings(self, settings: Any) -> None:
         self.bench.settings = settings
+        self._show_method()
+
+    def _set_method(self, place: int) -> None:
+        self.form["solver"].value = self.method.itemData(place)
+
+    def _show_method(self) -> None:
+        """Show the method, and what to be careful about with it."""
+        bench = self.bench
+        self.method.setCurrentIndex(list(METHODS).index(bench.settings.solver))
+        self.method.setToolTip(METHODS[bench.settings.solver][1])
+        notes = notes_of(bench.document.scene, bench.settings.solver) if bench.document.is_open else []
+        text = "\n".join(notes)
+        if text != self.notes.text():
+            self.notes.setText(text)
+        self.notes.setVisible(bool(notes))

@@ -1,4 +1,7 @@
-"""The sources as a table model: what is shown comes from the document, what is typed becomes an edit of it."""
+"""The sources as a tree model: what is shown comes from the document, what is typed becomes an edit of it.
+
+A source of several components has a row below it for each of them.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractItemModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 
-from deblend import Source, Status
+from deblend import Component, Source, Status
+from napari_deblend.composing import retyped, with_component
+from napari_deblend.document import named
+from napari_deblend.flags import sentences_of, signs_of
 from napari_deblend.markers import COLORS
 from napari_deblend.workbench import Workbench
 
-NAME, KIND, X, Y, FLUX, SNR, LOCK = range(7)
-TITLES = ("Name", "Kind", "x", "y", "Flux", "SNR", "Fit")
+NAME, KIND, X, Y, FLUX, SNR, LOCK, FLAGS = range(8)
+TITLES = ("Name", "Kind", "x", "y", "Flux", "SNR", "Fit", "!")
 STATUS_TEXT = {Status.FREE: "free", Status.FIXED: "fixed", Status.LOCKED: "locked"}
 TOOLTIPS = {
     NAME: "Double-click to rename",
@@ -23,14 +29,18 @@ TOOLTIPS = {
     Y: "Row in the first image, 0-based [px]; double-click to edit",
     FLUX: "Total flux in the chosen band [nJy]",
     SNR: "Signal over noise, all bands together",
+    FLAGS: "What to be careful about",
     LOCK: "free: the fit changes it · fixed: only you do · locked: nobody does. Click to change",
 }
 EDITABLE = (NAME, KIND, X, Y, LOCK)
 Role = Qt.ItemDataRole
 
 
-class SourceTable(QAbstractTableModel):
-    """A row per source of the document."""
+WARNING = "#ffb454"
+
+
+class SourceTable(QAbstractItemModel):
+    """A row per source of the document, with one per component below those that have several."""
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__()
@@ -38,19 +48,21 @@ class SourceTable(QAbstractTableModel):
         self._rows: tuple[Source, ...] = ()
         self.channel = 0
         self.snr: Mapping[str, float] = {}
+        self.flags_of: Mapping[str, tuple[str, ...]] = {}
+        """Of every source that was measured."""
 
     def refresh(self) -> None:
         """Show the document's scene as it is now."""
         document = self._bench.document
         new = document.scene.sources if document.is_open else ()
-        if len(new) != len(self._rows):
+        if tuple(len(source.components) for source in new) != self.shape:
             self.beginResetModel()
             self._rows = new
             self.endResetModel()
         elif new is not self._rows:
             self._rows = new
             if new:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(new) - 1, len(TITLES) - 1))
+                self._renew(NAME, len(TITLES) - 1)
 
     def set_channel(self, channel: int) -> None:
         self.channel = max(channel, 0)
@@ -59,7 +71,15 @@ class SourceTable(QAbstractTableModel):
 
     def refresh_column(self, column: int) -> None:
         if self._rows:
-            self.dataChanged.emit(self.index(0, column), self.index(len(self._rows) - 1, column))
+            self._renew(column, column)
+
+    def _renew(self, first: int, last: int) -> None:
+        """Have these columns drawn anew."""
+        self.dataChanged.emit(self.index(0, first), self.index(len(self._rows) - 1, last))
+        for row, source in enumerate(self._rows):
+            if len(source.components) > 1:
+                above, n_parts = self.index(row, 0), len(source.components)
+                self.dataChanged.emit(self.index(0, first, above), self.index(n_parts - 1, last, above))
 
     def source(self, line: int) -> Source:
         return self._rows[line]
@@ -69,11 +89,44 @@ class SourceTable(QAbstractTableModel):
 
     # what Qt asks for --------------------------------------------------------------------------------------------
 
+    def index(self, row: int, column: int, parent: QModelIndex | None = None) -> QModelIndex:
+        above = QModelIndex() if parent is None else parent
+        if not (0 <= row < self.rowCount(above) and 0 <= column < len(TITLES)):
+            return QModelIndex()
+        # the id of a component's row is that of its source, from 1
+        return self.createIndex(row, column, above.row() + 1 if above.isValid() else 0)
+
+    def parent(self, child: QModelIndex | None = None) -> Any:
+        if child is None:
+            return super().parent()
+        source = int(child.internalId()) if child.isValid() else 0
+        return self.createIndex(source - 1, 0, 0) if source else QModelIndex()
+
     def rowCount(self, parent: QModelIndex | None = None) -> int:
-        return 0 if parent is not None and parent.isValid() else len(self._rows)
+        if parent is None or not parent.isValid():
+            return len(self._rows)
+        if parent.internalId() or parent.column() or parent.row() >= len(self._rows):
+            return 0
+        n_parts = len(self._rows[parent.row()].components)
+        return n_parts if n_parts > 1 else 0
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
-        return 0 if parent is not None and parent.isValid() else len(TITLES)
+        return len(TITLES)
+
+    def member(self, index: QModelIndex) -> tuple[Source, int | None]:
+        """Return the source of a row, and which component the row is of; None for the whole source."""
+        source = int(index.internalId())
+        return (self._rows[source - 1], index.row()) if source else (self._rows[index.row()], None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many components every source has."""
+        return tuple(len(source.components) for source in self._rows)
+
+    @property
+    def has_components(self) -> bool:
+        """Whether a source has several."""
+        return any(len(source.components) > 1 for source in self._rows)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole) -> Any:
         if orientation != Qt.Orientation.Horizontal:
@@ -89,35 +142,45 @@ class SourceTable(QAbstractTableModel):
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlags:
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        if index.internalId():
+            return flags | Qt.ItemFlag.ItemIsEditable if index.column() == KIND else flags
         return flags | Qt.ItemFlag.ItemIsEditable if index.column() in EDITABLE else flags
 
     def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
-        if not index.isValid() or index.row() >= len(self._rows):
+        if not index.isValid():
             return None
-        source, column = self._rows[index.row()], index.column()
+        (source, part), column = self.member(index), index.column()
+        if part is not None:
+            return self._of_component(source.components[part], part, column, role)
         if role in (Role.DisplayRole, Role.EditRole):
             return self._text(source, column)
         if role == Role.TextAlignmentRole and column in (X, Y, FLUX, SNR):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Role.ForegroundRole and column == LOCK:
             return QColor(COLORS[source.center.status])
+        if role == Role.ForegroundRole and column == FLAGS:
+            return QColor(WARNING)
+        if role == Role.ToolTipRole and column == FLAGS and self.flags_of.get(source.id):
+            return sentences_of(self.flags_of[source.id])
         if role == Role.ToolTipRole and column == NAME and source.track is not None:
             return f"{source.name} at MJD {source.track.time:.5f}; {TOOLTIPS[NAME]}"
         return TOOLTIPS[column] if role == Role.ToolTipRole else None
 
     def setData(self, index: QModelIndex, value: Any, role: int = Role.EditRole) -> bool:
-        if role != Role.EditRole or index.row() >= len(self._rows):
+        if role != Role.EditRole or not index.isValid():
             return False
-        source, column, text = self._rows[index.row()], index.column(), str(value)
+        (source, part), column, text = self.member(index), index.column(), str(value)
         document = self._bench.document
         chosen = document.selection if source.id in document.selection else (source.id,)
         try:
+            if part is not None:
+                return column == KIND and self._retype_component(source, part, text)
             if text == self._text(source, column):
                 return False
             if column == NAME:
                 document.rename(source.id, text)
             elif column == KIND:
-                document.retype(chosen, text)
+                document.retype(chosen, text, retyped)
             elif column == LOCK:
                 document.set_status(chosen, next(s for s, t in STATUS_TEXT.items() if t == text))
             elif column in (X, Y):
@@ -140,12 +203,40 @@ class SourceTable(QAbstractTableModel):
         if column == Y:
             return f"{float(self._bench.document.to_image(source.y, source.x)[0]):.2f}"
         if column == FLUX:
-            flux = float(source.flux[self.channel]) if self.channel < len(source.flux) else math.nan
-            return f"{flux:,.3g}" if abs(flux) < 1000 else (f"{flux:,.0f}" if math.isfinite(flux) else "…")
+            return self._flux(source.flux)
+        if column == FLAGS:
+            return signs_of(self.flags_of.get(source.id, ()))
         if column == SNR:
             snr = self.snr.get(source.id, math.nan)
             return (f"{snr:.1f}" if snr < 100 else f"{snr:,.0f}") if math.isfinite(snr) else "–"
         return STATUS_TEXT[source.center.status]
+
+    def _flux(self, fluxes: Any) -> str:
+        flux = float(fluxes[self.channel]) if self.channel < len(fluxes) else math.nan
+        return f"{flux:,.3g}" if abs(flux) < 1000 else (f"{flux:,.0f}" if math.isfinite(flux) else "…")
+
+    def _of_component(self, component: Component, part: int, column: int, role: int) -> Any:
+        """Return what a cell of a component's row has."""
+        if role in (Role.DisplayRole, Role.EditRole):
+            texts = {
+                NAME: f"part {part + 1}",
+                KIND: component.morphology.label,
+                FLUX: self._flux(component.spectrum.value),
+            }
+            return texts.get(column, "")
+        if role == Role.TextAlignmentRole and column == FLUX:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Role.ToolTipRole:
+            return TOOLTIPS[column] if column in (KIND, FLUX) else "A component of the source above; click to choose it"
+        return None
+
+    def _retype_component(self, source: Source, part: int, kind: str) -> bool:
+        """Make one component another kind; raises ValueError where there is no such kind of one component."""
+        if kind == source.components[part].morphology.label:
+            return False
+        label = f"Make component {part + 1} of {named([source])} a {kind} one"
+        self._bench.document.change([source.id], lambda s: with_component(s, part, kind), label, "change the kind of")
+        return True
 
 
 def _number(text: str, what: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt
@@ -12,22 +12,24 @@ from qtpy.QtWidgets import (
     QLabel,
     QSizePolicy,
     QStyledItemDelegate,
-    QTableView,
+    QTreeView,
     QWidget,
 )
 
 from deblend.measure import motion_lines, motion_table
-from deblend.scene import MORPHOLOGIES
 from deblend.sky import same_passbands
 from napari_deblend.actions import FIT_LABEL
+from napari_deblend.composing import kinds
 from napari_deblend.export import MEASURED, measuring_job
+from napari_deblend.flags import flags_in
 from napari_deblend.jobs import MOTIONS
 from napari_deblend.moving import have_motions_measured
 from napari_deblend.widgets.parts import Section, action_button, prose, row
-from napari_deblend.widgets.source_table import KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
+from napari_deblend.widgets.source_table import FLAGS, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
 from napari_deblend.workbench import Workbench
 
-WIDTHS = (52, 62, 48, 48, 60, 50, 40)
+WIDTHS = (58, 62, 44, 44, 58, 44, 40, 24)
+INDENT = 12
 """Of the columns [screen pix]."""
 
 
@@ -39,23 +41,24 @@ class SourcesSection(Section):
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
         self.model = SourceTable(bench)
-        self.view = QTableView()
+        self.view = QTreeView()
         self.view.setModel(self.model)
+        self.view.setUniformRowHeights(True)
+        self.view.setIndentation(INDENT)
+        self.view.setRootIsDecorated(False)
+        self.view.setAllColumnsShowFocus(True)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.view.setShowGrid(False)
         self.view.setMinimumHeight(190)
-        self.view.verticalHeader().hide()
-        self.view.verticalHeader().setDefaultSectionSize(22)
-        header = self.view.horizontalHeader()
-        header.setMinimumSectionSize(34)
+        header = self.view.header()
+        header.setMinimumSectionSize(20)
         header.setStretchLastSection(True)
         # fixed widths: fitting them to the text costs milliseconds at every picture of a running fit
         for column, width in enumerate(WIDTHS):
             header.resizeSection(column, width)
         self._choices = {
-            KIND: Choice(MORPHOLOGIES, self.view),
-            LOCK: Choice(STATUS_TEXT.values(), self.view),
+            KIND: Choice(kinds, self.view),
+            LOCK: Choice(STATUS_TEXT.values, self.view),
         }
         for column, choice in self._choices.items():
             self.view.setItemDelegateForColumn(column, choice)
@@ -88,6 +91,14 @@ class SourcesSection(Section):
                 self.channel,
             )
         )
+        self.column.addLayout(
+            row(
+                action_button(bench, "duplicate_sources", "Duplicate"),
+                action_button(bench, "merge_sources", "Merge"),
+                action_button(bench, "split_sources", "Bulge + disk"),
+                None,
+            )
+        )
         self.column.addWidget(self.view)
         self.column.addWidget(self.motions)
         self._selecting = False
@@ -101,7 +112,7 @@ class SourcesSection(Section):
         self.listen(bench.gestures.placing_changed, self._on_placing)
         self.listen(bench.refreshed, self._hide_motions)
         self._on_observations()
-        self.model.refresh()
+        self.refresh()
         self.show_selection()
 
     def show_selection(self) -> None:
@@ -125,20 +136,23 @@ class SourcesSection(Section):
             return
         self._selecting = True
         try:
-            lines = self.view.selectionModel().selectedRows()
-            self.bench.document.select(self.model.source(index.row()).id for index in lines)
+            members = [self.model.member(index) for index in self.view.selectionModel().selectedRows()]
+            self.bench.document.select(source.id for source, _ in members)
+            self.bench.constraining.choose_part(members[-1][1] if members else None)
         finally:
             self._selecting = False
 
     def refresh(self) -> None:
         """Show the document as it is now."""
-        old = self.model.rowCount()
+        old = self.model.shape
         self._selecting = True
         try:
             self.model.refresh()
         finally:
             self._selecting = False
-        if self.model.rowCount() != old:
+        if self.model.shape != old:
+            self.view.setRootIsDecorated(self.model.has_components)
+            self.view.expandAll()
             self.show_selection()
 
     def _on_observations(self) -> None:
@@ -147,7 +161,7 @@ class SourcesSection(Section):
         self.channel.clear()
         self.channel.addItems([str(c) if several else c.name for c in channels])
         self.channel.setCurrentIndex(len(channels) // 2)
-        self.model.snr = {}
+        self.model.snr, self.model.flags_of = {}, {}
         has_epochs = len(same_passbands(channels)) < len(channels)
         self.varying.setVisible(has_epochs)
         # there is no room for all of it
@@ -169,7 +183,9 @@ class SourcesSection(Section):
         if name == MEASURED:
             table = outcome.table
             self.model.snr = {str(i): float(snr) for i, snr in zip(table["id"], table["snr"], strict=True)}
+            self.model.flags_of = flags_in(table)
             self.model.refresh_column(SNR)
+            self.model.refresh_column(FLAGS)
         elif name == MOTIONS and outcome[0] == self.bench.document.revision:
             if outcome[1]:
                 self.motions.setText("\n".join(outcome[1]))
@@ -204,13 +220,13 @@ class SourcesSection(Section):
 class Choice(QStyledItemDelegate):
     """A cell with a few words to choose from, as they are when it is opened; one click opens them."""
 
-    def __init__(self, words: Iterable[str], parent: QWidget) -> None:
+    def __init__(self, words: Callable[[], Iterable[str]], parent: QWidget) -> None:
         super().__init__(parent)
         self._words = words
 
     def createEditor(self, parent: QWidget, option: Any, index: QModelIndex) -> QComboBox:
         combo = QComboBox(parent)
-        combo.addItems(list(self._words))
+        combo.addItems(list(self._words()))
         combo.activated.connect(lambda _: self._finish(combo))
         return combo
 

@@ -2,6 +2,7 @@
 
 from deblend.infer.classify import Classification, classified, classify
 from deblend.infer.fit import Fit, fit
+from deblend.infer.preview import Glimpse, Lights
 from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver
 from deblend.infer.state import FitState
 
@@ -10,6 +11,8 @@ __all__ = [
     "Fit",
     "FitSettings",
     "FitState",
+    "Glimpse",
+    "Lights",
     "Outcome",
     "Scheme",
     "Solver",

@@ -5,6 +5,7 @@ One operator of every kind is compiled, whatever is asked; what is off is skippe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -47,9 +48,9 @@ def allowed_light(
     """
     side, n_channels = light.shape[0], len(spectrum)
     facts = _facts(n_channels, side, light.dtype)._replace(center=center, pixel_bounds=amplitude * asked.pixel_bounds)
-    for place, kind in enumerate(PIXEL_KINDS):
-        strength = asked.strength[place]
-        operator = PROXIMAL_OPERATORS[kind]
+
+    def acting(place: int) -> Callable[[Any], Any]:
+        kind, strength = PIXEL_KINDS[place], asked.strength[place]
         own = facts._replace(tolerance=asked.tolerance[place], weights=asked.weights[place])
         if kind in NORMS:
             effective = strength / jnp.maximum(stiffness, 1e-30)
@@ -57,9 +58,16 @@ def allowed_light(
             effective = share_at(strength, natural, stiffness)
         else:
             effective = strength
-        act = _on_light(operator, spectrum, own, effective)
-        light = lax.cond(strength > 0, act, lambda picture: picture, light)
-    return light
+        return _on_light(PROXIMAL_OPERATORS[kind], spectrum, own, effective)
+
+    choices = [lambda picture: picture, *map(acting, range(len(PIXEL_KINDS)))]
+
+    def act(step: Any, picture: Any) -> Any:
+        place = asked.order[step]
+        return lax.switch(jnp.where(asked.strength[place] > 0, place + 1, 0), choices, picture)
+
+    result: Float[Array, "side side"] = lax.fori_loop(0, len(PIXEL_KINDS), act, light)
+    return result
 
 
 def allowed_flux(

@@ -51,6 +51,8 @@ class Asked(NamedTuple):
 
     strength: Float[Array, "slot kind"]
     """Of each kind that changes pixels; 0 where it is off."""
+    order: Int[Array, "slot kind"]
+    """Places of the kinds, in the order in which they act."""
     tolerance: Float[Array, "slot kind"]
     weights: Int[Array, "slot kind"]
     """A place in `INWARD_WEIGHTS`."""

@@ -1,8 +1,6 @@
 """What operators ask of components: from the constraints that a person set to data.
 
-Operators of one component act one after another. Those that level or shrink come first, then shapes, then what is to
-be dark, then bounds: in this order none undoes what another did, since every later one keeps a symmetric picture
-symmetric, and all but thresholds keep one monotonic that falls from its center.
+Operators of one component act one after another, in the order that its constraints are in.
 """
 
 from __future__ import annotations
@@ -12,23 +10,10 @@ from jaxtyping import Float
 
 from deblend.program.arrays import Asked, Tether
 from deblend.render import kind_of
-from deblend.scene import INWARD_WEIGHTS, Component, Constraint, ConstraintKind
+from deblend.scene import ACTING_ORDER, INWARD_WEIGHTS, Component, Constraint, ConstraintKind, acting_order
 
-PIXEL_KINDS = (
-    ConstraintKind.TOTAL_VARIATION,
-    ConstraintKind.STARLET_SPARSITY,
-    ConstraintKind.L1,
-    ConstraintKind.SYMMETRIC,
-    ConstraintKind.SYMMETRIC_MINIMUM,
-    ConstraintKind.MONOTONIC,
-    ConstraintKind.MONOTONIC_CUT,
-    ConstraintKind.NOISE_THRESHOLD,
-    ConstraintKind.L0,
-    ConstraintKind.BOUNDS,
-    ConstraintKind.CENTER_ON,
-    ConstraintKind.CONNECTED,
-)
-"""What acts on the picture of a component, in the order of acting. Normalization to an interval acts as bounds.
+PIXEL_KINDS = ACTING_ORDER
+"""What acts on the picture of a component. Normalization to an interval acts as bounds.
 
 The monotonic mask and the gap in the histogram are not among them: a trace of light decides what happens to all of it,
 and the splitting does not settle."""
@@ -51,6 +36,7 @@ def nothing_asked(n_slots: int, n_channels: int, dtype: np.dtype) -> Asked:
     no_bounds = np.array([-np.inf, np.inf], dtype)
     return Asked(
         strength=np.zeros(kinds, dtype),
+        order=np.tile(np.arange(len(PIXEL_KINDS), dtype=np.int32), (n_slots, 1)),
         tolerance=np.zeros(kinds, dtype),
         weights=np.zeros(kinds, np.int32),
         pixel_bounds=np.tile(no_bounds, (n_slots, 1)),
@@ -74,6 +60,8 @@ def lower_asked(asked: Asked, slot: int, component: Component, noise: Float[np.n
     `noise` is the unit of flux of every channel [nJy]. Raises ValueError for settings that do not fit the channels.
     """
     asked.strength[slot], asked.of_spectrum[slot] = 0.0, 0.0
+    order = acting_order(c.kind for c in component.morphology.constraints)
+    asked.order[slot] = [PIXEL_KINDS.index(kind) for kind in order]
     for kind in _pixel_kinds(component):
         place = PIXEL_KINDS.index(kind)
         asked.strength[slot, place] = _strength(component, kind)
@@ -93,6 +81,12 @@ def lower_asked(asked: Asked, slot: int, component: Component, noise: Float[np.n
         if not (np.all(given >= 0) and np.all(np.isfinite(given)) and np.any(given > 0)):
             raise ValueError(f"'ratios' of band-ratios are finite, not negative, and not all 0; got {tuple(given)}.")
         asked.ratios[slot] = given / noise / np.max(given / noise)
+
+
+def check_asked(component: Component) -> None:
+    """Raise ValueError where settings of a component's constraints do not fit its channels."""
+    n_channels = len(component.spectrum.value)
+    lower_asked(nothing_asked(1, n_channels, np.dtype(np.float32)), 0, component, np.ones(n_channels))
 
 
 def _lower_colors(asked: Asked, slot: int, constraint: Constraint, noise: Float[np.ndarray, " channel"]) -> None:

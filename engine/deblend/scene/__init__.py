@@ -1,8 +1,9 @@
 """What is on the sky, as said by a person. Frozen, NumPy only."""
 
 from deblend.scene.calibration import FLUX_SCALE_SCATTER, PSF_GROWTH_SCATTER, SHIFT_SCATTER, Calibration
-from deblend.scene.constraint import Constraint
+from deblend.scene.constraint import Constraint, SettingValue
 from deblend.scene.constraint_kind import (
+    ACTING_ORDER,
     CONSTRAINT_INFO,
     INWARD_WEIGHTS,
     NORMALIZATIONS,
@@ -11,6 +12,7 @@ from deblend.scene.constraint_kind import (
     Handling,
     Setting,
     Target,
+    acting_order,
     offered_constraints,
 )
 from deblend.scene.full_scene import ROUGHNESS, FullScene
@@ -56,6 +58,7 @@ from deblend.scene.stars import StarCatalog, StarField
 from deblend.scene.track import Motion, Track, fitted_motion
 
 __all__ = [
+    "ACTING_ORDER",
     "CENTER_SCATTER",
     "CHANNEL_OFFSET_SCATTER",
     "COLOR_GRADIENT_SCATTER",
@@ -104,6 +107,7 @@ __all__ = [
     "Scene",
     "Sersic",
     "Setting",
+    "SettingValue",
     "Source",
     "Spergel",
     "Spline",
@@ -114,6 +118,7 @@ __all__ = [
     "Target",
     "Template",
     "Track",
+    "acting_order",
     "fitted_motion",
     "make_source",
     "moving_sources",

@@ -6,6 +6,7 @@ Adding one means an entry here and its operator in `deblend.constraints`; it is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -97,6 +98,37 @@ class ConstraintKind(Enum):
     def info(self) -> ConstraintInfo:
         """What is known of it."""
         return CONSTRAINT_INFO[self]
+
+
+ACTING_ORDER = (
+    ConstraintKind.TOTAL_VARIATION,
+    ConstraintKind.STARLET_SPARSITY,
+    ConstraintKind.L1,
+    ConstraintKind.SYMMETRIC,
+    ConstraintKind.SYMMETRIC_MINIMUM,
+    ConstraintKind.MONOTONIC,
+    ConstraintKind.MONOTONIC_CUT,
+    ConstraintKind.NOISE_THRESHOLD,
+    ConstraintKind.L0,
+    ConstraintKind.BOUNDS,
+    ConstraintKind.CENTER_ON,
+    ConstraintKind.CONNECTED,
+)
+"""What acts on the picture of a component, one after another, in the usual order.
+
+Those that level or shrink come first, then shapes, then what is to be dark, then bounds: in this order none undoes what
+another did, since every later one keeps a symmetric picture symmetric, and all but thresholds keep one monotonic that
+falls from its center."""
+
+
+def acting_order(kinds: Iterable[ConstraintKind]) -> tuple[ConstraintKind, ...]:
+    """Return `ACTING_ORDER` with these kinds in the order in which they are given, at the places that they have there.
+
+    The others stay where they are.
+    """
+    given = [kind for kind in kinds if kind in ACTING_ORDER]
+    ordered = iter(given)
+    return tuple(next(ordered) if kind in given else kind for kind in ACTING_ORDER)
 
 
 def offered_constraints() -> tuple[ConstraintKind, ...]:

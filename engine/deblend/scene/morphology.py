@@ -6,6 +6,7 @@ ratio is exp(-|η|), the major axis lies at ½ atan2(η2, η1) counter-clockwise
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.scene.constraint import Constraint
-from deblend.scene.constraint_kind import ConstraintKind, Target
+from deblend.scene.constraint_kind import ACTING_ORDER, ConstraintKind, Target, acting_order
 from deblend.scene.parameter import Parameter
 
 PROFILE_SIGMAS = (0.3, 0.75, 1.4, 2.5, 4.4, 7.9)
@@ -37,6 +38,7 @@ class Morphology:
     label: ClassVar[str]
     """What a person calls it."""
     constraints: tuple[Constraint, ...] = ()
+    """Those that act one after another (`ACTING_ORDER`) do so in the order of the tuple."""
 
     @classmethod
     def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Any:
@@ -64,9 +66,24 @@ class Morphology:
         return kind.info.target is Target.SPECTRUM
 
     def with_constraint(self, constraint: Constraint) -> Any:
-        """Return this morphology with the constraint of the same kind replaced, or added."""
-        others = tuple(c for c in self.constraints if c.kind is not constraint.kind)
-        return replace(self, constraints=(*others, constraint))
+        """Return this morphology with the constraint of the same kind replaced in its place, or added at its usual one
+        among those that act one after another."""
+        kinds = [c.kind for c in self.constraints]
+        if constraint.kind in kinds:
+            changed = tuple(constraint if c.kind is constraint.kind else c for c in self.constraints)
+            return replace(self, constraints=changed)
+        order = acting_order(kinds)
+        after = order[order.index(constraint.kind) :] if constraint.kind in order else ()
+        place = next((k for k, kind in enumerate(kinds) if kind in after), len(kinds))
+        return replace(self, constraints=(*self.constraints[:place], constraint, *self.constraints[place:]))
+
+    def with_acting_order(self, order: Sequence[ConstraintKind]) -> Any:
+        """Return this morphology with those constraints that act one after another doing so in another order; it names
+        each of them."""
+        acting = iter(
+            sorted((c for c in self.constraints if c.kind in ACTING_ORDER), key=lambda c: order.index(c.kind))
+        )
+        return replace(self, constraints=tuple(next(acting) if c.kind in ACTING_ORDER else c for c in self.constraints))
 
     @property
     def half_light_radius_guess(self) -> float:

@@ -1,0 +1,67 @@
+"""Small pictures of a component before and after its constraints, in colors; made in a thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from napari.utils.colormaps import Colormap, ensure_colormap
+
+from deblend.infer import Lights
+
+FAINT = 0.01
+"""Of the brightest pixel: below it the brightness is linear, above it logarithmic."""
+UNSEEN = 5e-4
+"""A change of less than this share of the light is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnails:
+    """Three pictures, (y, x, 3) as uint8, first row at the bottom, and a sentence."""
+
+    before: np.ndarray
+    after: np.ndarray
+    change: np.ndarray
+    """Purple where light is taken, orange where it is added."""
+    sentence: str
+
+    @classmethod
+    def of(cls, lights: Lights) -> Thumbnails:
+        before, after = np.asarray(lights.before, float), np.asarray(lights.after, float)
+        top = max(float(before.max(initial=0.0)), float(after.max(initial=0.0)), 1e-30)
+        change = _stretched((after - before) / top)
+        light = ensure_colormap("inferno")
+        return cls(
+            _colored(_stretched(before / top), light),
+            _colored(_stretched(after / top), light),
+            _colored(0.5 - 0.5 * change, ensure_colormap("PuOr")),
+            _sentence(lights),
+        )
+
+
+def _stretched(light: np.ndarray) -> np.ndarray:
+    return np.arcsinh(light / FAINT) / np.arcsinh(1.0 / FAINT)
+
+
+def _colored(values: np.ndarray, colormap: Colormap) -> np.ndarray:
+    colors = colormap.map(np.clip(values, 0.0, 1.0).astype(np.float32).ravel())
+    return np.ascontiguousarray((255 * colors[:, :3]).astype(np.uint8).reshape(*values.shape, 3))
+
+
+def _sentence(lights: Lights) -> str:
+    """Say how much light is taken and added, and by how much colors change."""
+    before, after = np.asarray(lights.before, float), np.asarray(lights.after, float)
+    whole = max(float(np.abs(before).sum()), 1e-30)
+    taken, added = (float(np.clip(sign * (before - after), 0, None).sum()) / whole for sign in (1, -1))
+    parts = [
+        f"{share:.1%} of the light {verb}" for share, verb in ((taken, "taken"), (added, "added")) if share > UNSEEN
+    ]
+    fluxes = np.abs(lights.flux_before)
+    recolored = float(
+        np.max(np.abs(lights.flux_after - lights.flux_before) / np.maximum(fluxes, fluxes.max() * 1e-3 + 1e-30))
+    )
+    if recolored > UNSEEN:
+        parts.append(f"fluxes changed by up to {recolored:.1%}")
+    if not parts:
+        return "It meets what is asked of it; nothing would change."
+    return f"{', '.join(parts)}: then the fit weighs that against the data."

@@ -1,0 +1,39 @@
+"""Actions on what is looked at, for keys and the command palette."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from napari_deblend.views import View
+from napari_deblend.workbench import Workbench
+
+
+def look(view: View) -> Callable[[Workbench], None]:
+    """Return the action that shows one of data, model, residual and component."""
+
+    def look_at(bench: Workbench) -> None:
+        bench.layers.look_at(view)
+        if view is View.COMPONENT and bench.document.selection:
+            bench.layers.show_component(bench.document.selection[-1])
+
+    return look_at
+
+
+def blink(bench: Workbench) -> None:
+    """Switch between data and model."""
+    bench.layers.look_at(View.MODEL if bench.layers.view is View.DATA else View.DATA)
+
+
+def next_view(bench: Workbench) -> None:
+    views = list(View)
+    look(views[(views.index(bench.layers.view) + 1) % len(views)])(bench)
+
+
+def next_telescope(bench: Workbench) -> None:
+    """Look through the next observation, in the same view."""
+    bench.layers.look_through(bench.layers.seen_by + 1)
+
+
+def toggle_color(bench: Workbench) -> None:
+    """Switch data and model between one band and the color of all."""
+    bench.layers.look_at(bench.layers.view, not bench.layers.color)
