@@ -25,7 +25,7 @@ def test_every_kind_is_described_in_a_label_and_a_sentence() -> None:
 def test_every_kind_has_the_operator_that_its_handling_says() -> None:
     proximal = {kind for kind in ConstraintKind if kind.info.handling is Handling.PROXIMAL}
     assert set(PROXIMAL_OPERATORS) == proximal
-    assert {*RESIDUALS, ConstraintKind.CORRECTION} == set(ConstraintKind) - proximal
+    assert {*RESIDUALS, ConstraintKind.CORRECTION, ConstraintKind.LEARNED_PRIOR} == set(ConstraintKind) - proximal
 
 
 def test_what_no_solver_takes_is_neither_offered_nor_accepted() -> None:

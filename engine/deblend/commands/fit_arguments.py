@@ -88,7 +88,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         default="galaxy",
         help="what a source is taken for: galaxy (default), point, gaussian, exponential, de-vaucouleurs, sersic, "
-        "moffat, spergel, spline, free-form, starlet, or the label of a morphology of your own",
+        "moffat, spergel, spline, learned (as galaxies look, for irregular ones, too), free-form, starlet, or the "
+        "label of a morphology of your own",
     )
     add(
         "--morphology",

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy import ndimage
 
 from deblend.program.layout import SIDES
-from deblend.scene import Component, FreeForm, Galaxy, Morphology, Parameter, Source
+from deblend.scene import Component, FreeForm, Galaxy, Learned, Morphology, Parameter, Source
 
 LEAST_RADIUS = 3
 """[pix]"""
@@ -43,6 +43,10 @@ def _morphology(morphology: Morphology, radius: int, scale: float) -> Morphology
     if isinstance(morphology, Galaxy):
         light = resampled(morphology.correction.value, radius, scale)
         return replace(morphology, scale=morphology.scale * scale, correction=morphology.correction.at(light))
+    if isinstance(morphology, Learned):
+        # its pixels are in units of a scatter that they do not keep
+        empty = morphology.correction.at(np.zeros((2 * radius + 1,) * 2))
+        return replace(morphology, scale=morphology.scale * scale, correction=empty)
     if isinstance(morphology, FreeForm):
         light = resampled(morphology.pixels.value, radius, scale)
         if light.sum() > 0:

@@ -94,7 +94,7 @@ def sights(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[S
         if d.asked is None:
             result.append(None)
             continue
-        pictures = group_pictures(group, d, p, data.psf_variance)
+        pictures = group_pictures(group, d, p, data.psf_variance, data.learned)
         # |K * S|² of two Gaussians: areas add up, and these are the inverses of areas
         spread = 1.0 / jnp.maximum(light_of(pictures**2), 1e-12)
         depth = weights / (weights / energy + spread[:, None])

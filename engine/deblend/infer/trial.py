@@ -16,6 +16,7 @@ from deblend.infer.preconditioner import local_energies, local_weights
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.full_scene_layer import direction
 from deblend.program.layout import GroupLayout, Layout
+from deblend.program.learned import with_best_classes
 from deblend.program.noise import chi2
 from deblend.program.operator import (
     Canvas,
@@ -34,6 +35,7 @@ from deblend.program.operator import (
 from deblend.program.penalty import lag, penalty
 from deblend.program.placement import prior_precision
 from deblend.render import KINDS
+from deblend.render.learned import LearnedTables
 
 
 class Trial(NamedTuple):
@@ -59,7 +61,8 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
 
     The sum of a profile's amplitudes cancels in its picture; it becomes the one that their prior likes best. So does
     the center of a source without pixels, where offsets of all channels move it back. Spectra of light over the whole
-    scene become as long as 1.
+    scene become as long as 1. A picture under a learned prior is written by the size class, modes and pixels that
+    suit it best.
     """
     result = []
     for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
@@ -76,7 +79,7 @@ def settled(layout: Layout, data: ProblemData, parameters: Parameters) -> Parame
     everywhere = parameters.full_scene
     if everywhere is not None:
         everywhere = everywhere._replace(spectrum=direction(everywhere.spectrum))
-    return parameters._replace(groups=tuple(result), full_scene=everywhere)
+    return parameters._replace(groups=with_best_classes(layout, data, tuple(result)), full_scene=everywhere)
 
 
 def _centered(data: GroupData, p: GroupParameters) -> GroupParameters:
@@ -137,7 +140,7 @@ def tried(
         strict=True,
     ):
         if KINDS[group.kind].is_correction:
-            end, picture = follow(group, d, energy, data.psf_variance, fraction, trust, *item)
+            end, picture = follow(group, d, energy, data.psf_variance, data.learned, fraction, trust, *item)
         else:
             end, picture = item[1], group_pictures(group, d, item[1], data.psf_variance)
         ends.append(end)
@@ -150,6 +153,7 @@ def follow(
     data: GroupData,
     energy: Float[Array, "slot channel"],
     psf_variance: Any,
+    tables: LearnedTables | None,
     fraction: Any,
     trust: Any,
     before: GroupParameters,
@@ -169,8 +173,9 @@ def follow(
         pixels, pictures = carry
         mask = box_mask(group.side, data.radius[slot], pixels.dtype)
         movable = box_mask(group.side, data.pixel_radius[slot], pixels.dtype) * data.pixels_free[slot]
-        profile = profile_of(group, after.theta[slot], data.scale[slot], psf_variance) * mask
-        envelope = envelope_of(group, profile, data.correction[slot], mask)
+        parts = profile_of(group, after.theta[slot], data.scale[slot], psf_variance, tables)
+        profile, scatter = (part * mask for part in parts)
+        envelope = envelope_of(group, scatter, data.correction[slot], mask)
         flux, flux_before = after.flux[slot], before.flux[slot]
         straight = profile + envelope * pixels[slot]
         total = jnp.sum(straight)

@@ -21,6 +21,7 @@ from deblend.program.aspects import outward, per_channel
 from deblend.program.compiled import compiled, register
 from deblend.program.layout import GroupLayout
 from deblend.program.operator import over_slots, picture_of
+from deblend.render.learned import LearnedTables
 
 CHUNK = 8
 """How many columns of a group are drawn in one call."""
@@ -78,6 +79,7 @@ def draw_columns(
     tables: tuple[ColumnTables, ...],
     moves: tuple[Float[Array, "slot 2"], ...],
     shares: tuple[Float[Array, "slot cell"] | None, ...],
+    tables_of_galaxies: LearnedTables | None = None,
 ) -> tuple[Float[Array, "slot band y x"], ...]:
     """Return, per observation, the used ones of CHUNK slots per unit flux.
 
@@ -90,7 +92,7 @@ def draw_columns(
     def body(slot: Any, carry: Any) -> Any:
         pixels = p.pixels[slot] if p.pixels is not None else None
         shape = data.scale[slot], data.correction[slot], data.radius[slot]
-        picture = picture_of(layout.group, p.theta[slot], pixels, *shape, psf_variance)
+        picture = picture_of(layout.group, p.theta[slot], pixels, *shape, psf_variance, tables_of_galaxies)
         drawn = []
         for view, table, move, share, stack in zip(layout.views, tables, moves, shares, carry, strict=True):
             through = table.transfer if share is None else jnp.tensordot(share[slot], table.transfer, axes=1)

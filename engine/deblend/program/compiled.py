@@ -254,4 +254,5 @@ register(
     arrays.ProblemData,
     arrays.ResamplingTables,
     arrays.StarData,
+    arrays.LearnedTables,
 )

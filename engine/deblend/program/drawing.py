@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from deblend.program.columns import CHUNK, Column, ColumnLayout, ColumnTables, clipped, compiled_columns
 from deblend.program.compiled import on_device, side_by_side
+from deblend.program.galaxy_tables import device_tables
 from deblend.program.problem import PreparedObservation
 from deblend.program.slots import GroupSlots, Part, box_origin, same_shape
 from deblend.scene import Scene, Source
@@ -76,7 +77,8 @@ class Drawing:
             for k, (_, off) in enumerate(of_parts):
                 move[k] = off
         shares = tuple(_shares(p, parts, group.dtype) for p in self._prepared)
-        drawn = compiled_columns(layout, data, parameters, psf_variance, self._tables[side], moves, shares)
+        learned = (device_tables(group.dtype),) if group.kind.is_learned else ()
+        drawn = compiled_columns(layout, data, parameters, psf_variance, self._tables[side], moves, shares, *learned)
         patches = [np.asarray(stack) for stack in drawn]
         for k, part in enumerate(parts):
             if group.kind.is_own and not all(np.all(np.isfinite(stack[k])) for stack in patches):

@@ -39,6 +39,7 @@ from deblend.program.full_scene_layer import full_scene_adjoint, full_scene_chan
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.star_layer import add_stars, stars_adjoint
 from deblend.render import KINDS, shift_matrix
+from deblend.render.learned import LearnedTables, learned_derivatives, learned_light
 
 CORRECTION_FLOOR = 3e-6
 """Correction per pixel that one unit always stands for, relative to the flux of the source."""
@@ -82,29 +83,51 @@ def box_mask(side: int, radius: Any, dtype: Any) -> Float[Array, "side side"]:
     return line[:, None] * line[None, :]
 
 
-def profile_of(group: GroupLayout, theta: Any, scale: Any, psf_variance: Any) -> Float[Array, "side side"]:
-    return KINDS[group.kind].profile(theta, scale, group.side, psf_variance)
+def profile_of(
+    group: GroupLayout, theta: Any, scale: Any, psf_variance: Any, tables: LearnedTables | None
+) -> tuple[Float[Array, "side side"], Float[Array, "side side"]]:
+    """Return the profile of one source, and its scatter, that the light of its pixels goes by."""
+    kind = KINDS[group.kind]
+    if kind.is_learned:
+        return learned_light(theta, scale, psf_variance, group.side, known(tables))
+    profile = kind.profile(theta, scale, group.side, psf_variance)
+    return profile, profile
+
+
+def known(tables: LearnedTables | None) -> LearnedTables:
+    """Return tables that there are; raises ValueError where a source needs what it was not given."""
+    if tables is None:
+        raise ValueError("A learned morphology is drawn from tables; pass those of deblend.priors.tables.")
+    return tables
 
 
 def envelope_of(
-    group: GroupLayout, profile: Float[Array, "*stack side side"], correction: Any, mask: Any
+    group: GroupLayout, scatter: Float[Array, "*stack side side"], correction: Any, mask: Any
 ) -> Float[Array, "*stack side side"]:
-    """Return the light that one unit of a pixel stands for; for a correction it is linear in the profile."""
-    if not KINDS[group.kind].is_correction:
+    """Return the light that one unit of a pixel stands for; for a correction it is linear in the scatter."""
+    kind = KINDS[group.kind]
+    if not kind.is_correction:
         return mask
-    floor = CORRECTION_FLOOR * light_of(profile)[..., None, None]
-    return (correction * profile + floor) * jnp.broadcast_to(mask, profile.shape)
+    floor = 0.0 if kind.is_learned else CORRECTION_FLOOR * light_of(scatter)[..., None, None]
+    return (correction * scatter + floor) * jnp.broadcast_to(mask, scatter.shape)
 
 
 def picture_of(
-    group: GroupLayout, theta: Any, pixels: Any, scale: Any, correction: Any, radius: Any, psf_variance: Any
+    group: GroupLayout,
+    theta: Any,
+    pixels: Any,
+    scale: Any,
+    correction: Any,
+    radius: Any,
+    psf_variance: Any,
+    tables: LearnedTables | None = None,
 ) -> Float[Array, "side side"]:
     """Return one source per unit flux at its sub-pixel center."""
     mask = box_mask(group.side, radius, theta.dtype)
-    profile = profile_of(group, theta, scale, psf_variance) * mask
+    profile, scatter = (part * mask for part in profile_of(group, theta, scale, psf_variance, tables))
     if pixels is None:
         return normalised(group, profile)
-    envelope = envelope_of(group, profile, correction, mask)
+    envelope = envelope_of(group, scatter, correction, mask)
     if KINDS[group.kind].is_correction:
         return normalised(group, profile + envelope * pixels)
     shift_y, shift_x = shift_matrix(theta[0], group.side), shift_matrix(theta[1], group.side)
@@ -122,7 +145,11 @@ def _total(picture: Float[Array, "side side"]) -> Float[Array, ""]:
 
 
 def linearize_group(
-    group: GroupLayout, data: GroupData, parameters: GroupParameters, psf_variance: Any
+    group: GroupLayout,
+    data: GroupData,
+    parameters: GroupParameters,
+    psf_variance: Any,
+    tables: LearnedTables | None = None,
 ) -> Linearization:
     """Return pictures and their derivatives for every used slot."""
     kind, side = KINDS[group.kind], group.side
@@ -132,17 +159,26 @@ def linearize_group(
         theta, scale = parameters.theta[slot], data.scale[slot]
         line = line_mask(side, data.radius[slot], dtype)
         mask = line[:, None] * line[None, :]
-        profile, tangents = kind.profile_with_derivatives(theta, scale, side, psf_variance)
-        profile, tangents = profile * mask, tangents * mask[None]
+        if kind.is_learned:
+            profile, scatter = learned_light(theta, scale, psf_variance, side, known(tables))
+            tangents, of_scatter = learned_derivatives(theta, scale, psf_variance, side, known(tables))
+            profile, scatter = profile * mask, scatter * mask
+            tangents, of_scatter = tangents * mask[None], of_scatter * mask[None]
+        else:
+            profile, tangents = kind.profile_with_derivatives(theta, scale, side, psf_variance)
+            profile, tangents = profile * mask, tangents * mask[None]
+            scatter, of_scatter = profile, tangents
         out = outward(side, scale)
         if parameters.pixels is None:
             return Linearization(profile, tangents, None, None, None, _with_aspects(profile, out), out)
         pixels = parameters.pixels[slot]
-        envelope = envelope_of(group, profile, data.correction[slot], mask)
+        envelope = envelope_of(group, scatter, data.correction[slot], mask)
         shifts: tuple[Any, Any] = (None, None)
         if kind.is_correction:
             picture = profile + envelope * pixels
-            tangents = tangents + envelope_of(group, tangents, data.correction[slot], mask) * pixels[None]
+            # the scatter may depend on the offset alone
+            change = envelope_of(group, of_scatter, data.correction[slot], mask) * pixels[None]
+            tangents = tangents + jnp.pad(change, ((0, len(tangents) - len(change)), (0, 0), (0, 0)))
         else:
             (shift_y, slope_y), (shift_x, slope_x) = (
                 jax.jvp(lambda offset: shift_matrix(offset, side), (theta[axis],), (jnp.ones((), dtype),))
@@ -195,7 +231,7 @@ def moved_pixels_adjoint(line: Linearization, slot: Any, light: Any) -> Float[Ar
 def linearize(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[Linearization, ...]:
     """Return the linearization of every group."""
     return tuple(
-        linearize_group(group, d, p, data.psf_variance)
+        linearize_group(group, d, p, data.psf_variance, data.learned)
         for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True)
     )
 
@@ -250,14 +286,18 @@ def draw(
 
 
 def group_pictures(
-    group: GroupLayout, data: GroupData, parameters: GroupParameters, psf_variance: Any
+    group: GroupLayout,
+    data: GroupData,
+    parameters: GroupParameters,
+    psf_variance: Any,
+    tables: LearnedTables | None = None,
 ) -> Float[Array, "slot side side"]:
     """Return every used slot's picture, per unit flux at its sub-pixel center."""
 
     def body(slot: Any, carry: Any) -> Any:
         pixels = parameters.pixels[slot] if parameters.pixels is not None else None
         shape = data.scale[slot], data.correction[slot], data.radius[slot]
-        return carry.at[slot].set(picture_of(group, parameters.theta[slot], pixels, *shape, psf_variance))
+        return carry.at[slot].set(picture_of(group, parameters.theta[slot], pixels, *shape, psf_variance, tables))
 
     empty = jnp.zeros((group.capacity, group.side, group.side), parameters.theta.dtype)
     result: Float[Array, "slot side side"] = over_slots(data.count, body, empty)
@@ -267,7 +307,7 @@ def group_pictures(
 def pictures_of(layout: Layout, data: ProblemData, parameters: Parameters) -> Pictures:
     """Return the pictures of every group."""
     return tuple(
-        group_pictures(group, d, p, data.psf_variance)
+        group_pictures(group, d, p, data.psf_variance, data.learned)
         for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True)
     )
 

@@ -25,6 +25,7 @@ from deblend.program.full_scene_layer import (
     full_scene_penalty_product,
 )
 from deblend.program.layout import GroupLayout, Layout
+from deblend.program.learned import volume_penalty
 from deblend.program.operator import (
     Linearization,
     Pictures,
@@ -113,6 +114,8 @@ def penalty(
         total += 0.5 * jnp.sum(jnp.where(used, each, 0.0))
         if d.tether is not None:
             total += jnp.sum(jnp.where(used, tether_energy(d.tether, p.flux, stack), 0.0))
+        if KINDS[group.kind].is_learned and data.learned is not None:
+            total += volume_penalty(group, d, p, data.psf_variance, data.learned)
         if weights is None:
             continue
 

@@ -29,6 +29,7 @@ from deblend.program.drawing import Drawing, UndefinedMorphologyError, parts_of
 from deblend.program.flux_problem import flux_problem, with_fluxes
 from deblend.program.fluxes import NormalEquations
 from deblend.program.full_scene_slots import FullSceneSlots, drawn
+from deblend.program.galaxy_tables import device_tables
 from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout, capacity_for
 from deblend.program.links import with_links
@@ -347,7 +348,8 @@ class Program(AbstractSight):
         if self._has_links:
             groups, links = with_links(groups, self.members, self._scene.links)
         stars = None if self._stars is None else self._stars.data(self._scene.stars, self._terms)
-        layers = stars, None if self._full is None else self._full.data()
+        learned = device_tables(self.dtype) if any(g.kind.is_learned for g in self._groups) else None
+        layers = stars, None if self._full is None else self._full.data(), learned
         return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, links, ties, *layers)
 
     @property

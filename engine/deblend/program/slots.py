@@ -20,6 +20,7 @@ from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
 from deblend.program.ties import flux_tie
 from deblend.render import KINDS, Kind, kind_of
+from deblend.render.learned import FIRST_MODE
 from deblend.scene import (
     CHANNEL_OFFSET_SCATTER,
     COLOR_GRADIENT_SCATTER,
@@ -198,7 +199,8 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
     y0, x0 = box_origin(source, shape)
     data.origin[slot] = (y0, x0)
     data.radius[slot] = box_radius(component)
-    data.pixel_radius[slot] = round(CORRECTION_REACH * component.radius) if kind.is_correction else component.radius
+    is_held = kind.is_correction and not kind.is_learned
+    data.pixel_radius[slot] = round(CORRECTION_REACH * component.radius) if is_held else component.radius
     data.scale[slot] = getattr(morphology, "scale", 1.0)
 
     (x, y), anchor = source.center.value, source.anchor
@@ -250,7 +252,11 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
         parameters.pixels[slot] = _padded(picture.value, slots.layout.side)
         data.pixels_free[slot] = picture.is_free
     data.positivity[slot] = _strength(component, ConstraintKind.POSITIVITY)
-    if kind.is_correction:
+    if kind.is_learned:
+        prior_strength = _strength(component, ConstraintKind.LEARNED_PRIOR)
+        data.correction[slot], data.correction_precision[slot] = 1.0, prior_strength
+        data.theta_mean[slot, FIRST_MODE:], data.theta_precision[slot, FIRST_MODE:] = 0.0, prior_strength
+    elif kind.is_correction:
         allowed = _strength(component, ConstraintKind.CORRECTION)
         data.correction[slot], data.correction_precision[slot] = allowed or 1.0, allowed > 0
     data.symmetry[slot] = _strength(component, ConstraintKind.SYMMETRY)

@@ -22,6 +22,7 @@ from deblend.render.rings import rings_mixture
 from deblend.render.scale_mixtures import moffat_mixture, spergel_mixture
 from deblend.render.sersic import fixed_mixture, sersic_mixture
 from deblend.scene import (
+    N_MODES,
     PROFILE_SIGMAS,
     RING_RADII,
     DeVaucouleurs,
@@ -29,6 +30,7 @@ from deblend.scene import (
     FreeForm,
     Galaxy,
     Gaussian,
+    Learned,
     Moffat,
     Morphology,
     Point,
@@ -46,7 +48,15 @@ HALF_LIGHT_OF_GAUSSIAN = float(np.sqrt(2.0 * np.log(2.0)))
 
 
 OFFSET_TRUST = 0.7
-TRUST = {"amplitudes": 3.0, "ellipticity": 0.4, "half_light_radius": 0.4, "index": 0.6, "beta": 0.6}
+TRUST = {
+    "amplitudes": 3.0,
+    "ellipticity": 0.4,
+    "half_light_radius": 0.4,
+    "index": 0.6,
+    "beta": 0.6,
+    "modes": 10.0,
+    "size_class": 1.0,
+}
 """Largest change in one step of a solver, of the entry of theta behind each parameter."""
 TYPICAL_SIGMA, TYPICAL_RANGE = 1.2, 0.9
 """Where the light of a profile is expected, and in how wide a range of the logarithm of sizes [scale]."""
@@ -92,6 +102,8 @@ class Kind:
     """(theta, side, psf_variance) → picture of flux 1, of a morphology that is no sum of Gaussians."""
     steps: Mapping[str, float] = field(default_factory=lambda: TRUST)
     """Largest change in one step of a solver, of the entry of theta behind each parameter."""
+    is_learned: bool = False
+    """Whether its profile, and what its pixels may add, are drawn from tables (`render.learned`)."""
     definition: str = ""
     """What tells two morphologies of a person's own apart that have one label."""
 
@@ -229,6 +241,17 @@ KINDS: dict[str, Kind] = {
             is_correction=True,
             is_normalised=False,
             priors={"amplitudes": ANY_SIZE, "ellipticity": ROUND},
+        ),
+        Kind(
+            Learned.label,
+            (("size_class", 1), ("modes", N_MODES)),
+            frozenset(),
+            None,
+            pixels="correction",
+            is_correction=True,
+            is_normalised=False,
+            priors={},
+            is_learned=True,
         ),
         *(Kind(label, (), frozenset(), None, pixels="pixels", is_normalised=False) for label in PIXELS_ALONE),
     )

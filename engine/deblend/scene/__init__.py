@@ -17,6 +17,7 @@ from deblend.scene.constraint_kind import (
 )
 from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
+from deblend.scene.learned import LEARNED_RADII, LEARNED_SIGMA, N_MODES, Learned
 from deblend.scene.link import Link
 from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
 from deblend.scene.morphology import (
@@ -66,10 +67,13 @@ __all__ = [
     "DEFAULT_RADIUS",
     "FLUX_SCALE_SCATTER",
     "INWARD_WEIGHTS",
+    "LEARNED_RADII",
+    "LEARNED_SIGMA",
     "MODEL_PSF_SIGMA",
     "MOFFAT_RANGE",
     "MORPHOLOGIES",
     "NORMALIZATIONS",
+    "N_MODES",
     "PROFILE_SIGMAS",
     "PSF_GROWTH_SCATTER",
     "RING_RADII",
@@ -93,6 +97,7 @@ __all__ = [
     "Gaussian",
     "Handling",
     "Law",
+    "Learned",
     "Link",
     "LockedParameterError",
     "Moffat",

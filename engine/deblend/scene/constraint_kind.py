@@ -75,6 +75,8 @@ class ConstraintKind(Enum):
     """The morphology looks the same turned by 180° about the center; soft."""
     MONOTONICITY = "monotonicity"
     """The morphology does not brighten away from the center; soft."""
+    LEARNED_PRIOR = "learned-prior"
+    """The morphology looks like learned galaxies of its size do."""
     BOUNDS = "bounds"
     NORMALIZATION = "normalization"
     CENTER_ON = "center-on"
@@ -165,6 +167,13 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
         _PIXELS,
         _RESIDUAL,
         strength=0.03,
+    ),
+    ConstraintKind.LEARNED_PRIOR: ConstraintInfo(
+        "Learned prior",
+        "The source is asked to look like learned galaxies of its size, more or less so by this factor on a scatter.",
+        _PIXELS,
+        _RESIDUAL,
+        strength=0.2,
     ),
     ConstraintKind.BOUNDS: ConstraintInfo(
         "Bounds",

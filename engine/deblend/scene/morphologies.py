@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from deblend.scene.learned import Learned
 from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic, Starlet
 from deblend.scene.profiles import DeVaucouleurs, Exponential, Moffat, Spergel, Spline
 
@@ -19,6 +20,7 @@ MORPHOLOGIES: dict[str, type[Morphology]] = {
         Spergel,
         Spline,
         Galaxy,
+        Learned,
         FreeForm,
         Starlet,
     )
