@@ -132,8 +132,10 @@ def test_moved_by_whole_pixels_it_is_the_same_picture(kind: str) -> None:
     here = np.asarray(drawn(kind, theta_of(kind, (0.3, -0.2)), pixels))
     there = np.asarray(drawn(kind, theta_of(kind, (2.3, -3.2)), pixels))
     inner = slice(6, SIDE - 6)
+    # a picture of sum 1 is the brighter the more of its wings the box cuts off
+    tolerance = 5e-4 if KINDS[kind].is_learned else 2e-4
     np.testing.assert_allclose(
-        np.roll(here, (2, -3), (0, 1))[inner, inner], there[inner, inner], atol=2e-4 * here.max()
+        np.roll(here, (2, -3), (0, 1))[inner, inner], there[inner, inner], atol=tolerance * here.max()
     )
 
 
