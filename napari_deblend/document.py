@@ -267,9 +267,9 @@ class Document:
             return
         step, self._gesture = self._gesture, None
         if self._gesture_edited:
-            self._scene = step.scene
-            self._announce(Change.EDIT)
-        self.select(step.selection)
+            self._return_to(step)
+        else:
+            self.select(step.selection)
 
     @property
     def in_gesture(self) -> bool:
@@ -317,11 +317,19 @@ class Document:
         target.append(self._step(step.label))
         if step.observations is not self._observations:
             self._switch(step.observations, step.scene)
+            self.select(step.selection)
         else:
-            self._scene = step.scene
-            self._announce(Change.EDIT)
-        self.select(step.selection)
+            self._return_to(step)
         self.history_changed.emit()
+
+    def _return_to(self, step: Step) -> None:
+        """Show the scene of a step with what was selected in it, both at once."""
+        before, self._scene = self._selection, step.scene
+        known = {source.id for source in step.scene.sources}
+        self._selection = tuple(i for i in step.selection if i in known)
+        self._announce(Change.EDIT)
+        if self._selection != before:
+            self.selection_changed.emit()
 
     def _step(self, label: str) -> Step:
         """What undo would return to from here."""
