@@ -75,7 +75,7 @@ class Fit(Iterator[FitState]):
         self._rank = True, np.inf
         """Of the best state."""
         self._quiet = 0
-        self._iteration = 0
+        self._iteration = self._edited_at = 0
 
     @property
     def best(self) -> FitState:
@@ -115,6 +115,8 @@ class Fit(Iterator[FitState]):
         damping = self._solver.first_damping if self._position is None else self._position.damping
         damping = min(damping, self._solver.first_damping)
         previous = self.state
+        # the limit is for one scene: an edit is a new task
+        self._edited_at = self._iteration
         self.program.update(scene)
         state = self._start(damping)
         if scene.is_solved:
@@ -162,7 +164,7 @@ class Fit(Iterator[FitState]):
             outcome = Outcome.CONVERGED
         elif after.step == 0.0 and after.damping > HIGHEST_DAMPING:
             outcome = Outcome.STUCK
-        elif self._iteration >= self.settings.max_iterations:
+        elif self._iteration - self._edited_at >= self.settings.max_iterations:
             outcome = Outcome.STOPPED_AT_LIMIT
         if not outcome.is_final and self.program.turned_by(after.parameters) > TURNED:
             # a rotation is linear only as long as it is small: make the geometry that it leads to
@@ -200,7 +202,9 @@ class Fit(Iterator[FitState]):
                 return False
             # a Gaussian's center is known to √2 of its width over its signal to noise
             snr = np.sqrt(np.sum((np.asarray(new.flux[:n]) / errors) ** 2, axis=1))
-            noise = np.sqrt(2.0) * self.program.scene.model_psf_sigma / np.maximum(snr, 1.0)
+            sizes = [source.components[k].morphology.half_light_radius_guess for source, k in slots]
+            width = np.hypot(self.program.scene.model_psf_sigma, sizes)
+            noise = np.sqrt(2.0) * width / np.maximum(snr, 1.0)
             moved = np.hypot(*(np.asarray(new.theta[:n, :2]) - np.asarray(old.theta[:n, :2])).T)
             if np.any(moved > np.maximum(CENTER_TOLERANCE, noise)):
                 return False
