@@ -135,8 +135,7 @@ class Document:
 
     def select(self, source_ids: Iterable[str]) -> None:
         """Select these sources and no others; ids that the scene does not have are left out."""
-        known = {source.id for source in self.scene.sources} if self.is_open else set()
-        selection = tuple(dict.fromkeys(i for i in source_ids if i in known))
+        selection = _there(dict.fromkeys(source_ids), self._scene)
         if selection != self._selection:
             self._selection = selection
             self.selection_changed.emit()
@@ -325,8 +324,7 @@ class Document:
     def _return_to(self, step: Step) -> None:
         """Show the scene of a step with what was selected in it, both at once."""
         before, self._scene = self._selection, step.scene
-        known = {source.id for source in step.scene.sources}
-        self._selection = tuple(i for i in step.selection if i in known)
+        self._selection = _there(step.selection, step.scene)
         self._announce(Change.EDIT)
         if self._selection != before:
             self.selection_changed.emit()
@@ -356,8 +354,7 @@ class Document:
         else:
             self._gesture_edited = True
         # chosen before it is announced, so that whoever shows the scene shows both at once
-        known = {source.id for source in scene.sources}
-        self._selection = tuple(i for i in (self._selection if select is None else select) if i in known)
+        self._selection = _there(self._selection if select is None else select, scene)
         self._announce(Change.EDIT if self._gesture is None else Change.LIVE)
         if self._selection != before.selection:
             self.selection_changed.emit()
@@ -365,6 +362,12 @@ class Document:
     def _announce(self, change: Change) -> None:
         self._revision += 1
         self.scene_changed.emit(change)
+
+
+def _there(source_ids: Iterable[str], scene: Scene | None) -> tuple[str, ...]:
+    """Return those of the ids that a scene has."""
+    known = set() if scene is None else {source.id for source in scene.sources}
+    return tuple(source_id for source_id in source_ids if source_id in known)
 
 
 def with_fluxes_of(scene: Scene, solved: Scene) -> Scene:

@@ -41,6 +41,7 @@ class Keeper:
         self._bench = bench
         self._thread = Finder()
         self._work = WorkInProgress()
+        self._is_closing = False
         self._told = ""
         """Why the work could not be kept, as it was told last."""
         self.path: Path | None = None
@@ -76,12 +77,12 @@ class Keeper:
 
     def save(self, path: Path) -> None:
         """Write the work to a session file; what becomes of it is told."""
-        session, changes = self._session(), self._changes
+        work, session, changes = self._work, self._session(), self._changes
         self._bench.tell(f"Saving {path.name}…")
 
-        def job() -> tuple[Path, int]:
+        def job() -> tuple[WorkInProgress, Path, int]:
             write_session(path, session)
-            return path, changes
+            return work, path, changes
 
         self._submit(SAVED, job)
 
@@ -105,6 +106,7 @@ class Keeper:
 
     def close(self) -> None:
         """Keep what is not kept yet, and end the thread; work that was not saved stays for the next window."""
+        self._is_closing = True
         for timer in (self._timer, self._look):
             timer.stop()
         self._thread.close()
@@ -151,14 +153,16 @@ class Keeper:
         for name, outcome in self._thread.mailbox.take().items():
             if name == ERROR:
                 job, sentence = outcome
-                self._say(f"The work could not be kept: {sentence}" if job == KEPT else sentence)
+                self._say(f"The work could not be kept: {sentence}") if job == KEPT else self._bench.tell(sentence)
             elif name == KEPT:
                 work, changes = outcome
                 self._kept = changes if work is self._work else self._kept
             elif name == SAVED:
-                self.path, self._saved = outcome
-                self._bench.tell(f"Saved as {self.path}.")
-            elif name == READ:
+                work, path, changes = outcome
+                if work is self._work:
+                    self.path, self._saved = path, changes
+                self._bench.tell(f"Saved as {path}.")
+            elif name == READ and not self._is_closing:
                 origin, session = outcome
                 self.restore(session, origin)
         if self._thread.is_busy:

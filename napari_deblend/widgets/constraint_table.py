@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QFont
 
 from deblend.scene import Handling
 from napari_deblend.constraining import Constraining, Line
+from napari_deblend.widgets.parts import typed_number
 from napari_deblend.workbench import Workbench
 
 ORDER, LABEL, STRENGTH = range(3)
@@ -104,7 +105,9 @@ class ConstraintTable(QAbstractTableModel):
             if role == Role.CheckStateRole and column == LABEL:
                 self.constraining.switch(line.kind, Qt.CheckState(value) == Qt.CheckState.Checked)
             elif role == Role.EditRole and column == STRENGTH:
-                self.constraining.strengthen(line.kind, number(str(value), line.kind.info.label))
+                self.constraining.strengthen(
+                    line.kind, typed_number(str(value), f"The strength of {line.kind.info.label!r} must be a number")
+                )
             else:
                 return False
         except ValueError as error:
@@ -126,14 +129,3 @@ def about(line: Line) -> str:
     else:
         scale = "Strength from 0 to 1: at 1 it holds, below it is weighed against the data."
     return f"{info.help} {scale}"
-
-
-def number(text: str, what: str) -> float:
-    """Return a number that was typed; raises ValueError with a sentence where it is none."""
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"The strength of {what!r} must be a number, got {text!r}.")
-    return value

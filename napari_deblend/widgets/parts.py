@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -80,6 +81,17 @@ def action_button(bench: Workbench, name: str, text: str, object_name: str = "")
     button.setToolTip(f"{action.title}  ({qt_text(action.key)})" if action.key else action.title)
     button.clicked.connect(lambda: perform(bench, name))
     return button
+
+
+def typed_number(text: str, wanted: str) -> float:
+    """Return a number that was typed; raises ValueError, saying what is `wanted`, where it is none."""
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{wanted}, got {text!r}.")
+    return number
 
 
 def row(*widgets: QWidget | None) -> QHBoxLayout:

@@ -17,6 +17,7 @@ from napari_deblend.composing import retyped, with_component
 from napari_deblend.document import named
 from napari_deblend.flags import sentences_of, signs_of
 from napari_deblend.markers import COLORS
+from napari_deblend.widgets.parts import typed_number
 from napari_deblend.workbench import Workbench
 
 NAME, KIND, X, Y, FLUX, SNR, LOCK, FLAGS = range(8)
@@ -184,7 +185,7 @@ class SourceTable(QAbstractItemModel):
             elif column == LOCK:
                 document.set_status(chosen, next(s for s, t in STATUS_TEXT.items() if t == text))
             elif column in (X, Y):
-                number = _number(text, TITLES[column])
+                number = typed_number(text, f"{TITLES[column]} must be a number of pixels")
                 y, x = document.to_image(source.y, source.x)
                 y, x = document.to_image.inverse(*((y, number) if column == X else (number, x)))
                 document.move({source.id: (float(x), float(y))})
@@ -237,13 +238,3 @@ class SourceTable(QAbstractItemModel):
         label = f"Make component {part + 1} of {named([source])} a {kind} one"
         self._bench.document.change([source.id], lambda s: with_component(s, part, kind), label, "change the kind of")
         return True
-
-
-def _number(text: str, what: str) -> float:
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{what} must be a number of pixels, got {text!r}.")
-    return number

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import asdf
 import numpy as np
 
 from deblend.io.replacing import replacing
@@ -31,6 +30,9 @@ def write_session(path: Path, session: Session) -> None:
 
     Raises ValueError with a sentence where something of it cannot be written, OSError where the disk refuses.
     """
+    # here, since it takes as long as the rest of the package together and most of its users never save
+    import asdf
+
     observations = _distinct(session)
     numbers = {id(observation): k for k, observation in enumerate(observations)}
     here = Writer(np.ascontiguousarray, lambda said: numbers.get(id(said)) if isinstance(said, Observation) else None)
@@ -67,6 +69,8 @@ def is_session(path: Path) -> bool:
 
 def read_session(path: Path) -> Session:
     """Read a session; raises ValueError with a sentence, naming the file, where it is missing or damaged."""
+    import asdf
+
     if not path.is_file():
         raise ValueError(f"{path}: there is no such session; check the path.")
     with warnings.catch_warnings():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,9 @@ class Writer:
         if isinstance(said, np.ndarray):
             return {ARRAY: self._array(said)}
         if is_dataclass(said) or hasattr(said, "_fields"):
-            return {name_of(said): {name: self.tree(getattr(said, name)) for name in _field_names(type(said))}}
+            kind = type(said)
+            called = name_of(kind)  # type: ignore[arg-type]  # mypy takes no type for hashable
+            return {called: {name: self.tree(getattr(said, name)) for name in _field_names(kind)}}
         if isinstance(said, tuple | list):
             return [self.tree(item) for item in said]
         if isinstance(said, Mapping):
@@ -137,15 +140,16 @@ class Reader:
         return array
 
 
-def name_of(said: Any) -> str:
-    """Return what the type of an object is called in a file."""
-    kind = type(said)
-    if isinstance(said, OwnMorphology):
+@cache
+def name_of(kind: type[Any]) -> str:
+    """Return what a type is called in a file; raises TypeError for one whose objects cannot be written."""
+    if issubclass(kind, OwnMorphology):
         return f"{OWN}: {kind.label}"
-    if isinstance(said, CustomLaw) or _types().get(kind.__name__) is not kind:
+    is_code = issubclass(kind, CustomLaw)
+    if is_code or _types().get(kind.__name__) is not kind:
         raise TypeError(
             f"A {kind.__name__} cannot be written to a session"
-            + (", as its function is code; give the source a template instead." if isinstance(said, CustomLaw) else ".")
+            + (", as its function is code; give the source a template instead." if is_code else ".")
         )
     return kind.__name__
 
