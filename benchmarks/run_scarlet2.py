@@ -1,6 +1,5 @@
 """Fit one scene with scarlet2, as its quick start does, and print what happened when. Run by compare_scarlet2.py.
 
-One free-form morphology and one spectrum a source, both positive, with the step sizes that are used there.
 Arguments: the scene (npz), the time at which the process was started, the number of iterations, and `trace` or
 `time`: a call-back at every step costs scarlet2 more than the step, so chi² is recorded in one run and the clock is
 read in another.
@@ -9,26 +8,12 @@ read in another.
 import json
 import sys
 import time
-from functools import partial
 from itertools import pairwise
 
-import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import constraints
-from scarlet2 import (
-    ArrayPSF,
-    Frame,
-    GaussianPSF,
-    Observation,
-    Parameter,
-    Parameters,
-    Scene,
-    Source,
-    init,
-    relative_step,
-    set_validation,
-)
+from scarlet2 import Scene
 from scarlet2 import __version__ as version
+from scarlet2_scene import start
 
 started, n_iterations, mode = float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 
@@ -38,37 +23,10 @@ def seconds() -> tuple[float, float]:
     return time.time() - started, time.process_time()
 
 
-set_validation(False)  # its checks are for a person, and cost seconds
 record = {"program": f"scarlet2 {version}", "imports": seconds()}
 
 data = np.load(sys.argv[1])
-model_psf = GaussianPSF(0.7)
-observation = Observation(
-    jnp.asarray(data["images"]),
-    jnp.asarray(data["weights"]),
-    psf=ArrayPSF(jnp.asarray(data["psf"])),
-    channels=[str(band) for band in data["bands"]],
-)
-frame = Frame.from_observations(observation, model_psf=model_psf)
-with Scene(frame) as scene:
-    for x, y in zip(data["x"], data["y"], strict=True):
-        center = jnp.array([y, x])
-        try:
-            spectrum, morphology = init.from_gaussian_moments(observation, center)
-        except ValueError:
-            # moments in a crowd may describe no ellipse; its guide then starts from a point
-            spectrum = init.pixel_spectrum(observation, center, correct_psf=True)
-            morphology = init.compact_morphology()
-        Source(center, jnp.maximum(spectrum, 1e-3), morphology)
-with Parameters(scene):
-    for number, source in enumerate(scene.sources):
-        Parameter(
-            source.spectrum,
-            name=f"spectrum_{number}",
-            constraint=constraints.positive,
-            stepsize=partial(relative_step, factor=0.05),
-        )
-        Parameter(source.morphology, name=f"morphology_{number}", constraint=constraints.positive, stepsize=0.1)
+scene, observation = start(data)
 record["ready"] = seconds()
 
 n_unmasked = int(np.count_nonzero(data["weights"]))

@@ -8,25 +8,10 @@ import json
 import signal
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import constraints
-from scarlet2 import (
-    ArrayPSF,
-    Frame,
-    GaussianPSF,
-    Observation,
-    Parameter,
-    Parameters,
-    Scene,
-    Source,
-    init,
-    relative_step,
-    set_validation,
-)
+from scarlet2_scene import start
 
 
 class TooSlow(Exception):
@@ -35,37 +20,6 @@ class TooSlow(Exception):
 
 def give_up(*_: object) -> None:
     raise TooSlow
-
-
-def start(data: dict[str, np.ndarray]) -> tuple[Scene, Observation]:
-    """Return the scene with a source at every position."""
-    observation = Observation(
-        jnp.asarray(data["images"]),
-        jnp.asarray(data["weights"]),
-        psf=ArrayPSF(jnp.asarray(data["psf"])),
-        channels=[str(band) for band in data["bands"]],
-    )
-    frame = Frame.from_observations(observation, model_psf=GaussianPSF(0.7))
-    with Scene(frame) as scene:
-        for x, y in zip(data["x"], data["y"], strict=True):
-            center = jnp.array([y, x])
-            try:
-                spectrum, morphology = init.from_gaussian_moments(observation, center)
-            except ValueError:
-                # moments in a crowd may describe no ellipse; its guide then starts from a point
-                spectrum = init.pixel_spectrum(observation, center, correct_psf=True)
-                morphology = init.compact_morphology()
-            Source(center, jnp.maximum(spectrum, 1e-3), morphology)
-    with Parameters(scene):
-        for number, source in enumerate(scene.sources):
-            Parameter(
-                source.spectrum,
-                name=f"spectrum_{number}",
-                constraint=constraints.positive,
-                stepsize=partial(relative_step, factor=0.05),
-            )
-            Parameter(source.morphology, name=f"morphology_{number}", constraint=constraints.positive, stepsize=0.1)
-    return scene, observation
 
 
 def fitted(data: dict[str, np.ndarray], n_steps: int) -> tuple[dict[str, np.ndarray], dict[str, object]]:
@@ -91,7 +45,6 @@ def fitted(data: dict[str, np.ndarray], n_steps: int) -> tuple[dict[str, np.ndar
 
 
 def main(folder: Path, n_steps: int, limit: float) -> None:
-    set_validation(False)  # its checks are for a person, and cost seconds
     signal.signal(signal.SIGPROF, give_up)
     slow = 0
     for path in sorted(folder.glob("scene_*.npz")):
