@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from deblend import Scene, Source, classified, classify, with_missed
+from deblend import Scene, Source, StopRule, classified, classify, with_missed
 from deblend.detect import as_free_as, plain
 from napari_deblend.jobs import CLASSIFIED, ROUND
 from napari_deblend.machine import Frame, Machine
@@ -67,7 +67,9 @@ class Rounds:
         if scene is not None:
             bench.document.carry(scene)
         if bench.runner is not None:
-            bench.runner.run(bench.settings)
+            # what another fit follows need not be at rest
+            is_rough = stage is Stage.PLAIN
+            bench.runner.run(replace(bench.settings, stop=StopRule.ROUGH) if is_rough else bench.settings)
 
     def _on_frame(self, frame: Frame) -> None:
         bench = self._bench

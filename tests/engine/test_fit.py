@@ -21,6 +21,7 @@ from deblend import (
     Program,
     Scene,
     Status,
+    StopRule,
     empty_scene,
     fit,
     make_source,
@@ -391,6 +392,17 @@ class TestEndings:
         states = list(systems.fit(truth, [systems.observe(truth)]))
         assert states[-1].outcome.is_success
         assert len(states) <= 6
+
+    def test_a_rough_fit_ends_where_the_loss_hardly_falls(
+        self, systems: Any, start: Scene, observation: Observation
+    ) -> None:
+        whole = list(systems.fit(start, [observation], tolerance=1e-4))
+        rough = list(systems.fit(start, [observation], tolerance=1e-4, stop=StopRule.ROUGH))
+        assert rough[-1].outcome is Outcome.ROUGHLY and rough[-1].outcome.is_success
+        assert len(rough) < len(whole) and whole[-1].outcome is Outcome.CONVERGED
+        falls = [1 - after.loss / before.loss for before, after in pairwise(rough)]
+        assert all(fall < 0.005 for fall in falls[-2:])
+        assert rough[-1].loss < 1.01 * whole[-1].loss
 
     @pytest.mark.parametrize(
         ("settings", "says"),

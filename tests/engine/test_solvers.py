@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from deblend import FitSettings, Observation, Program, Scene, fit
+from deblend.infer import solvers
 from deblend.infer.adaptive import Learned, learn
 from deblend.infer.settings import Scheme
 
@@ -102,3 +104,23 @@ def test_schemes_give_what_their_papers_say() -> None:
         assert first[0] == pytest.approx(1.0, rel=1e-6)
         _, second = learn(scheme, known, np.array([0.5]))
         assert second[0] == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize(("kept", "length"), [(0.1, 0.4), (0.9, 1.0)])
+def test_a_step_that_keeps_little_of_its_promise_is_cut_where_that_is_better(
+    systems: Any, start: Scene, observation: Observation, monkeypatch: pytest.MonkeyPatch, kept: float, length: float
+) -> None:
+    """From far away the linearized problem promises too much: here the whole step is made to keep a share of it."""
+    search = solvers.search
+
+    def spoiled(program: Any, data: Any, position: Any, step: Any, direction: Any, fraction: float, *rest: Any) -> Any:
+        found = search(program, data, position, step, direction, fraction, *rest)
+        worse = position.merit - kept * (position.merit - found.loss)
+        return replace(found, loss=worse) if fraction == 1.0 else found
+
+    program = systems.program([observation], start)
+    solver = solvers.GaussNewton(program, FitSettings())
+    position = solver.start(solver.first_damping)
+    monkeypatch.setattr(solvers, "search", spoiled)
+    after = solver.advance(position)
+    assert after.step == length and after.loss < position.loss

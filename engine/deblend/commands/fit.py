@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
     with blaming_the_input(), clock.phase("prepare"):
         rounds = arguments.passes if peaks is None else 0
-        fit = deblend.fit(plain(scene) if rounds else scene, observations, settings)
+        rough = replace(settings, stop=deblend.StopRule.ROUGH)
+        fit = deblend.fit(plain(scene), observations, rough) if rounds else deblend.fit(scene, observations, settings)
     with blaming_the_input():
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -140,6 +141,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         note(about_missed(len(new)))
         full = full.add(*new)
         last, interrupted = _carry_on(fit, plain(more), clock, quiet=arguments.quiet)
+    fit.settings = settings
     if rounds and not interrupted:
         last, interrupted = _carry_on(fit, as_free_as(fit.best.scene, full), clock, quiet=arguments.quiet)
     if arguments.classify and not interrupted:

@@ -3,7 +3,7 @@
 from deblend.infer.classify import Classification, classified, classify
 from deblend.infer.fit import Fit, fit
 from deblend.infer.preview import Glimpse, Lights
-from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver
+from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver, StopRule
 from deblend.infer.state import FitState
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Outcome",
     "Scheme",
     "Solver",
+    "StopRule",
     "classified",
     "classify",
     "fit",

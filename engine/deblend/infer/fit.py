@@ -20,7 +20,7 @@ from deblend.infer.adaptive import AdaProx
 from deblend.infer.boxes import Boxes, with_boxes
 from deblend.infer.momentum import Fista
 from deblend.infer.quasi_newton import QuasiNewton
-from deblend.infer.settings import FitSettings, Outcome, Solver
+from deblend.infer.settings import FitSettings, Outcome, Solver, StopRule
 from deblend.infer.solvers import AbstractSolver, GaussNewton, Position, ProximalGradient
 from deblend.infer.state import FitState
 from deblend.observe import Observation
@@ -32,6 +32,8 @@ FLUX_TOLERANCE = 0.02
 FLUX_TOLERANCE_IN_ERRORS = 1.0
 CENTER_TOLERANCE = 0.05
 """A step that moves a center by more is not quiet [pix], but for what noise moves the center of a faint star by."""
+ROUGH = 5e-3
+"""Of the loss: a rough fit ends where steps lower it by less."""
 LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
 VALLEY = 0.5
@@ -161,7 +163,7 @@ class Fit(Iterator[FitState]):
         if not np.isfinite(after.loss):
             outcome = self._undefined
         elif self._quiet >= 2:
-            outcome = Outcome.CONVERGED
+            outcome = Outcome.ROUGHLY if self.settings.stop is StopRule.ROUGH else Outcome.CONVERGED
         elif after.step == 0.0 and after.damping > HIGHEST_DAMPING:
             outcome = Outcome.STUCK
         elif self._iteration - self._edited_at >= self.settings.max_iterations:
@@ -186,6 +188,8 @@ class Fit(Iterator[FitState]):
             if not after.split.is_met:
                 return False
             fall = abs(before.loss - after.loss)
+        if self.settings.stop is StopRule.ROUGH and fall < ROUGH * before.loss:
+            return True
         if fall > self.settings.tolerance * before.loss:
             return False
         if fall < VALLEY * len(self.program.scene) + LOSS_ROUNDING * before.loss:

@@ -30,6 +30,15 @@ class Scheme(Enum):
     RADAM = "radam"
 
 
+class StopRule(Enum):
+    """When a fit has done what it was asked for."""
+
+    AT_REST = "at rest"
+    """No flux and no center moves any more by what matters."""
+    ROUGH = "rough"
+    """The loss hardly falls any more: for a first look, and for fits that others follow."""
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """Settings of a fit."""
@@ -40,6 +49,8 @@ class FitSettings:
     tolerance: float = 2e-2
     """A fit has converged when two steps in a row lower the loss by less than this fraction and move no flux by more
     than 2 % or the error of a star. The loss counts noise, so that neither depends on units."""
+    stop: StopRule = StopRule.AT_REST
+    """When to stop; a rough fit ends where two steps in a row lower the loss by less than half a percent."""
     inner_iterations: int = 14
     """Conjugate-gradient iterations in a step of the Gauss-Newton solver, or steps of the others in one iteration."""
     grow_boxes: bool = True
@@ -53,6 +64,7 @@ class FitSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "solver", Solver(self.solver))
         object.__setattr__(self, "scheme", Scheme(self.scheme))
+        object.__setattr__(self, "stop", StopRule(self.stop))
         if self.max_iterations < 0:
             raise ValueError(f"max_iterations must not be negative, got {self.max_iterations}.")
         if not self.tolerance > 0:
@@ -66,6 +78,7 @@ class Outcome(Enum):
 
     RUNNING = "Fitting."
     CONVERGED = "The fit has converged."
+    ROUGHLY = "The fit hardly lowers chi2 any more, and stopped there as it was asked to."
     STOPPED_AT_LIMIT = "The fit stopped at its limit of iterations before it converged; run it on, or raise the limit."
     STUCK = "No step lowers the loss any further; the fit is as good as it gets with this solver."
     DIVERGED = "The fit met an undefined value; the best state before it is kept. Check weights and PSF."
@@ -81,4 +94,4 @@ class Outcome(Enum):
 
     @property
     def is_success(self) -> bool:
-        return self in (Outcome.CONVERGED, Outcome.STUCK, Outcome.EMPTY)
+        return self in (Outcome.CONVERGED, Outcome.ROUGHLY, Outcome.STUCK, Outcome.EMPTY)

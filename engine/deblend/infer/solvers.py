@@ -37,6 +37,8 @@ from deblend.program.penalty import Lag
 
 STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
 """Lengths tried along a step."""
+KEPT = 0.25
+"""Of what a step promised: where its end keeps less, a shorter one may be better."""
 REMADE = 0.03
 """Of the loss: where a step promises more, the next one has a preconditioner of its own."""
 LATE = 0.03
@@ -223,13 +225,20 @@ class GaussNewton(AbstractSolver):
         if promise > REMADE * position.loss or position.split is not None:
             self._blocks = None
         following = promise > FOLLOWED * position.loss
+        end, length = None, 0.0
         for fraction in STEP_FRACTIONS:
             found = search(self._program, data, position, step, direction, fraction, following, laws)
+            if end is not None and found.loss >= end.loss:
+                break
             if found.loss < position.merit:
-                gain = (position.merit - found.loss) / max(promise, 1e-30)
-                damping = float(np.clip(position.damping * damping_change(gain, fraction), *DAMPING_RANGE))
-                after = replace(moved(position, found, fraction, damping, promise), pictures=pictures_of(step))
-                return self._held_anew(data, after, found.loss)
+                end, length = found, fraction
+                if position.merit - found.loss > KEPT * promise:
+                    break
+        if end is not None:
+            gain = (position.merit - end.loss) / max(promise, 1e-30)
+            damping = float(np.clip(position.damping * damping_change(gain, length), *DAMPING_RANGE))
+            after = replace(moved(position, end, length, damping, promise), pictures=pictures_of(step))
+            return self._held_anew(data, after, end.loss)
         stayed = moved(position, None, 0.0, min(position.damping * 10.0, DAMPING_RANGE[1]), promise)
         return self._held_anew(data, stayed, position.merit)
 
