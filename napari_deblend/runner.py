@@ -206,7 +206,8 @@ class Runner:
         if stopped:
             machine.finish("The fit was stopped by hand.")
         if wishes.edit is not None:
-            if not machine.is_fitting:
+            # a fit that is to follow counts as begun: nobody is to begin it once more
+            if not machine.is_fitting and wishes.settings is None:
                 self.phase = Phase.SOLVING if machine.is_ready else Phase.COMPILING
             machine.edit(*wishes.edit)
         if machine.is_ready and (stopped or wishes.redraw or wishes.edit is not None):

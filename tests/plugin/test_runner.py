@@ -106,6 +106,26 @@ def test_of_many_edits_the_newest_wins(runner: Runner, scene: Scene) -> None:
     assert len(reader.frames) < 100
 
 
+def test_a_fit_that_is_to_follow_an_edit_counts_as_begun(
+    runner: Runner, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a person, or a round of detection, could begin it a second time while the edit is worked on."""
+    reader = Reader(runner)
+    reader.frame(1)
+    edit, seen = Machine.edit, []
+
+    def watched(machine: Machine, revision: int, scene: Scene) -> None:
+        seen.append(runner.is_running)
+        edit(machine, revision, scene)
+
+    monkeypatch.setattr(Machine, "edit", watched)
+    with runner._wake:
+        runner.edit(2, scene.replace(scene.sources[0].moved(20.3, 24.0)))
+        runner.run(FitSettings())
+    reader.end_of_run()
+    assert seen == [True]
+
+
 def test_a_fit_runs_to_its_end_and_says_how(runner: Runner) -> None:
     reader = Reader(runner)
     reader.frame(1)
