@@ -19,7 +19,8 @@ demo: $(READY)  ## open a patch of sky by two telescopes, find its sources and f
 	@$(BIN)/python docs/demo.py
 
 test: $(READY)  ## run all tests, those of the window too
-	@$(BIN)/python -m pytest
+	@# files side by side, since most of them wait for one compiler; not more than memory is good for
+	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 	@echo "make test: all tests passed."
 
 lint: $(READY)  ## ruff, mypy and import-linter
