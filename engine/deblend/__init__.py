@@ -47,8 +47,10 @@ from deblend.scene import (
     ConstraintKind,
     CustomLaw,
     DeVaucouleurs,
+    Dust,
     EmissionLine,
     Exponential,
+    Extinction,
     FreeForm,
     FullScene,
     Galaxy,
@@ -74,6 +76,7 @@ from deblend.scene import (
     make_source,
     moving_sources,
     offered_constraints,
+    start_dust,
 )
 from deblend.sky import Channel, Passband, PixelAffine, PixelGrid, TangentWcs
 
@@ -89,8 +92,10 @@ __all__ = [
     "ConstraintKind",
     "CustomLaw",
     "DeVaucouleurs",
+    "Dust",
     "EmissionLine",
     "Exponential",
+    "Extinction",
     "Fit",
     "FitSettings",
     "FitState",
@@ -153,6 +158,7 @@ __all__ = [
     "read_template",
     "register_morphology",
     "scene_from_positions",
+    "start_dust",
     "start_source",
     "unlisted",
     "with_missed",

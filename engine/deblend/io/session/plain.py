@@ -32,6 +32,7 @@ from deblend.scene import (
     OwnMorphology,
 )
 from deblend.scene.calibration import Calibration
+from deblend.scene.dust import Dust, Extinction
 from deblend.scene.full_scene import FullScene
 from deblend.scene.parameter import Parameter, Status
 from deblend.scene.scene import Scene
@@ -48,6 +49,7 @@ ARRAY, MAP, PART = "array", "map", "part"
 _TYPES: tuple[type, ...] = (
     *(Session, Step),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
+    *(Dust, Extinction),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
     *(Channel, Passband, PixelGrid, TangentWcs),
