@@ -16,7 +16,7 @@ CALIBRATIONS = {
 }
 """What `--calibrate` takes, and the parameters that it frees."""
 DETECTORS = ("sep", "starlet")
-SOLVERS = ("gauss-newton", "proximal-gradient", "fista", "adaprox", "l-bfgs-b")
+SOLVERS = ("gauss-newton", "proximal-gradient", "fista", "adaprox", "l-bfgs-b", "adam", "yogi")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
