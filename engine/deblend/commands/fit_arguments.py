@@ -144,6 +144,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND[=STRENGTH]",
         help="ask this of every source that it means anything for, like monotonic, or symmetric=0.5; repeat for more",
     )
+    add(
+        "--law",
+        metavar="LAW",
+        help="what the spectrum of every source follows: power-law[:slope=S], black-body[:T=KELVIN], break:ANGSTROM, "
+        "line:ANGSTROM[@z=Z], template:FILE[@z=Z]; numbers are where the fit starts, one with ! behind it stays",
+    )
     add("--solver", choices=SOLVERS, default="gauss-newton", help="(default: %(default)s)")
     add(
         "--correlated-noise", action="store_true", help="measure in blank sky how the noise of neighbours goes together"
