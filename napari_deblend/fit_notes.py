@@ -10,9 +10,11 @@ METHODS = {
     Solver.FISTA: ("FISTA", "First order with momentum; for comparison"),
     Solver.ADAPROX: ("AdaProx", "First order, as scarlet has it; for comparison; takes no spectra that follow laws"),
     Solver.LBFGSB: ("L-BFGS-B", "Learns curvature from gradients; for comparison; takes no spectra that follow laws"),
+    Solver.ADAM: ("Adam", "First order, by optax; for comparison; takes no spectra that follow laws"),
+    Solver.YOGI: ("Yogi", "First order, by optax; for comparison; takes no spectra that follow laws"),
 }
 """Every method with its name and a sentence."""
-WITHOUT_LAWS = (Solver.ADAPROX, Solver.LBFGSB)
+WITHOUT_LAWS = (Solver.ADAPROX, Solver.LBFGSB, Solver.ADAM, Solver.YOGI)
 NOT_CONVEX = (
     ConstraintKind.CONNECTED,
     ConstraintKind.L0,

@@ -48,8 +48,10 @@ from deblend.scene import (
     ConstraintKind,
     CustomLaw,
     DeVaucouleurs,
+    Dust,
     EmissionLine,
     Exponential,
+    Extinction,
     FreeForm,
     FullScene,
     Galaxy,
@@ -75,6 +77,7 @@ from deblend.scene import (
     make_source,
     moving_sources,
     offered_constraints,
+    start_dust,
 )
 from deblend.sky import Channel, Passband, PixelAffine, PixelGrid, TangentWcs
 
@@ -90,8 +93,10 @@ __all__ = [
     "ConstraintKind",
     "CustomLaw",
     "DeVaucouleurs",
+    "Dust",
     "EmissionLine",
     "Exponential",
+    "Extinction",
     "Fit",
     "FitSettings",
     "FitState",
@@ -155,6 +160,7 @@ __all__ = [
     "read_template",
     "register_morphology",
     "scene_from_positions",
+    "start_dust",
     "start_source",
     "unlisted",
     "with_missed",

@@ -192,3 +192,34 @@ def test_known_stars_have_a_table_of_their_own(blend: Blend, tmp_path: Path) -> 
     for band in "gr":
         assert stars[f"flux_HSC_{band}"][0].value == pytest.approx(FLUXES[band][1] * NJY, rel=0.1)
     assert main(["fit", *arguments[:-1], str(tmp_path / "none.csv"), "-q"]) == 2
+
+
+def test_spectra_follow_a_law_that_is_said_in_words(blend: Blend, tmp_path: Path) -> None:
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(blend.folder / "peaks.csv")]
+    assert main(["fit", "-q", *arguments, "--law", "power-law:slope=-1", "--out", str(tmp_path / "free")]) == 0
+    free = QTable.read(tmp_path / "free" / "catalog.ecsv")
+    assert set(free["law"]) == {"power law"}
+    slopes = np.array(free["law_slope"])
+    # two bands and two numbers: fluxes are what they are without a law
+    ratios = np.asarray(FLUXES["r"]) / np.asarray(FLUXES["g"])
+    found = np.array([free[name].value for name in ("flux_HSC_r", "flux_HSC_g")])
+    np.testing.assert_allclose(found[0] / found[1], ratios, rtol=0.1)
+    assert np.ptp(slopes) > 0.1
+    held = [*arguments, "--law", "power-law:slope=-1!", "--no-errors", "--out", str(tmp_path / "held")]
+    main(["fit", "-q", *held])
+    table = QTable.read(tmp_path / "held" / "catalog.ecsv")
+    colors = table["flux_HSC_r"].value / table["flux_HSC_g"].value
+    assert np.ptp(colors) < 1e-3 * colors[0]
+
+
+def test_a_template_is_read_from_a_file(blend: Blend, tmp_path: Path) -> None:
+    waves = np.linspace(1500.0, 12000.0, 200)
+    template = tmp_path / "step.csv"
+    rows = "\n".join(f"{w},{1.0 if w < 4000.0 else 2.5}" for w in waves)
+    template.write_text(f"wavelength,flux\n{rows}\n")
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(blend.folder / "peaks.csv")]
+    said = ["--law", f"template:{template}@z=0.3!", "--no-errors", "-q", "--out", str(tmp_path / "out")]
+    main(["fit", *arguments, *said])
+    table = QTable.read(tmp_path / "out" / "catalog.ecsv")
+    assert set(table["law"]) == {"template"}
+    np.testing.assert_allclose(np.asarray(table["law_redshift"], float), 0.3, atol=1e-6)

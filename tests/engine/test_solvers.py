@@ -19,6 +19,8 @@ BUDGETS: dict[str, tuple[dict[str, Any], int, float]] = {
     "l-bfgs-b": ({}, 30, 1.01),
     "fista": ({}, 30, 1.03),
     "proximal-gradient": ({}, 40, 1.03),
+    "adam": ({}, 20, 1.1),
+    "yogi": ({}, 20, 1.1),
     **{f"adaprox {s.value}": ({"scheme": s}, 20, 1.1) for s in Scheme},
 }
 """Settings, iterations (of 14 steps each for first-order ones), and within what factor of the loss of Gauss-Newton."""
@@ -65,7 +67,7 @@ def test_every_solver_comes_down(
     assert losses[-1] < factor * best_loss
 
 
-@pytest.mark.parametrize("solver", ["l-bfgs-b", "fista", "adaprox"])
+@pytest.mark.parametrize("solver", ["l-bfgs-b", "fista", "adaprox", "yogi"])
 def test_a_fit_goes_on_from_its_position(solver: str, start: Scene, observation: Observation, program: Program) -> None:
     settings = FitSettings(solver=solver, tolerance=1e-6)
     whole = [state.loss for state in islice(fit(start, [observation], settings, program), 6)]

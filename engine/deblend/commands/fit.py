@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit_arguments import add_arguments
+from deblend.commands.laws import following, read_law
 from deblend.commands.morphologies import blaming_the_morphology, take_morphologies
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     with blaming_the_input():
         check_folder(arguments.out)
         take_morphologies(arguments.morphology, arguments.kind)
+        law = None if arguments.law is None else read_law(arguments.law, arguments.solver)
     with blaming_the_input(), clock.phase("read"):
         observations = io.read_observations(
             arguments.images,
@@ -112,6 +114,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         raise BadInputError(
             f"No source was found {arguments.threshold:g} sigma above the noise; lower --threshold or give --peaks."
         )
+    scene = following(scene, law)
     scene = deblend.with_transients(scene, observations, arguments.transient).calibrating(*arguments.calibrate)
     with blaming_the_input():
         scene = _constrained(scene, arguments)
@@ -134,7 +137,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         with clock.phase("detect"):
             models = [fit.best.model(i) for i in range(len(observations))]
             more = deblend.with_missed(fit.best.scene, observations, models, **options, solve=False)
-            more = _constrained(more, arguments)
+            more = _constrained(following(more, law, len(fit.best.scene)), arguments)
         new = more.sources[len(fit.best.scene) :]
         if not new:
             break

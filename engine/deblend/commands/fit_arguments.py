@@ -16,7 +16,7 @@ CALIBRATIONS = {
 }
 """What `--calibrate` takes, and the parameters that it frees."""
 DETECTORS = ("sep", "starlet")
-SOLVERS = ("gauss-newton", "proximal-gradient", "fista", "adaprox", "l-bfgs-b")
+SOLVERS = ("gauss-newton", "proximal-gradient", "fista", "adaprox", "l-bfgs-b", "adam", "yogi")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +143,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KIND[=STRENGTH]",
         help="ask this of every source that it means anything for, like monotonic, or symmetric=0.5; repeat for more",
+    )
+    add(
+        "--law",
+        metavar="LAW",
+        help="what the spectrum of every source follows: power-law[:slope=S], black-body[:T=KELVIN], break:ANGSTROM, "
+        "line:ANGSTROM[@z=Z], template:FILE[@z=Z]; numbers are where the fit starts, one with ! behind it stays",
     )
     add("--solver", choices=SOLVERS, default="gauss-newton", help="(default: %(default)s)")
     add(

@@ -8,6 +8,7 @@ from deblend.detect.known import in_star_cores
 from deblend.detect.missed import find_missed, with_missed
 from deblend.detect.peaks import Peaks
 from deblend.detect.plain import as_free_as, plain
+from deblend.detect.seen import as_seen
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
 from deblend.detect.start import (
     detect,
@@ -32,6 +33,7 @@ __all__ = [
     "Proposal",
     "Stack",
     "as_free_as",
+    "as_seen",
     "box_radius",
     "carried",
     "detect",

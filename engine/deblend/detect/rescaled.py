@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy import ndimage
 
 from deblend.program.layout import SIDES
-from deblend.scene import Component, FreeForm, Galaxy, Learned, Morphology, Parameter, Source
+from deblend.scene import Component, Dust, FreeForm, Galaxy, Learned, Morphology, Parameter, Source
 
 LEAST_RADIUS = 3
 """[pix]"""
@@ -23,9 +23,17 @@ def rescaled(source: Source, scale: float) -> Source:
     return replace(
         source,
         components=tuple(_component(component, scale) for component in source.components),
+        dust=None if source.dust is None else _dust(source.dust, scale),
         center_scatter=source.center_scatter * scale,
         channel_offsets=source.channel_offsets.at(source.channel_offsets.value * scale),
     )
+
+
+def _dust(dust: Dust, scale: float) -> Dust:
+    # the same depth on pixels that are so many times more
+    total = replace(dust.total, value=dust.total.value * scale**2, upper=dust.total.upper * scale**2)
+    radius = int(np.clip(round(dust.radius * scale), LEAST_RADIUS, SIDES[-1] // 2))
+    return replace(dust, radius=radius, morphology=_morphology(dust.morphology, radius, scale), total=total)
 
 
 def _component(component: Component, scale: float) -> Component:

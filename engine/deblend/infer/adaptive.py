@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deblend.infer.gauge import Gauge
 from deblend.infer.quasi_newton import Packing, movable, scales
 from deblend.infer.settings import Scheme
 from deblend.infer.solvers import (
@@ -45,6 +46,8 @@ class Learned(NamedTuple):
     steps: int
     scale: Any
     """Errors of all numbers, where they were first worked out: units are not to change on the way."""
+    gauge: Gauge = Gauge()
+    """In which numbers pixels are seen."""
 
 
 class AdaProx(AbstractSolver):
@@ -61,20 +64,24 @@ class AdaProx(AbstractSolver):
         for _ in range(self._inner):
             step = compiled_linearized(layout, data, position.held)
             known: Learned | None = position.memory
+            here = position.parameters
+            gauge = (Gauge.of(self._program) if known is None else known.gauge).at(here)
             units = known.scale if known is not None else scales(self._program, data, position.held, step)
-            pack = Packing(position.parameters, movable(data, step), units)
-            gradient = pack.slope(step.gradient)
+            units = gauge.scaled(units, here) if known is None else units
+            pack = Packing(gauge.factored(here), movable(data, step), units)
+            gradient = pack.slope(gauge.slope(step.gradient, here))
             if known is None:
                 zeros = np.zeros_like(gradient)
-                known = Learned(zeros, zeros, zeros, 0, units)
+                known = Learned(zeros, zeros, zeros, 0, units, gauge)
             learned, direction = learn(self._settings.scheme, known, gradient)
-            low, high = pack.bounds(step.lower, step.upper).T
-            end = pack.unpacked(np.clip(pack.start - position.damping * direction, low, high))
+            low, high = pack.bounds(gauge.scaled(step.lower, here), gauge.upper(step.upper, here)).T
+            factors = pack.unpacked(np.clip(pack.start - position.damping * direction, low, high))
+            end, there = gauge.multiplied(factors, here)
             trial = compiled_seen(layout, data, end)
             loss = loss_of(trial, None)
             if loss < merit:
                 position = moved(position, Found(trial, loss, None), 1.0, position.damping * LONGER)
-                position, merit = replace(position, memory=learned), loss
+                position, merit = replace(position, memory=learned._replace(gauge=there)), loss
             else:
                 # what was learned points uphill: look around anew, more carefully
                 position = replace(moved(position, None, 0.0, position.damping * SHORTER), memory=None)
@@ -87,7 +94,7 @@ def learn(scheme: Scheme, known: Learned, gradient: np.ndarray) -> tuple[Learned
     mean = FIRST * known.mean + (1 - FIRST) * gradient
     square = SECOND * known.square + (1 - SECOND) * gradient**2
     largest = np.maximum(known.largest, square / (1 - SECOND**steps))
-    learned = Learned(mean, square, largest, steps, known.scale)
+    learned = Learned(mean, square, largest, steps, known.scale, known.gauge)
     unbiased = mean / (1 - FIRST**steps)
     size = np.sqrt(square / (1 - SECOND**steps))
     if scheme is Scheme.AMSGRAD:

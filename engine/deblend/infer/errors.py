@@ -88,6 +88,14 @@ class Draws:
     full_scenes: Float[np.ndarray, "sample component channel"] | None = None
     """Of light that covers the whole scene [nJy]; None where there is none."""
 
+    depths: dict[str, np.ndarray] = field(default_factory=dict)
+    """Of the total optical depth of dust, (sample,) or (sample, channel), by the id of its source."""
+
+    @property
+    def depth_errors(self) -> dict[str, np.ndarray]:
+        """Standard deviation of the total optical depth of dust, by the id of its source."""
+        return {source_id: np.sqrt(np.mean(depths**2, axis=0)) for source_id, depths in self.depths.items()}
+
     @property
     def full_scene_errors(self) -> Float[np.ndarray, "component channel"] | None:
         """Standard deviation of the light of each component over the whole scene [nJy]; None where there is none."""
@@ -150,6 +158,7 @@ def draw(
     of_laws: dict[tuple[str, int], list[dict[str, np.ndarray]]] = {}
     of_stars: list[np.ndarray] = []
     everywhere: list[np.ndarray] = []
+    of_dust: dict[str, list[np.ndarray]] = {}
     for sample in range(n_samples):
         images = tuple(unit_noise(o.images.shape) for o in data.observations)
         noise = Noise(
@@ -183,8 +192,11 @@ def draw(
             of_stars.append(program.star_fluxes(change))
         if program.scene.full_scenes:
             everywhere.append(program.full_scene_change(change))
+        for source_id, depth in program.depth_change(change).items():
+            of_dust.setdefault(source_id, []).append(depth)
         if progress is not None:
             progress(sample + 1, n_samples)
     stacked = {key: {name: np.stack([s[name] for s in drawn]) for name in drawn[0]} for key, drawn in of_laws.items()}
-    layers = (np.stack(drawn) if drawn else None for drawn in (of_stars, everywhere))
-    return Draws(fluxes, centers, terms, stacked, *layers)
+    star_draws, light_draws = (np.stack(drawn) if drawn else None for drawn in (of_stars, everywhere))
+    depths = {source_id: np.stack(drawn) for source_id, drawn in of_dust.items()}
+    return Draws(fluxes, centers, terms, stacked, star_draws, light_draws, depths)

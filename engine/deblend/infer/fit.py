@@ -19,6 +19,8 @@ import numpy as np
 from deblend.infer.adaptive import AdaProx
 from deblend.infer.boxes import Boxes, with_boxes
 from deblend.infer.momentum import Fista
+from deblend.infer.optax_steps import OptaxSteps
+from deblend.infer.own_loss import Loss
 from deblend.infer.quasi_newton import QuasiNewton
 from deblend.infer.settings import FitSettings, Outcome, Solver, StopRule
 from deblend.infer.solvers import AbstractSolver, GaussNewton, Position, ProximalGradient
@@ -49,6 +51,8 @@ SOLVERS: dict[Solver, type[AbstractSolver]] = {
     Solver.FISTA: Fista,
     Solver.ADAPROX: AdaProx,
     Solver.LBFGSB: QuasiNewton,
+    Solver.ADAM: OptaxSteps,
+    Solver.YOGI: OptaxSteps,
 }
 
 
@@ -61,6 +65,8 @@ class Fit(Iterator[FitState]):
         observations: Sequence[Observation],
         settings: FitSettings | None = None,
         program: Program | None = None,
+        loss: Loss | None = None,
+        replaces_data: bool = False,
     ) -> None:
         self.settings = settings or FitSettings()
         if program is None:
@@ -68,7 +74,7 @@ class Fit(Iterator[FitState]):
         else:
             program.take(scene)
         self.program = program
-        self._solver = SOLVERS[self.settings.solver](self.program, self.settings)
+        self._solver = _solver(self.program, self.settings, loss, replaces_data)
         self._lock = threading.Lock()
         self._position: Position | None = None
         self._state: FitState | None = None
@@ -232,6 +238,8 @@ def fit(
     observations: Sequence[Observation],
     settings: FitSettings | None = None,
     program: Program | None = None,
+    loss: Loss | None = None,
+    replaces_data: bool = False,
 ) -> Fit:
     """Fit a scene to observations; iterate over the result to watch, or call its `run` for the answer.
 
@@ -243,13 +251,27 @@ def fit(
         What was seen, on the pixel grid of the scene.
     program
         A program of the same observations, to be reused warm.
+    loss
+        A loss of your own: from the model of every observation, (band, y, x) [nJy/pix], to a number, in `jax.numpy`. It
+        is added to what is minimized, and needs the solver "adam" or "yogi".
+    replaces_data
+        Whether it stands for ½ χ² rather than being added to it; priors and constraints stay.
 
     Raises
     ------
     ValueError
         Where the scene does not fit the observations.
     """
-    return Fit(scene, observations, settings, program)
+    return Fit(scene, observations, settings, program, loss, replaces_data)
+
+
+def _solver(program: Program, settings: FitSettings, loss: Loss | None, replaces_data: bool) -> AbstractSolver:
+    kind = SOLVERS[settings.solver]
+    if loss is None:
+        return kind(program, settings)
+    if kind is not OptaxSteps:
+        raise ValueError(f"A loss of your own needs the solver 'adam' or 'yogi', not {settings.solver.value!r}.")
+    return OptaxSteps(program, settings, loss, replaces_data)
 
 
 def _with_typical_profiles(scene: Scene) -> Scene:

@@ -130,7 +130,7 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
             free_pixels = pixel_mask(group, d, p.theta.dtype) * used[:, None, None]
             pixels = (bound, jnp.full_like(p.pixels, jnp.inf), free_pixels)
         flux_lower = d.flux_lower
-        if is_free_form(group):
+        if is_free_form(group) and not group.is_absorbing:
             flux_lower = jnp.maximum(flux_lower, LEAST_FLUX_FRACTION * p.flux)
         furthest = jnp.full_like(p.aspect, MAX_ASPECT)
         lower.append(GroupParameters(d.theta_lower, flux_lower, pixels[0], -furthest))

@@ -19,6 +19,10 @@ class Solver(Enum):
     """First order, each number at a pace that it learns from its gradients."""
     LBFGSB = "l-bfgs-b"
     """Learns curvature from gradients; SciPy's."""
+    ADAM = "adam"
+    """First order, as optax has it; takes a loss of a person's own."""
+    YOGI = "yogi"
+    """The same with a pace that falls more carefully."""
 
 
 class Scheme(Enum):

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from deblend.infer.errors import draw
 from deblend.infer.solvers import compiled_linearized
 from deblend.measure.calibration import calibration_table
+from deblend.measure.dust import add_dust
 from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
 from deblend.measure.full_scene import full_scene_table
 from deblend.measure.laws import add_laws
@@ -89,7 +90,8 @@ def measure(
     per channel `flux_SURVEY_BAND` [nJy], its `flux_err_…` and AB `mag_…`;
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
     (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11); `law` and `law_…` where spectra follow laws (see
-    `deblend.measure.laws`). Errors are Gaussian and marginalised over all else that is free, shapes and neighbours, and
+    `deblend.measure.laws`); `dust_…` and `transmitted_…` where there is dust (see `deblend.measure.dust`): fluxes are
+    those without it. Errors are Gaussian and marginalised over all else that is free, shapes and neighbours, and
     how far each channel may see a source off its center (0.1 pix of the scene, unless there is only one); a center that
     is not free has the error 0. They are known to 12 to 20 % of themselves.
 
@@ -149,6 +151,7 @@ def measure(
         if f"flag_{name}" in table.colnames:
             table[f"flag_{name}"].info.description = meaning
     add_laws(table, scene, draws)
+    add_dust(table, program, draws)
     stars = star_table(scene, program, None if draws is None else draws.star_errors)
     if list_stars:
         table = listing(table, stars)

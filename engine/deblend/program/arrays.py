@@ -119,6 +119,11 @@ class GroupData(NamedTuple):
     """Projection onto fluxes that are tied, over the epochs of a passband or by a law; None where none are."""
     flux_root: Float[Array, "slot channel channel"] | None = None
     """Symmetric root of what priors of laws add to the normal matrix of the fluxes; None where none are tied."""
+    unit: Float[Array, "slot channel"] | None = None
+    """Optical depth, all pixels together, that one unit of a dust layer's fluxes is; None for what shines."""
+    screen: Int[Array, "slot 2"] | None = None
+    """Which layer of dust dims each slot: the number of its group among those that absorb, -1 for none, and its slot;
+    None where there is no dust, nor ever was."""
     asked: Asked | None = None
     """None where no operator acts on the group, or ever has."""
     tether: Tether | None = None

@@ -59,10 +59,12 @@ class ColumnLayout:
 
     group: GroupLayout
     views: tuple[ColumnView, ...]
+    is_dimmed: bool = False
+    """Whether there is dust in front of any."""
 
     @classmethod
-    def of(cls, group: GroupLayout, views: Iterable[ColumnView]) -> ColumnLayout:
-        return cls(GroupLayout(group.kind, group.side, CHUNK), tuple(views))
+    def of(cls, group: GroupLayout, views: Iterable[ColumnView], is_dimmed: bool = False) -> ColumnLayout:
+        return cls(GroupLayout(group.kind, group.side, CHUNK), tuple(views), is_dimmed)
 
 
 def column_fft_shape(side: int, radius: int) -> tuple[int, int]:
@@ -80,11 +82,12 @@ def draw_columns(
     moves: tuple[Float[Array, "slot 2"], ...],
     shares: tuple[Float[Array, "slot cell"] | None, ...],
     tables_of_galaxies: LearnedTables | None = None,
+    depths: Float[Array, "slot channel side side"] | None = None,
 ) -> tuple[Float[Array, "slot band y x"], ...]:
     """Return, per observation, the used ones of CHUNK slots per unit flux.
 
     `moves` is how far off the middle of its box each one is seen, per observation [pix]; `shares`, how much each cell
-    of a PSF that varies counts there.
+    of a PSF that varies counts there; `depths` are those of the dust in front of them.
     """
     side, p = layout.group.side, parameters
     initial = tuple(jnp.zeros((CHUNK, v.stop - v.start, *v.shape), p.theta.dtype) for v in layout.views)
@@ -94,9 +97,12 @@ def draw_columns(
         shape = data.scale[slot], data.correction[slot], data.radius[slot]
         picture = picture_of(layout.group, p.theta[slot], pixels, *shape, psf_variance, tables_of_galaxies)
         drawn = []
+        through_dust = None if depths is None else jnp.exp(-depths[slot])
         for view, table, move, share, stack in zip(layout.views, tables, moves, shares, carry, strict=True):
             through = table.transfer if share is None else jnp.tensordot(share[slot], table.transfer, axes=1)
             own = per_channel(picture, p.aspect[slot][view.start : view.stop], outward(side, data.scale[slot]))
+            if through_dust is not None:
+                own = own * through_dust[view.start : view.stop]
             if view.resampling is not None and table.resampling is not None:
                 waves = spectrum(view.resampling, own, jnp) * through
                 seen = resample(view.resampling, table.resampling, waves, move[slot], jnp) * table.inside[None]
@@ -113,8 +119,30 @@ def draw_columns(
     return result
 
 
+def draw_depths(
+    group: GroupLayout,
+    data: GroupData,
+    parameters: GroupParameters,
+    psf_variance: Any,
+) -> Float[Array, "slot channel side side"]:
+    """Return the optical depths of the used ones of CHUNK slots of dust."""
+    p = parameters
+
+    def body(slot: Any, carry: Any) -> Any:
+        pixels = p.pixels[slot] if p.pixels is not None else None
+        shape = data.scale[slot], data.correction[slot], data.radius[slot]
+        picture = picture_of(group, p.theta[slot], pixels, *shape, psf_variance)
+        own = per_channel(picture, p.aspect[slot], outward(group.side, data.scale[slot]))
+        return carry.at[slot].set((data.unit[slot] * p.flux[slot])[:, None, None] * own)  # type: ignore[index]
+
+    initial = jnp.zeros((CHUNK, p.flux.shape[1], group.side, group.side), p.theta.dtype)
+    result: Float[Array, "slot channel side side"] = over_slots(data.count, body, initial)
+    return result
+
+
 register(ColumnTables)
 compiled_columns = compiled(draw_columns)
+compiled_depths = compiled(draw_depths)
 
 
 @dataclass(frozen=True, eq=False)

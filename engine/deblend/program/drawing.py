@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,18 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from deblend.program.columns import CHUNK, Column, ColumnLayout, ColumnTables, clipped, compiled_columns
+from deblend.program.arrays import GroupData, GroupParameters
+from deblend.program.columns import (
+    CHUNK,
+    Column,
+    ColumnLayout,
+    ColumnTables,
+    clipped,
+    compiled_columns,
+    compiled_depths,
+)
 from deblend.program.compiled import on_device, side_by_side
+from deblend.program.dust_layer import on_side
 from deblend.program.galaxy_tables import device_tables
 from deblend.program.problem import PreparedObservation
 from deblend.program.slots import GroupSlots, Part, box_origin, same_shape
@@ -45,31 +56,39 @@ class Drawing:
         stale = {
             _key(part)
             for part in parts
-            if _key(part) not in self._columns or not same_shape(self._columns[_key(part)][0][0], *part)
+            if _key(part) not in self._columns or not _same_picture(self._columns[_key(part)][0][0], *part)
         }
         self._columns = {_key(part): self._columns[_key(part)] for part in parts if _key(part) in self._columns}
+        layers = [group for group in groups if group.layout.is_absorbing]
         for group in groups if stale else ():
+            if group.layout.is_absorbing:
+                continue
             todo = [k for k, part in enumerate(group.members) if _key(part) in stale]
             for chunk in (todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)):
-                self._draw(group, chunk, scene.grid.shape, psf_variance)
+                self._draw(group, chunk, scene.grid.shape, psf_variance, layers)
         return [self._columns[_key(part)][1] for part in parts]
 
     def make_ready(self, groups: Sequence[GroupSlots], shape: tuple[int, int], psf_variance: np.ndarray) -> None:
         """Compile what draws components of these groups."""
-        if groups:
-            side_by_side(*(partial(self._draw, group, [], shape, psf_variance) for group in groups))
+        shining = [group for group in groups if not group.layout.is_absorbing]
+        if shining:
+            side_by_side(*(partial(self._draw, group, [], shape, psf_variance) for group in shining))
 
-    def _draw(self, group: GroupSlots, chunk: list[int], shape: tuple[int, int], psf_variance: np.ndarray) -> None:
+    def _draw(
+        self,
+        group: GroupSlots,
+        chunk: list[int],
+        shape: tuple[int, int],
+        psf_variance: np.ndarray,
+        layers: Sequence[GroupSlots] = (),
+    ) -> None:
         side = group.layout.side
         if side not in self._tables:
             self._tables[side] = on_device(tuple(p.column_tables(side, self._terms) for p in self._prepared))
-        slots = np.array((chunk + [0] * CHUNK)[:CHUNK])
-        parameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
-        alone = group.data._replace(psf_share=None, flux_tie=None, flux_root=None, asked=None, tether=None)
-        data = jax.tree.map(lambda stack: stack[slots], alone._replace(count=np.zeros(len(alone.radius), np.int32)))
-        data = data._replace(count=np.int32(len(chunk)))
-        layout = ColumnLayout.of(group.layout, (p.column_view(side) for p in self._prepared))
+        data, parameters = _chosen(group, chunk)
         parts = [group.members[slot] for slot in chunk]
+        is_dimmed = any(source.is_dimmed(index) for source, index in parts)
+        layout = ColumnLayout.of(group.layout, (p.column_view(side) for p in self._prepared), is_dimmed)
         origins = [box_origin(source, shape) for source, _ in parts]
         places = [[p.column_place(origin, side) for origin in origins] for p in self._prepared]
         moves = tuple(np.zeros((CHUNK, 2), group.dtype) for _ in self._prepared)
@@ -77,8 +96,10 @@ class Drawing:
             for k, (_, off) in enumerate(of_parts):
                 move[k] = off
         shares = tuple(_shares(p, parts, group.dtype) for p in self._prepared)
-        learned = (device_tables(group.dtype),) if group.kind.is_learned else ()
-        drawn = compiled_columns(layout, data, parameters, psf_variance, self._tables[side], moves, shares, *learned)
+        learned = device_tables(group.dtype) if group.kind.is_learned else None
+        depths = _depths(layers, parts, group, psf_variance) if is_dimmed else None
+        more = (learned, depths) if is_dimmed else (learned,) if learned is not None else ()
+        drawn = compiled_columns(layout, data, parameters, psf_variance, self._tables[side], moves, shares, *more)
         patches = [np.asarray(stack) for stack in drawn]
         for k, part in enumerate(parts):
             if group.kind.is_own and not all(np.all(np.isfinite(stack[k])) for stack in patches):
@@ -88,6 +109,45 @@ class Drawing:
                 for stack, of_parts, p in zip(patches, places, self._prepared, strict=True)
             )
             self._columns[_key(part)] = (part, columns)
+
+
+def _chosen(group: GroupSlots, chunk: Sequence[int]) -> tuple[GroupData, GroupParameters]:
+    """Return what is known of up to CHUNK slots of a group."""
+    slots = np.array((list(chunk) + [0] * CHUNK)[:CHUNK])
+    parameters: GroupParameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
+    alone = group.data._replace(psf_share=None, flux_tie=None, flux_root=None, asked=None, tether=None)
+    data = jax.tree.map(lambda stack: stack[slots], alone._replace(count=np.zeros(len(alone.radius), np.int32)))
+    return data._replace(count=np.int32(len(chunk))), parameters
+
+
+def _depths(
+    layers: Sequence[GroupSlots], parts: Sequence[Part], group: GroupSlots, psf_variance: np.ndarray
+) -> Float[np.ndarray, "slot channel side side"]:
+    """Return the optical depths of the dust in front of components, on the boxes of their group."""
+    side = group.layout.side
+    result = np.zeros((CHUNK, group.n_channels, side, side), group.dtype)
+    for layer in layers:
+        # components of one source are behind one layer of dust
+        rows = [
+            (slot, k)
+            for slot, (owner, _) in enumerate(layer.members)
+            for k, (source, index) in enumerate(parts)
+            if source.id == owner.id and source.is_dimmed(index)
+        ]
+        if not rows:
+            continue
+        data, parameters = _chosen(layer, [slot for slot, _ in rows])
+        layout = replace(layer.layout, capacity=CHUNK, has_flux_ties=False)
+        drawn = np.asarray(compiled_depths(layout, data, parameters, psf_variance))
+        for (_, k), depth in zip(rows, drawn, strict=False):
+            result[k] = on_side(depth, side, np)
+    return result
+
+
+def _same_picture(before: Source, source: Source, index: int) -> bool:
+    """Tell whether a component of two sources differs by its spectrum at most, and is behind the same dust."""
+    dusts = [each.dust if each.is_dimmed(index) else None for each in (before, source)]
+    return dusts[0] is dusts[1] and same_shape(before, source, index)
 
 
 def parts_of(scene: Scene) -> list[Part]:

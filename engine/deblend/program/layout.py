@@ -40,6 +40,8 @@ class GroupLayout:
     """Whether fluxes of several channels are tied: by epochs of one passband, or by a law of the spectrum."""
     is_split: bool = False
     """Whether operators ask something of its sources, or have: then they may, and nothing compiles."""
+    is_absorbing: bool = False
+    """Whether it is of dust, which dims the light of others."""
     definition: str = field(init=False, default="")
     """Of a morphology of a person's own: another one of that label is another program."""
 
@@ -117,6 +119,11 @@ class Layout:
     """None where there never were any."""
     full_scene: FullSceneLayout | None = None
     """None where no light covers the whole scene, nor ever did."""
+
+    @property
+    def has_dust(self) -> bool:
+        """Whether anything may be dimmed."""
+        return any(group.is_absorbing for group in self.groups)
 
     @property
     def near(self) -> Layout:

@@ -14,7 +14,7 @@ channel. Loops run over the used slots of a group and are compiled once, whateve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ from deblend.program.calibration import (
     with_background,
 )
 from deblend.program.convolution import Canvas, observe, observe_adjoint
+from deblend.program.dust_layer import dimmed, dimmed_adjoint, dimmed_change, shines
 from deblend.program.full_scene_layer import full_scene_adjoint, full_scene_change, full_scene_light
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.star_layer import add_stars, stars_adjoint
@@ -265,14 +266,16 @@ def draw(
     layout: Layout,
     data: ProblemData,
     dtype: Any,
-    patches: tuple[Callable[[Any], Canvas], ...],
+    patches: Sequence[Callable[[Any], Canvas]],
     stars: Float[Array, "star passband"] | None,
     everywhere: Canvas | None,
 ) -> Canvas:
     """Return the canvas with one patch per used slot added, known stars of these fluxes, and light that is everywhere;
-    `patches` makes the patches, a function per group."""
+    `patches` makes the patches, a function per group; those of dust are not drawn."""
     scratch = jnp.zeros((len(layout.planes), *layout.scratch_shape), dtype)
     for group, d, patch in zip(layout.groups, data.groups, patches, strict=True):
+        if not shines(group):
+            continue
 
         def body(slot: Any, carry: Canvas, group: Any = group, d: Any = d, patch: Any = patch) -> Canvas:
             return _add_patch(carry, _on_planes(layout, d, slot, patch(slot)), _corner(layout, group, d.origin[slot]))
@@ -322,7 +325,8 @@ def sky_of(layout: Layout, data: ProblemData, parameters: Parameters, pictures: 
         for g, d, p, stack in zip(layout.groups, data.groups, parameters.groups, pictures, strict=True)
     )
     everywhere = full_scene_light(layout, data.full_scene, parameters.full_scene)
-    return draw(layout, data, data.observations[0].images.dtype, patches, parameters.stars, everywhere)
+    seen = dimmed(layout, data, patches)
+    return draw(layout, data, data.observations[0].images.dtype, seen, parameters.stars, everywhere)
 
 
 def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
@@ -346,6 +350,19 @@ def shape_adjoint(line: Linearization, slot: Any, light: Any) -> tuple[Float[Arr
     if line.envelope is None:
         return theta, None
     return theta, moved_pixels_adjoint(line, slot, light - jnp.vdot(light, line.picture[slot]))
+
+
+def brightness(parameters: Parameters, lines: tuple[Linearization, ...]) -> tuple[Callable[[Any], Canvas], ...]:
+    """Return what every slot is in each channel without dust: its fluxes times its picture and aspects."""
+
+    def of(p: GroupParameters, line: Linearization) -> Callable[[Any], Canvas]:
+        def patch(slot: Any) -> Canvas:
+            flux = p.flux[slot][:, None]
+            return jnp.tensordot(jnp.concatenate([flux, flux * p.aspect[slot]], axis=1), line.seen[slot], axes=1)
+
+        return patch
+
+    return tuple(of(p, line) for p, line in zip(parameters.groups, lines, strict=True))
 
 
 def picture_changes(data: ProblemData, lines: tuple[Linearization, ...], change: Parameters) -> Pictures:
@@ -388,7 +405,8 @@ def apply_jacobian(
         return patch
 
     parameters, change = jax.jvp(partial(turned, data), (parameters,), (change,))
-    patches = tuple(patch_of(*item) for item in zip(parameters.groups, lines, change.groups, changes, strict=True))
+    of_light = tuple(patch_of(*item) for item in zip(parameters.groups, lines, change.groups, changes, strict=True))
+    patches = dimmed_change(layout, data, brightness(parameters, lines), of_light)
     everywhere = full_scene_change(layout, data.full_scene, parameters.full_scene, change.full_scene)
     canvas = draw(layout, data, data.observations[0].images.dtype, patches, change.stars, everywhere)
     images = observe(layout, data, canvas)
@@ -411,17 +429,24 @@ def apply_adjoint(
     """
     scratch = observe_adjoint(layout, data, images)
     parameters, unturned = jax.vjp(partial(turned, data), parameters)
-    result = []
-    for group, d, p, *item in zip(layout.groups, data.groups, parameters.groups, lines, lights, strict=True):
 
-        def body(
-            slot: Any, carry: GroupParameters, group: Any = group, d: Any = d, p: Any = p, item: Any = item
-        ) -> GroupParameters:
-            line, light = item
+    def cut_of(group: GroupLayout, d: GroupData) -> Callable[[Any], Canvas]:
+        def cut(slot: Any) -> Canvas:
             row, column = _corner(layout, group, d.origin[slot])
             corner = (jnp.zeros_like(row), row, column)
-            cut = lax.dynamic_slice(scratch, corner, (len(layout.planes), group.side, group.side))
-            patch = _on_channels(layout, d, slot, cut)
+            around = lax.dynamic_slice(scratch, corner, (len(layout.planes), group.side, group.side))
+            return _on_channels(layout, d, slot, around)
+
+        return cut
+
+    cuts = tuple(cut_of(group, d) for group, d in zip(layout.groups, data.groups, strict=True))
+    seen_on = dimmed_adjoint(layout, data, brightness(parameters, lines), cuts)
+    result = []
+    for d, p, *item in zip(data.groups, parameters.groups, seen_on, lines, lights, strict=True):
+
+        def body(slot: Any, carry: GroupParameters, p: Any = p, item: Any = item) -> GroupParameters:
+            on_slot, line, light = item
+            patch = on_slot(slot)
             picture, aspect = line.picture[slot], p.aspect[slot]
             seen = jnp.tensordot(patch, line.seen[slot], axes=((1, 2), (1, 2)))
             flux = p.flux[slot][:, None]

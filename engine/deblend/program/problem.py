@@ -37,6 +37,8 @@ LEAST_SHARE = 1e-3
 """A cell of the PSF that counts for less anywhere on the image is left out."""
 TURN_SLACK = 3
 """How far the corners of an image that turns may go [pix of the model]."""
+NEAR = 2
+"""Pixels to each side of a place that tell how bright an image is there."""
 DROPPED = 1e-6
 """Fraction of what a kernel can bring through that may be lost with the highest waves."""
 
@@ -148,6 +150,14 @@ class PreparedObservation:
             return np.ones(1)
         own_y, own_x = self.affine.inverse(y, x)
         return field.weights_at(float(own_x), float(own_y))
+
+    def brightness_at(self, x: float, y: float) -> Float[np.ndarray, " band"]:
+        """Return how bright the image is about (x, y) of the model's grid, per pixel of the model [noise]; 0 beyond."""
+        own_y, own_x = (round(float(place)) for place in self.affine.inverse(y, x))
+        rows, across = (slice(max(place - NEAR, 0), max(place + NEAR + 1, 0)) for place in (own_y, own_x))
+        seen = self.images[:, rows, across]
+        light = seen.mean(axis=(1, 2)) if seen.size else np.zeros(len(self.noise))
+        return np.asarray(light / self.affine.area)
 
     def _waves_through(
         self, kernels: Float[np.ndarray, "band side side"], resampling: ResamplingLayout

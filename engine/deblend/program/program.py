@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from operator import is_not
 from typing import Any
 
@@ -25,7 +25,8 @@ from deblend.program.calibration import SHIFT, TURN
 from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
 from deblend.program.columns import Column
 from deblend.program.compiled import compilations
-from deblend.program.drawing import Drawing, UndefinedMorphologyError, parts_of
+from deblend.program.drawing import Drawing, UndefinedMorphologyError
+from deblend.program.dust_slots import Sighting, change_of_total, raised_dust, total_of, with_screens
 from deblend.program.flux_problem import flux_problem, with_fluxes
 from deblend.program.fluxes import NormalEquations
 from deblend.program.full_scene_slots import FullSceneSlots, drawn
@@ -41,13 +42,14 @@ from deblend.program.problem import (
     rotation_of,
 )
 from deblend.program.sight import AbstractSight
-from deblend.program.slots import GroupSlots, Part, group_key, raise_component
+from deblend.program.slots import GroupSlots, Part, group_key, raise_component, raised_morphology
 from deblend.program.star_columns import StarColumns
 from deblend.program.star_fluxes import JointEquations, StarNumbers
 from deblend.program.star_slots import StarSlots
 from deblend.program.ties import center_ties, has_epochs, has_ties, passband_means
+from deblend.render.extinction import extinction_in
 from deblend.render.spectra import Passbands
-from deblend.scene import CHANNEL_OFFSET_SCATTER, Scene, Source
+from deblend.scene import CHANNEL_OFFSET_SCATTER, Dust, Scene, Source
 from deblend.sky import Passband, same_passbands
 
 REGISTERED_OFFSET_SCATTER = 0.02
@@ -162,29 +164,31 @@ class Program(AbstractSight):
     def _lower(self, scene: Scene) -> None:
         if scene.model_psf_sigma != self._scene.model_psf_sigma or scene.channels != self._scene.channels:
             raise ValueError("A program keeps its channels and its model PSF; make a new one for another scene.")
-        members: dict[tuple[str, int], list[Part]] = {}
-        for source, part in parts_of(scene):
-            members.setdefault(group_key(source.components[part]), []).append((source, part))
-        known = {(g.layout.kind, g.layout.side): i for i, g in enumerate(self._groups)}
+        members: dict[tuple[str, int, bool], list[Part]] = {}
+        for source in scene.sources:
+            for index in range(len(source.parts)):
+                members.setdefault(group_key(source, index), []).append((source, index))
+        known = {_key_of(g.layout): i for i, g in enumerate(self._groups)}
         for key, group in members.items():
             index = known.setdefault(key, len(self._groups))
             layout = self._groups[index].layout if index < len(self._groups) else None
-            ties = self._has_epochs or any(source.components[k].law is not None for source, k in group)
-            split = any(is_asked(source.components[k]) for source, k in group)
+            kind, side, absorbs = key
+            ties = self._has_epochs or absorbs or any(source.parts[k].law is not None for source, k in group)
+            split = not absorbs and any(is_asked(source.parts[k]) for source, k in group)
             if layout is not None:
                 ties, split = ties or layout.has_flux_ties, split or layout.is_split
                 if layout.capacity >= len(group) and (layout.has_flux_ties, layout.is_split) == (ties, split):
                     continue
             capacity = capacity_for(len(group)) if layout is None or layout.capacity < len(group) else layout.capacity
-            layout = GroupLayout(*key, capacity, ties, split)
+            layout = GroupLayout(kind, side, capacity, ties, split, absorbs)
             slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
             self._groups[index : index + 1] = [slots]
             self._seen = None
         self._turn(scene)
         shape = scene.grid.shape
         for slots in self._groups:
-            own = members.get((slots.layout.kind, slots.layout.side), [])
-            slots.fill(own, shape, self.noise, scene.channels, self._psf_share)
+            own = members.get(_key_of(slots.layout), [])
+            slots.fill(own, shape, self.noise, scene.channels, self._psf_share, partial(self._sighting, scene))
         self._take_laws(scene)
         self._take_stars(scene)
         self._take_full_scenes(scene)
@@ -231,6 +235,14 @@ class Program(AbstractSight):
         """The passband of every channel; each says where it is from."""
         return self._bands(self._scene).passbands
 
+    def _extinction(self, scene: Scene, dust: Dust) -> Float[np.ndarray, " channel"]:
+        return extinction_in(dust.extinction, self._bands(scene).passbands)
+
+    def _sighting(self, scene: Scene, source: Source) -> Sighting:
+        assert source.dust is not None
+        seen = np.concatenate([p.brightness_at(*source.anchor) for p in self._prepared])
+        return Sighting(self._extinction(scene, source.dust), seen)
+
     def _psf_share(self, source: Source) -> Float[np.ndarray, " plane"]:
         """Return how much of a source's light is seen through the PSF of each plane of the canvas."""
         return np.concatenate([np.repeat(p.psf_share(source.x, source.y), len(p.noise)) for p in self._prepared])
@@ -267,16 +279,24 @@ class Program(AbstractSight):
 
         `laws` are where those of the scene stand.
         """
-        scene, noise, members = self._scene, self.noise, self.members
+        scene, noise, parts = self._scene, self.noise, [list(g.members) for g in self._groups]
+        depth_units = [None if g.data.unit is None else g.data.unit.copy() for g in self._groups]
+        extinction = partial(self._extinction, scene)
         units = self.calibration_units if scene.calibrations else None
         plain, stars, everywhere = replace(scene, sources=()), self._stars, self._full
 
         def scene_of(parameters: Parameters) -> Scene:
             fitted: dict[str, Source] = {}
-            for slots, p in zip(members, parameters.groups, strict=True):
+            dust: dict[str, Dust] = {}
+            for slots, p, depth_unit in zip(parts, parameters.groups, depth_units, strict=True):
                 for slot, (source, index) in enumerate(slots):
                     pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
                     theta, flux, aspect = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.aspect))
+                    if depth_unit is not None and source.dust is not None:
+                        morphology = raised_morphology(source.parts[index], np.asarray(theta, np.float64), pixels)
+                        total = total_of(source.dust, flux, depth_unit[slot], extinction(source.dust))
+                        dust[source.id] = raised_dust(source.dust, morphology, total)
+                        continue
                     so_far = fitted.get(source.id, source)
                     values = theta, flux, pixels, aspect
                     new = raise_component(source, index, *values, scene.grid.shape, noise, onto=so_far)
@@ -289,7 +309,8 @@ class Program(AbstractSight):
                 calibrated = calibrated.with_full_scenes(lights)
             if units is not None and parameters.calibration is not None:
                 calibrated = with_terms(calibrated, parameters.calibration, units)
-            return replace(calibrated, sources=tuple(fitted[source.id] for source in scene.sources))
+            sources = (fitted[source.id] for source in scene.sources)
+            return replace(calibrated, sources=tuple(s.dimmed(dust[s.id]) if s.id in dust else s for s in sources))
 
         return scene_of
 
@@ -341,7 +362,10 @@ class Program(AbstractSight):
             for group in groups:
                 # what moves all sources of an image alike is its shift or turn: less is left to each of them
                 group.aspect_precision[:, :2] *= CHANNEL_OFFSET_SCATTER / REGISTERED_OFFSET_SCATTER
-        ties = center_ties(self.members, [g.layout.capacity for g in self._groups]) if self._has_ties else None
+        parts = [g.members for g in self._groups]
+        if any(g.layout.is_absorbing for g in self._groups):
+            groups = with_screens(groups, [g.layout for g in self._groups], parts)
+        ties = center_ties(parts, [g.layout.capacity for g in self._groups]) if self._has_ties else None
         if ties is not None:
             ties = CenterTies(*(part.astype(self.dtype) for part in ties))
         links = None
@@ -358,8 +382,8 @@ class Program(AbstractSight):
 
     @property
     def members(self) -> list[list[Part]]:
-        """The source and the index of its component in every used slot of every group."""
-        return [list(g.members) for g in self._groups]
+        """The source and the index of its component in every used slot of every group; none of those of dust."""
+        return [[] if g.layout.is_absorbing else list(g.members) for g in self._groups]
 
     @property
     def noise_per_observation(self) -> list[Float[np.ndarray, " band"]]:
@@ -375,7 +399,7 @@ class Program(AbstractSight):
     def rows(self) -> list[list[int]]:
         """Row of the scene for every used slot of every group."""
         row = {source.id: i for i, source in enumerate(self._scene.sources)}
-        return [[row[source.id] for source, _ in g.members] for g in self._groups]
+        return [[row[source.id] for source, _ in members] for members in self.members]
 
     # -- fluxes and columns ------------------------------------------------------------------------------------
 
@@ -438,6 +462,17 @@ class Program(AbstractSight):
             return np.zeros((0, len(self.noise)))
         return self._full.flux_change(self._full.numbers(self._scene.full_scenes), change.full_scene)
 
+    def depth_change(self, change: Parameters) -> dict[str, np.ndarray]:
+        """Return how the total optical depths of dust change with the parameters, by the id of its source."""
+        result, extinction = {}, partial(self._extinction, self._scene)
+        for slots, v in zip(self._groups, change.groups, strict=True):
+            units = slots.data.unit
+            for slot, (source, _) in enumerate(slots.members if units is not None else ()):
+                if source.dust is not None and units is not None:
+                    flux, unit = np.asarray(v.flux[slot]), units[slot]
+                    result[source.id] = change_of_total(source.dust, flux, unit, extinction(source.dust))
+        return result
+
     def _solved(self, scene: Scene) -> Scene:
         """Return the scene with all its free fluxes solved for."""
         columns, field = self.star_columns(), scene.stars
@@ -476,3 +511,7 @@ class Program(AbstractSight):
             self._lower(mine)
             # what was known of it is no less true, though images may have been off otherwise meanwhile
             self._drawing, self._normal, self._everywhere = drawing, normal, everywhere
+
+
+def _key_of(layout: GroupLayout) -> tuple[str, int, bool]:
+    return layout.kind, layout.side, layout.is_absorbing

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.asked import loose, lower_asked, nothing_asked
 from deblend.program.aspects import N_ASPECTS
+from deblend.program.dust_slots import Sighting, lower_depths
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
 from deblend.program.ties import flux_tie
 from deblend.render import KINDS, Kind, kind_of
@@ -26,6 +27,7 @@ from deblend.scene import (
     COLOR_GRADIENT_SCATTER,
     Component,
     ConstraintKind,
+    Morphology,
     Point,
     Source,
 )
@@ -47,14 +49,15 @@ def box_radius(component: Component) -> int:
     return min(component.radius, POINT_RADIUS) if isinstance(component.morphology, Point) else component.radius
 
 
-def group_key(component: Component) -> tuple[str, int]:
-    """Return the kind and the side of the group that a component belongs to.
+def group_key(source: Source, index: int) -> tuple[str, int, bool]:
+    """Return the kind and the side of the group that a part of a source belongs to, and whether it is of dust.
 
     Extended sources do not use the smallest box: a group more costs more than a few masked pixels.
     """
+    component = source.parts[index]
     if isinstance(component.morphology, Point):
-        return component.morphology.label, bucket(box_radius(component))
-    return component.morphology.label, bucket(component.radius, least=SIDES[1])
+        return component.morphology.label, bucket(box_radius(component)), False
+    return component.morphology.label, bucket(component.radius, least=SIDES[1]), is_dust((source, index))
 
 
 def box_origin(source: Source, shape: tuple[int, int]) -> tuple[int, int]:
@@ -71,7 +74,12 @@ def box_origin(source: Source, shape: tuple[int, int]) -> tuple[int, int]:
 
 
 Part = tuple[Source, int]
-"""A source, and which of its components."""
+"""A source, and which of its parts: its components, and its dust behind them."""
+
+
+def is_dust(part: Part) -> bool:
+    source, index = part
+    return index >= len(source.components)
 
 
 @dataclass
@@ -124,6 +132,7 @@ class GroupSlots:
             psf_share=zeros(n, self.n_planes) if self.n_planes else None,
             flux_tie=zeros(*channels, self.n_channels) + np.eye(self.n_channels, dtype=self.dtype) if tied else None,
             flux_root=zeros(*channels, self.n_channels) if tied else None,
+            unit=-np.ones(channels, self.dtype) if self.layout.is_absorbing else None,
             asked=nothing_asked(n, self.n_channels, self.dtype) if self.layout.is_split else None,
             tether=loose(kind.pixels is not None, channels, side, self.dtype) if self.layout.is_split else None,
         )
@@ -139,11 +148,12 @@ class GroupSlots:
         noise: np.ndarray,
         channels: Sequence[Channel],
         share_of: Callable[[Source], Float[np.ndarray, " plane"]],
+        dust_of: Callable[[Source], Sighting] | None = None,
     ) -> None:
         """Write sources into the slots; a slot that holds the same source already is left alone.
 
         `noise` is the unit of flux of each channel [nJy]; `share_of` tells how much of a source's light is seen through
-        the PSF of each plane.
+        the PSF of each plane; `dust_of`, what is known of its dust.
         """
         for slot, (source, index) in enumerate(members):
             before = self.members[slot] if slot < len(self.members) else None
@@ -153,18 +163,21 @@ class GroupSlots:
                 lower_shape(self, slot, source, index, shape)
                 if self.data.psf_share is not None:
                     self.data.psf_share[slot] = share_of(source)
-            lower_spectrum(self, slot, source.components[index], noise, channels)
+            if self.layout.is_absorbing and dust_of is not None:
+                lower_depths(self, slot, source, dust_of(source))
+            else:
+                lower_spectrum(self, slot, source.parts[index], noise, channels)
             if self.data.asked is not None:
-                lower_asked(self.data.asked, slot, source.components[index], noise)
+                lower_asked(self.data.asked, slot, source.parts[index], noise)
         self.members = list(members)
         self.data = self.data._replace(count=np.int32(len(members)))
 
 
 def same_shape(a: Source, b: Source, index: int) -> bool:
     """Whether a component of two sources differs by its spectrum at most, as after fluxes were solved for."""
-    if len(a.components) != len(b.components):
+    if len(a.parts) != len(b.parts):
         return False
-    one, other = a.components[index], b.components[index]
+    one, other = a.parts[index], b.parts[index]
     return (
         one.morphology is other.morphology
         and one.color_gradients is other.color_gradients
@@ -193,7 +206,7 @@ def lower_spectrum(
 
 def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape: tuple[int, int]) -> None:
     """Write all of a component but its fluxes into a slot."""
-    component = source.components[index]
+    component = source.parts[index]
     morphology, kind = component.morphology, kind_of(component.morphology)
     data, parameters = slots.data, slots.parameters
     y0, x0 = box_origin(source, shape)
@@ -212,7 +225,7 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
     data.theta_mean[slot, :2] = (anchor[1] - y0, anchor[0] - x0)
     data.theta_precision[slot, :] = 0.0
     # components share a center, and its prior
-    share = np.sqrt(len(source.components))
+    share = np.sqrt(len(source.parts))
     data.theta_precision[slot, :2] = 1.0 / (share * source.center_scatter)
 
     start = 2
@@ -276,9 +289,32 @@ def raise_component(
 ) -> Source:
     """Return `onto` with the fitted values of one component of a source; what is not free stays as it was."""
     component = source.components[index]
-    morphology, kind = component.morphology, kind_of(component.morphology)
     y0, x0 = box_origin(source, shape)
     theta = np.asarray(theta, np.float64)
+    spectrum = component.spectrum
+    if spectrum.is_free:
+        spectrum = spectrum.at(np.asarray(flux, np.float64) * noise)
+    aspect = np.asarray(aspect, np.float64)
+    gradients = component.color_gradients
+    if gradients.is_free:
+        gradients = gradients.at(aspect[:, 2])
+    morphology = raised_morphology(component, theta, pixels)
+    component = replace(component, morphology=morphology, spectrum=spectrum, color_gradients=gradients)
+    components = (*onto.components[:index], component, *onto.components[index + 1 :])
+    center = source.center
+    if center.is_free:
+        center = center.at((x0 + theta[1], y0 + theta[0]))
+    offsets = source.channel_offsets
+    if offsets.is_free:
+        offsets = offsets.at(aspect[:, 1::-1])
+    return replace(onto, center=center, channel_offsets=offsets, components=components)
+
+
+def raised_morphology(
+    component: Component, theta: Float[np.ndarray, " theta"], pixels: Float[np.ndarray, "side side"] | None
+) -> Morphology:
+    """Return the fitted morphology of a component; what is not free stays as it was."""
+    morphology, kind = component.morphology, kind_of(component.morphology)
     changed = {}
     start = 2
     for name, size in kind.parameters:
@@ -298,23 +334,8 @@ def raise_component(
         inner = slice(half - radius, half + radius + 1)
         if parameter.is_free:
             changed[kind.pixels] = parameter.at(pixels[inner, inner])
-    spectrum = component.spectrum
-    if spectrum.is_free:
-        spectrum = spectrum.at(np.asarray(flux, np.float64) * noise)
-    aspect = np.asarray(aspect, np.float64)
-    gradients = component.color_gradients
-    if gradients.is_free:
-        gradients = gradients.at(aspect[:, 2])
-    morphology = morphology.with_parameters(**changed)
-    component = replace(component, morphology=morphology, spectrum=spectrum, color_gradients=gradients)
-    components = (*onto.components[:index], component, *onto.components[index + 1 :])
-    center = source.center
-    if center.is_free:
-        center = center.at((x0 + theta[1], y0 + theta[0]))
-    offsets = source.channel_offsets
-    if offsets.is_free:
-        offsets = offsets.at(aspect[:, 1::-1])
-    return replace(source, center=center, channel_offsets=offsets, components=components)
+    result: Morphology = morphology.with_parameters(**changed)
+    return result
 
 
 def _strength(component: Component, kind: ConstraintKind) -> float:

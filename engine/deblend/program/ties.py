@@ -63,7 +63,7 @@ def passband_means(channels: Sequence[Channel]) -> Float[np.ndarray, "channel ch
 
 def has_ties(sources: Sequence[Source]) -> bool:
     """Tell whether anything moves, or has several components."""
-    return any(source.track is not None or len(source.components) > 1 for source in sources)
+    return any(source.track is not None or len(source.parts) > 1 for source in sources)
 
 
 def center_ties(members: Sequence[Sequence[tuple[Source, int]]], capacities: Sequence[int]) -> CenterTies:

@@ -15,6 +15,7 @@ from deblend.scene.constraint_kind import (
     acting_order,
     offered_constraints,
 )
+from deblend.scene.dust import EXTINCTION_LAWS, Dust, Extinction, start_dust
 from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
 from deblend.scene.learned import LEARNED_RADII, LEARNED_SIGMA, N_MODES, Learned
@@ -65,6 +66,7 @@ __all__ = [
     "COLOR_GRADIENT_SCATTER",
     "CONSTRAINT_INFO",
     "DEFAULT_RADIUS",
+    "EXTINCTION_LAWS",
     "FLUX_SCALE_SCATTER",
     "INWARD_WEIGHTS",
     "LEARNED_RADII",
@@ -89,8 +91,10 @@ __all__ = [
     "ConstraintKind",
     "CustomLaw",
     "DeVaucouleurs",
+    "Dust",
     "EmissionLine",
     "Exponential",
+    "Extinction",
     "FreeForm",
     "FullScene",
     "Galaxy",
@@ -129,6 +133,7 @@ __all__ = [
     "moving_sources",
     "offered_constraints",
     "start_components",
+    "start_dust",
     "start_morphology",
     "typical_shares",
 ]

@@ -184,7 +184,7 @@ CONSTRAINT_INFO: dict[ConstraintKind, ConstraintInfo] = {
     ),
     ConstraintKind.NORMALIZATION: ConstraintInfo(
         "Normalization",
-        "Pixels hold from none to all of the light (interval); other choices change no fit.",
+        "What is 1 on the way of AdaProx and Optax: it conditions their steps; the light that is best stays the same.",
         _BOTH,
         _PROXIMAL,
         greatest_strength=1.0,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from deblend.scene.dust import Dust
 from deblend.scene.law import Law
 from deblend.scene.morphologies import start_morphology
 from deblend.scene.morphology import Morphology, Point
@@ -83,6 +85,8 @@ class Source:
     """The id of the source that it belongs to, as a supernova to its galaxy: it goes where that goes."""
     track: Track | None = None
     """The moving thing that it is one epoch of; None for what stands still."""
+    dust: Dust | None = None
+    """What dims the light of its components, whose fluxes are those without it."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     """Never changes, whatever is done to the source."""
     name: str = ""
@@ -91,6 +95,8 @@ class Source:
         if self.channel_offsets is None:
             zeros = np.zeros((len(self.components[0].spectrum.value), 2))
             object.__setattr__(self, "channel_offsets", Parameter(zeros))
+        if self.dust is not None:
+            _check_dust(self.dust, len(self.components), len(self.components[0].spectrum.value))
 
     @property
     def x(self) -> float:
@@ -104,6 +110,24 @@ class Source:
     def kind(self) -> str:
         """What a person calls it: the labels of its components' morphologies."""
         return " + ".join(component.morphology.label for component in self.components)
+
+    @cached_property
+    def parts(self) -> tuple[Component, ...]:
+        """All that has a morphology: the components, and behind them the dust, with total optical depths for fluxes."""
+        if self.dust is None:
+            return self.components
+        n_channels = len(self.components[0].spectrum.value)
+        total = replace(self.dust.total, value=np.broadcast_to(self.dust.total.value, n_channels))
+        flat = Parameter(np.zeros(n_channels), Status.FIXED)
+        return (*self.components, Component(self.dust.morphology, total, self.dust.radius, color_gradients=flat))
+
+    def dimmed(self, dust: Dust | None) -> Source:
+        """Return the source behind a layer of dust, or without one; raises ValueError where that does not fit it."""
+        return replace(self, dust=dust)
+
+    def is_dimmed(self, index: int) -> bool:
+        """Tell whether a component is behind dust."""
+        return self.dust is not None and index < len(self.components) and self.dust.dims(index)
 
     @property
     def flux(self) -> np.ndarray:
@@ -125,7 +149,9 @@ class Source:
 
     def resized(self, radius: int) -> Source:
         """Return the source with boxes of another radius [pix], which a fit then leaves as they are."""
-        return replace(self, components=tuple(replace(c.resized(radius), is_box_held=True) for c in self.components))
+        dust = None if self.dust is None else self.dust.resized(radius)
+        held = tuple(replace(c.resized(radius), is_box_held=True) for c in self.components)
+        return replace(self, components=held, dust=dust)
 
     def with_status(self, status: Status) -> Source:
         """Return the source with every parameter free, fixed or locked."""
@@ -146,6 +172,7 @@ class Source:
             center=self.center.with_status(status),
             channel_offsets=self.channel_offsets.with_status(status),
             components=components,
+            dust=None if self.dust is None else self.dust.with_status(status),
         )
 
     def varying(self, is_variable: bool = True) -> Source:
@@ -187,7 +214,16 @@ class Source:
         morphology = start_morphology(kind, old.morphology.half_light_radius_guess or 2.0, old.radius)
         flux = old.spectrum.at(self.flux)
         component = Component(morphology, flux, old.radius, old.is_variable, old.shines_in, old.law)
-        return replace(self, components=(component,))
+        dust = None if self.dust is None else replace(self.dust, behind=None)
+        return replace(self, components=(component,), dust=dust)
+
+
+def _check_dust(dust: Dust, n_components: int, n_channels: int) -> None:
+    """Raise ValueError for dust in front of components that there are not, or of other channels."""
+    if dust.behind is not None and not all(0 <= index < n_components for index in dust.behind):
+        raise ValueError(f"Dust in front of components {dust.behind} needs as many; the source has {n_components}.")
+    if dust.total.value.ndim and len(dust.total.value) != n_channels:
+        raise ValueError(f"Dust needs an optical depth per channel: {n_channels}, got {len(dust.total.value)}.")
 
 
 def start_components(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deblend.infer.settings import FitSettings, Scheme, Solver
+from deblend.infer.settings import FitSettings, Scheme, Solver, StopRule
 from deblend.io.session.session import Session, Step
 from deblend.observe import Observation
 from deblend.observe.correlation import NoiseCorrelation
@@ -32,6 +32,7 @@ from deblend.scene import (
     OwnMorphology,
 )
 from deblend.scene.calibration import Calibration
+from deblend.scene.dust import Dust, Extinction
 from deblend.scene.full_scene import FullScene
 from deblend.scene.parameter import Parameter, Status
 from deblend.scene.scene import Scene
@@ -48,7 +49,8 @@ ARRAY, MAP, PART = "array", "map", "part"
 _TYPES: tuple[type, ...] = (
     *(Session, Step),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
-    *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme),
+    *(Dust, Extinction),
+    *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme, StopRule),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
     *(Channel, Passband, PixelGrid, TangentWcs),
 )
@@ -77,7 +79,7 @@ class Writer:
         if said is None or isinstance(said, bool | str):
             return said
         if isinstance(said, Enum):
-            return {type(said).__name__: said.value}
+            return {name_of(type(said)): said.value}
         if isinstance(said, np.generic):
             return said.item()
         if isinstance(said, int | float):
