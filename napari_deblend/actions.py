@@ -26,6 +26,7 @@ from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
 from napari_deblend.machine import Machine
 from napari_deblend.moving import toggle_placing
+from napari_deblend.parameters import show_parameters
 from napari_deblend.rounds import have_classified
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color
@@ -271,6 +272,7 @@ ACTIONS: dict[str, Action] = {
         Action("duplicate_sources", "Duplicate the selected sources", duplicate_sources, "Control-D"),
         Action("merge_sources", "Merge the selected sources into one", merge_sources, "Control-J"),
         Action("split_sources", "Split the selected sources into bulge and disk", split_sources, "Control-B"),
+        Action("show_parameters", "Edit the numbers of the selected source", show_parameters, "Shift-E"),
         Action("load_stars", "Load known stars…", load_stars),
         Action("forget_stars", "Forget the known stars", forget_stars),
         Action("toggle_variable", "Let the selected sources vary with time, or no longer", toggle_variable, "Shift-Y"),

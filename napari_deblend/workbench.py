@@ -38,6 +38,7 @@ from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
+from napari_deblend.parameters import Parameters
 from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
@@ -116,6 +117,7 @@ class Workbench:
         self.answers, self.pulse = Answers(self), Pulse(self)
         self._showing = Showing(self)
         self.constraining = Constraining(self)
+        self.parameters = Parameters(self)
         self.rounds = Rounds(self)
         self._offers = Offers(self)
         self.activity = Activity(self)

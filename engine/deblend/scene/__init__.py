@@ -15,6 +15,7 @@ from deblend.scene.constraint_kind import (
     acting_order,
     offered_constraints,
 )
+from deblend.scene.ellipse import axis_ratio, ellipticity_of, major_angle
 from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
 from deblend.scene.learned import LEARNED_RADII, LEARNED_SIGMA, N_MODES, Learned
@@ -124,7 +125,10 @@ __all__ = [
     "Template",
     "Track",
     "acting_order",
+    "axis_ratio",
+    "ellipticity_of",
     "fitted_motion",
+    "major_angle",
     "make_source",
     "moving_sources",
     "offered_constraints",
