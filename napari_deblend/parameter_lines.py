@@ -14,8 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend import Channel, Component, Parameter, Source, Status
+from deblend.program.layout import SIDES
 from deblend.scene import axis_ratio, ellipticity_of, major_angle, start_morphology
 
+LARGEST_BOX = SIDES[-1] // 2
+"""[pix]"""
 UNITS = {
     "half_light_radius": "px",
     "wavelength": "Å",
@@ -341,6 +344,8 @@ def _sized(part: int, source: Source, size: float) -> Source:
 def _boxed(part: int, source: Source, radius: float) -> Source:
     if radius != round(radius):
         raise ValueError(f"The radius of a box is a whole number of pixels, got {radius:g}.")
+    if not 1 <= radius <= LARGEST_BOX:
+        raise ValueError(f"The radius of a box lies between 1 and {LARGEST_BOX} px, got {radius:g}.")
     component = replace(source.components[part].resized(round(radius)), is_box_held=True)
     return _with_component(source, part, component)
 

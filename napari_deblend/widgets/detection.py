@@ -40,6 +40,7 @@ class DetectionSection(Section):
         self.kind.setCurrentText(bench.kind)
         self.kind.setToolTip("What new sources are taken for")
         self.kind.currentTextChanged.connect(self._set_kind)
+        self.listen(bench.kind_changed, self.kind.setCurrentText)
         self.method = QComboBox()
         self.method.addItems(METHODS)
         self.method.setCurrentText(bench.method)

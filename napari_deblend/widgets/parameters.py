@@ -17,7 +17,7 @@ from napari_deblend.widgets.source_table import STATUS_TEXT
 from napari_deblend.widgets.sources import Choice
 from napari_deblend.workbench import Workbench
 
-WIDTHS = {LABEL: 128, VALUE: 62, UNIT: 28, LOWER: 44, UPPER: 44, FIT: 46, LINK: 60}
+WIDTHS = {LABEL: 124, VALUE: 62, UNIT: 28, LOWER: 38, UPPER: 38, FIT: 44, LINK: 54}
 """[screen pix]"""
 INDENT = 8
 STEPS = {"px": 0.1, "°": 1.0}

@@ -20,6 +20,7 @@ from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
 from deblend.scene.learned import LEARNED_RADII, LEARNED_SIGMA, N_MODES, Learned
 from deblend.scene.link import Link
+from deblend.scene.mask import PixelMask
 from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
 from deblend.scene.morphology import (
     PROFILE_SIGMAS,
@@ -108,6 +109,7 @@ __all__ = [
     "OwnMorphology",
     "OwnParameter",
     "Parameter",
+    "PixelMask",
     "Point",
     "PowerLaw",
     "Scene",

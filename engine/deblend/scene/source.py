@@ -81,6 +81,8 @@ class Source:
     atmospheric dispersion and color gradients. They have a prior around zero and are held where the center is."""
     host: str | None = None
     """The id of the source that it belongs to, as a supernova to its galaxy: it goes where that goes."""
+    group: str = ""
+    """The name of the group that a person has put it into; empty for none."""
     track: Track | None = None
     """The moving thing that it is one epoch of; None for what stands still."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])

@@ -33,6 +33,7 @@ from deblend.scene import (
 )
 from deblend.scene.calibration import Calibration
 from deblend.scene.full_scene import FullScene
+from deblend.scene.mask import PixelMask
 from deblend.scene.parameter import Parameter, Status
 from deblend.scene.scene import Scene
 from deblend.scene.source import Component, Source
@@ -47,7 +48,7 @@ ARRAY, MAP, PART = "array", "map", "part"
 
 _TYPES: tuple[type, ...] = (
     *(Session, Step),
-    *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
+    *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration, PixelMask),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
     *(Channel, Passband, PixelGrid, TangentWcs),
