@@ -22,6 +22,7 @@ from napari_deblend.constraint_actions import (
     switch_constraint,
     use_preset,
 )
+from napari_deblend.handles import toggle_limit
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
 from napari_deblend.machine import Machine
@@ -305,9 +306,10 @@ ACTIONS: dict[str, Action] = {
             for k, kind in enumerate(KINDS_OF_KEYS, 1)
         ),
         Action("hide_pixels", "Hide pixels with a brush", draw_mask("paint"), "Shift-O"),
-        Action("hide_polygon", "Hide pixels within a polygon", draw_mask("polygon"), "Control-Shift-O"),
+        Action("hide_polygon", "Hide pixels within a polygon", draw_mask("polygon"), "Control-Shift-H"),
         Action("uncover_pixels", "Uncover hidden pixels with a brush", draw_mask("erase"), "Shift-I"),
         Action("uncover_all", "Uncover all hidden pixels of the image in view", uncover_all),
+        Action("toggle_limit", "Have the center stay in a circle, or no longer", toggle_limit, "Shift-J"),
         Action("select_all", "Select all sources", select_all, "Control-Shift-A"),
         Action("select_rectangle", "Select what the next drag has in its rectangle", draw_selection(False), "Shift-S"),
         Action("select_lasso", "Select what the next drag goes around", draw_selection(True), "Control-Shift-S"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,9 @@ from napari_deblend.compat import move_points, move_vectors, unwrap
 from napari_deblend.document import Document, named
 from napari_deblend.parameter_lines import LARGEST_BOX
 from napari_deblend.world import World
+
+if TYPE_CHECKING:
+    from napari_deblend.workbench import Workbench
 
 SEEN = 2.0
 """Size of the ellipse that is drawn [half-light radii]."""
@@ -34,6 +37,10 @@ WIDTH = 0.16
 """Of the outline [pix of the scene]."""
 SIZE = (9, 11)
 """Smallest and largest diameter of a handle [screen pix]."""
+LEAST_LIMIT = 0.1
+"""Of the circle that a center stays in, while it is dragged [pix]."""
+FIRST_LIMIT = 2.0
+"""Of that circle at first [pix]."""
 LEAST_SIZE = 0.05
 """Of an ellipse's half axis while it is dragged [pix]."""
 
@@ -49,6 +56,8 @@ class Handle(Enum):
     LEFT = (-2, 0)
     TOP = (0, 2)
     BOTTOM = (0, -2)
+    LIMIT = (-3, 3)
+    """Of the circle that the center stays in; up and to the left, where no other handle is."""
 
     @property
     def is_of_box(self) -> bool:
@@ -91,7 +100,7 @@ class Handles:
     def source(self) -> Source | None:
         """The source that has handles; None where none is chosen, or it has no extent."""
         selected = self._document.selected
-        return selected[-1] if selected and _is_extended(selected[-1]) else None
+        return selected[-1] if selected and _has_handles(selected[-1]) else None
 
     @property
     def part(self) -> int:
@@ -148,14 +157,14 @@ class Handles:
         from_center = float(np.hypot(*(center - here))) * zoom
         if distance[nearest] > REACH or from_center <= min(CENTER_REACH, float(distance[nearest])):
             return None
-        return _handles_of(source.components[self.part])[nearest]
+        return _handles_of(source, source.components[self.part])[nearest]
 
     def drag(self, event: Any, handle: Handle, pixel: Callable[[Any], tuple[float, float]]) -> Generator[None]:
         """Follow the mouse from a handle until it is let go, as one step; Shift keeps the shape of the ellipse."""
         document, start, part = self._document, self.source, self.part
         assert start is not None
         event.handled = True
-        document.begin(f"{'Resize the box of' if handle.is_of_box else 'Reshape'} {named([start])}")
+        document.begin(f"{_verb(handle)} {named([start])}")
         yield
         while event.type == "mouse_move":
             event.handled = True
@@ -163,7 +172,8 @@ class Handles:
                 keeps_shape = "Shift" in event.modifiers
                 try:
                     x, y = pixel(event.position)
-                    new = dragged(start, part, handle, x - start.x, y - start.y, keeps_shape)
+                    middle = start.anchor if handle is Handle.LIMIT else (start.x, start.y)
+                    new = dragged(start, part, handle, x - middle[0], y - middle[1], keeps_shape)
                     document.change([start.id], lambda s, new=new: _like(s, new), "", "reshape")  # type: ignore[misc]
                     self._tell(self._said(new, part, handle))
                 except (ValueError, KeyError) as error:
@@ -174,6 +184,8 @@ class Handles:
 
     def _said(self, source: Source, part: int, handle: Handle) -> str:
         component, wcs = source.components[part], self._document.scene.grid.wcs
+        if handle is Handle.LIMIT:
+            return f"The center stays within {source.center_limit:.2f} px."
         if handle.is_of_box:
             return f"Box of {2 * source.radius + 1} px."
         size = component.morphology.half_light_radius_guess
@@ -225,6 +237,8 @@ def dragged(start: Source, part: int, handle: Handle, dx: float, dy: float, keep
 
     An end of the major axis goes where it is dragged, and turns the ellipse; one of the minor axis keeps the angle.
     """
+    if handle is Handle.LIMIT:
+        return replace(start, center_limit=max(float(np.hypot(dx, dy)), LEAST_LIMIT))
     if handle.is_of_box:
         far = abs(dx) if handle in (Handle.LEFT, Handle.RIGHT) else abs(dy)
         return start.resized(int(np.clip(round(far - 0.5), 1, LARGEST_BOX)))
@@ -259,7 +273,17 @@ def _like(source: Source, dragged_one: Source) -> Source:
     parts = tuple(
         replace(old, morphology=new.morphology, radius=new.radius, is_box_held=new.is_box_held) for old, new in pairs
     )
-    return replace(source, components=parts)
+    return replace(source, components=parts, center_limit=dragged_one.center_limit)
+
+
+def _verb(handle: Handle) -> str:
+    if handle is Handle.LIMIT:
+        return "Limit the center of"
+    return "Resize the box of" if handle.is_of_box else "Reshape"
+
+
+def _has_handles(source: Source) -> bool:
+    return np.isfinite(source.center_limit) or _is_extended(source)
 
 
 def _is_extended(source: Source) -> bool:
@@ -276,8 +300,10 @@ def _axes(component: Component) -> tuple[float, float, float]:
     return size / root, size * root, major_angle(shape.value)
 
 
-def _handles_of(component: Component) -> tuple[Handle, ...]:
-    return tuple(h for h in Handle if h.is_of_box or component.morphology.has_size)
+def _handles_of(source: Source, component: Component) -> tuple[Handle, ...]:
+    has_size, has_box = component.morphology.has_size, _is_extended(source)
+    extent = tuple(h for h in Handle if h is not Handle.LIMIT and (has_box if h.is_of_box else has_size))
+    return (*extent, Handle.LIMIT) if np.isfinite(source.center_limit) else extent
 
 
 def _drawn(source: Source, component: Component) -> tuple[Float[np.ndarray, "line 2 2"], Float[np.ndarray, "handle 2"]]:
@@ -287,16 +313,41 @@ def _drawn(source: Source, component: Component) -> tuple[Float[np.ndarray, "lin
     across = np.array([np.cos(angle), -np.sin(angle)])
     half = source.radius + 0.5
     corners = np.round(center) + half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1], [-1, -1]])
-    strokes = [corners]
+    strokes = [corners] if _is_extended(source) else []
+    turn = np.linspace(0.0, 2.0 * np.pi, SEGMENTS + 1)[:, None]
+    anchor = np.array(source.anchor[::-1])
+    if np.isfinite(source.center_limit):
+        strokes.append(anchor + source.center_limit * np.concatenate([np.sin(turn), np.cos(turn)], axis=1))
     if component.morphology.has_size:
-        turn = np.linspace(0.0, 2.0 * np.pi, SEGMENTS + 1)[:, None]
         strokes.append(center + a * np.cos(turn) * along + b * np.sin(turn) * across)
     lines = np.concatenate([np.stack([s[:-1], np.diff(s, axis=0)], axis=1) for s in strokes])
     places = []
-    for handle in _handles_of(component):
+    for handle in _handles_of(source, component):
         first, second = handle.value
-        if handle.is_of_box:
+        if handle is Handle.LIMIT:
+            places.append(anchor + source.center_limit * np.array([second, first]) / np.hypot(first, second))
+        elif handle.is_of_box:
             places.append(np.round(center) + half * np.array([second, first]) / 2.0)
         else:
             places.append(center + first * a * along + second * b * across)
     return lines, np.array(places)
+
+
+def toggle_limit(bench: Workbench) -> None:
+    """Have the centers of the selected sources stay in a circle around where they are, or no longer."""
+    document = bench.document
+    sources = document.selected
+    if not sources:
+        raise ValueError("No source is selected; click its marker or its row first.")
+    if any(source.track is not None for source in sources):
+        raise ValueError("What moves has no circle to stay in; its epochs lie on a line.")
+    is_limited = all(np.isfinite(source.center_limit) for source in sources)
+    limit = np.inf if is_limited else FIRST_LIMIT
+    verb = "Let the center go of" if is_limited else "Limit the center of"
+    document.change(
+        [s.id for s in sources],
+        lambda s: replace(s, center_limit=limit, anchor=s.anchor if is_limited else (s.x, s.y)),
+        f"{verb} {named(sources)}",
+    )
+    if not is_limited:
+        bench.tell(f"The center stays within {FIRST_LIMIT:g} px of here; drag the circle's handle to change it.")

@@ -95,7 +95,7 @@ class Masking:
         said = {
             "paint": "Paint over the pixels to hide; [ and ] change the brush",
             "erase": "Paint over hidden pixels to have them back; [ and ] change the brush",
-            "polygon": "Click the corners around what is to be hidden; Enter, or a double click on the first one, closes it",
+            "polygon": "Click the corners of what is to be hidden; Enter or a double click on the first closes it",
         }[mode]
         self._bench.tell(f"{said}. The same key ends it.")
 

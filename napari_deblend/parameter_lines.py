@@ -109,8 +109,15 @@ def _position(source: Source, place: tuple[float, float]) -> tuple[Line, ...]:
             raise ValueError(f"How well a place is known must be above 0 px, got {scatter:g}.")
         return replace(s, center_scatter=scatter)
 
+    def limited(s: Source, limit: float) -> Source:
+        if not limit > 0:
+            raise ValueError(f"A center needs room: its limit is above 0 px, got {limit:g}.")
+        return replace(s, center_limit=limit, anchor=(s.x, s.y))
+
+    within = "The center stays this close to where it is now, whatever the data say; the circle on the image shows it"
+    limit = Line("center_limit", "stays within", source.center_limit, "px", within, changed=limited)
     help_ = "How far the place may be off, per axis (1σ); the fit weighs it against the data"
-    return x, y, Line("center_scatter", "known to", source.center_scatter, "px", help_, changed=believed)
+    return x, y, Line("center_scatter", "known to", source.center_scatter, "px", help_, changed=believed), limit
 
 
 def _shape(

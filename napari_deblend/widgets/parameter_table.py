@@ -211,7 +211,7 @@ class ParameterTable(QAbstractItemModel):
 
 def _shown(value: float, unknown: str) -> str:
     if not math.isfinite(value):
-        return unknown
+        return "-" if math.isinf(value) else unknown
     return f"{value:.5g}" if abs(value) < 1e5 else f"{value:,.0f}".replace(",", "")
 
 

@@ -145,3 +145,29 @@ def test_an_ellipse_is_dragged_while_a_fit_runs(
     assert document.undo_label == "Reshape source 2"
     document.undo()
     settle(galaxy)
+
+
+@pytest.mark.gui
+@pytest.mark.gl
+def test_a_center_is_kept_in_a_circle_that_is_drawn(
+    galaxy: Any, make_hands: Any, settle: Callable[[Any], None]
+) -> None:
+    hands, document = make_hands(galaxy), galaxy.document
+    star = document.scene.sources[2]
+    document.select([star.id])
+    hands.key(Qt.Key.Key_J, SHIFT)
+    assert document.scene[star.id].center_limit == 2.0 and len(galaxy.handles.layer.data) == 1
+    settle(galaxy)
+    at = galaxy.handles.layer.data[0]
+    assert np.hypot(at[0] - star.y, at[1] - star.x) == pytest.approx(2.0)
+    hands.drag((at[1], at[0]), (star.x - 4.0, star.y + 3.0))
+    assert document.scene[star.id].center_limit == pytest.approx(5.0, abs=0.2)
+    assert document.undo_label == "Limit the center of source 3"
+    hands.drag((star.x, star.y), (star.x + 2.0, star.y))
+    assert document.scene[star.id].anchor[0] == pytest.approx(star.x + 2.0, abs=0.2)
+    hands.key(Qt.Key.Key_J, SHIFT)
+    assert np.isinf(document.scene[star.id].center_limit) and not len(galaxy.handles.layer.data)
+    document.undo()
+    document.undo()
+    document.undo()
+    assert document.scene[star.id].center_limit == 2.0

@@ -79,7 +79,7 @@ def test_what_is_hidden_is_left_out_of_fluxes_and_of_chi2(
 
 
 def test_a_polygon_hides_what_is_in_it(opened: Any, hands: Any, qtbot: Any) -> None:
-    hands.key(Qt.Key.Key_O, CONTROL | SHIFT)
+    hands.key(Qt.Key.Key_H, CONTROL | SHIFT)
     assert str(opened.masking.layer.mode) == "polygon"
     corners = [(5.0, 45.0), (15.0, 45.0), (15.0, 55.0), (5.0, 55.0)]
     for corner in corners:

@@ -24,6 +24,7 @@ def rescaled(source: Source, scale: float) -> Source:
         source,
         components=tuple(_component(component, scale) for component in source.components),
         center_scatter=source.center_scatter * scale,
+        center_limit=source.center_limit * scale,
         channel_offsets=source.channel_offsets.at(source.channel_offsets.value * scale),
     )
 
