@@ -132,6 +132,10 @@ class Handles:
             self.layer.selected_data = set()
         self._lines, self._places = lines, places
 
+    def show_part(self) -> None:
+        """Show the component that was chosen."""
+        self.show()
+
     def sketch(self, outline: Float[np.ndarray, "corner 2"] | None) -> None:
         """Draw a closed outline that the mouse draws, in the window's world; None for the source's own again."""
         if self.layer is None or self.outline is None:
@@ -145,16 +149,17 @@ class Handles:
         self.outline.data = np.concatenate([self._lines, np.stack([corners, sides], axis=1)])
 
     def at(self, position: Any, zoom: float) -> Handle | None:
-        """Return the handle under a world position; None where the source itself is nearer."""
+        """Return the handle under a world position; None where a source is nearer: its marker is meant."""
         layer, source = self.layer, self.source
         if layer is None or source is None or not layer.visible or not len(self._places):
             return None
         world = np.array([layer.data_to_world(place) for place in self._places])[:, -2:]
-        center = np.asarray(layer.data_to_world((source.y, source.x)))[-2:]
+        sources = self._document.scene.sources
+        centers = np.array([layer.data_to_world((s.y, s.x)) for s in sources])[:, -2:]
         here = np.asarray(position)[-2:]
         distance = np.hypot(*(world - here).T) * zoom
         nearest = int(np.argmin(distance))
-        from_center = float(np.hypot(*(center - here))) * zoom
+        from_center = float(np.hypot(*(centers - here).T).min()) * zoom
         if distance[nearest] > REACH or from_center <= min(CENTER_REACH, float(distance[nearest])):
             return None
         return _handles_of(source, source.components[self.part])[nearest]

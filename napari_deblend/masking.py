@@ -162,7 +162,7 @@ class Masking:
             self.show()
 
     def _on_view(self) -> None:
-        if self.layer is not None and self._bench.layers.seen_by != self._observation:
+        if self._bench.layers.seen_by != self._observation:
             self.show()
 
     def _clear(self) -> None:

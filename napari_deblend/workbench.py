@@ -124,6 +124,7 @@ class Workbench:
         self.answers, self.pulse = Answers(self), Pulse(self)
         self._showing = Showing(self)
         self.constraining = Constraining(self)
+        self.constraining.changed.connect(self.handles.show_part)
         self.parameters = Parameters(self)
         self.masking = Masking(self)
         self.rounds = Rounds(self)

@@ -106,6 +106,11 @@ def test_handles_are_of_the_chosen_source_alone(galaxy: Any, make_hands: Any) ->
     assert document.selection == (star.id,) and not len(galaxy.handles.layer.data)
     hands.click(first.x, first.y)
     np.testing.assert_allclose(galaxy.handles.layer.data[4], (first.y, first.x + first.radius + 0.5))
+    # a marker under a handle is what is meant
+    document.move({star.id: (first.x + first.radius + 0.5, first.y)})
+    hands.click(first.x + first.radius + 0.5, first.y)
+    assert document.selection == (star.id,)
+    document.select([first.id])
     # a layer that a person deletes stays away until it is asked for
     galaxy.viewer.layers.remove(galaxy.handles.layer)
     assert galaxy.handles.outline is None
