@@ -22,11 +22,16 @@ from napari_deblend.constraint_actions import (
     switch_constraint,
     use_preset,
 )
+from napari_deblend.handles import toggle_limit
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
 from napari_deblend.machine import Machine
+from napari_deblend.masking import draw_mask, seen_by_machine, uncover_all, without_hidden
 from napari_deblend.moving import toggle_placing
+from napari_deblend.parameters import show_parameters
+from napari_deblend.placing import KINDS_OF_KEYS, choose_kind
 from napari_deblend.rounds import have_classified
+from napari_deblend.selecting import draw_selection, group_selected, select_all, select_group, ungroup_selected
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color
 from napari_deblend.views import View
@@ -106,10 +111,10 @@ def find_sources(bench: Workbench) -> None:
     assert bench.runner is not None
     observations, threshold, method = bench.document.observations, bench.threshold, bench.method
     options: dict[str, Any] = {"kind": bench.kind, "box_scale": bench.box_scale, "method": method}
-    stars = bench.document.scene.stars
+    stars, seen = bench.document.scene.stars, without_hidden(observations, bench.document.scene)
 
     def job(machine: Machine) -> object:
-        return observations, detect(observations, threshold, **options, solve=False, stars=stars)
+        return observations, detect(seen, threshold, **options, solve=False, stars=stars)
 
     bench.tell("Looking for sources…")
     bench.detected_threshold, bench.detected_method = threshold, method
@@ -125,7 +130,7 @@ def find_missed(bench: Workbench) -> None:
     def job(machine: Machine) -> object:
         observations, scene = machine.observations, machine.scene
         models = [machine.shown.model(k) for k in range(len(observations))]
-        more = with_missed(scene, observations, models, kind=kind, box_scale=box_scale, solve=False)
+        more = with_missed(scene, seen_by_machine(machine), models, kind=kind, box_scale=box_scale, solve=False)
         return observations, more.sources[len(scene) :]
 
     bench.tell("Looking at the residual…")
@@ -271,6 +276,7 @@ ACTIONS: dict[str, Action] = {
         Action("duplicate_sources", "Duplicate the selected sources", duplicate_sources, "Control-D"),
         Action("merge_sources", "Merge the selected sources into one", merge_sources, "Control-J"),
         Action("split_sources", "Split the selected sources into bulge and disk", split_sources, "Control-B"),
+        Action("show_parameters", "Edit the numbers of the selected source", show_parameters, "Shift-E"),
         Action("load_stars", "Load known stars…", load_stars),
         Action("forget_stars", "Forget the known stars", forget_stars),
         Action("toggle_variable", "Let the selected sources vary with time, or no longer", toggle_variable, "Shift-Y"),
@@ -295,6 +301,21 @@ ACTIONS: dict[str, Action] = {
         Action("cut_out", "Cut out the box", cut_out, "Shift-X"),
         Action("next_source", "Select the next source", _select_next(1), "."),
         Action("previous_source", "Select the previous source", _select_next(-1), ","),
+        *(
+            Action(f"add_{kind.replace('-', '_')}", f"Add {kind} sources from now on", choose_kind(kind), f"Alt-{k}")
+            for k, kind in enumerate(KINDS_OF_KEYS, 1)
+        ),
+        Action("hide_pixels", "Hide pixels with a brush", draw_mask("paint"), "Shift-O"),
+        Action("hide_polygon", "Hide pixels within a polygon", draw_mask("polygon"), "Control-Shift-H"),
+        Action("uncover_pixels", "Uncover hidden pixels with a brush", draw_mask("erase"), "Shift-I"),
+        Action("uncover_all", "Uncover all hidden pixels of the image in view", uncover_all),
+        Action("toggle_limit", "Have the center stay in a circle, or no longer", toggle_limit, "Shift-J"),
+        Action("select_all", "Select all sources", select_all, "Control-Shift-A"),
+        Action("select_rectangle", "Select what the next drag has in its rectangle", draw_selection(False), "Shift-S"),
+        Action("select_lasso", "Select what the next drag goes around", draw_selection(True), "Control-Shift-S"),
+        Action("group_selected", "Group the selected sources", group_selected, "Control-Shift-G"),
+        Action("ungroup_selected", "Ungroup the selected sources", ungroup_selected, "Control-Shift-U"),
+        Action("select_group", "Select the whole group", select_group, "Shift-U"),
         Action("blink", "Blink data and model", blink, "Q"),
         Action("next_view", "Look at the next of data, model, residual, component", next_view, "W"),
         Action("look_at_data", "Look at the data", look(View.DATA), "Shift-D"),

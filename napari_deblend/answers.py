@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deblend import Observation, Scene, Source
@@ -108,6 +109,7 @@ class Answers:
             bench.tell(f"No source is {bench.threshold:.3g} sigma above the noise; lower the threshold.")
             return
         scene = scene.with_calibrations(bench.document.scene.calibrations).with_stars(bench.document.scene.stars)
+        scene = replace(scene, masks=bench.document.scene.masks)
         bench.document.replace_scene(scene, f"Detect {len(scene)} sources")
         bench.tell(f"{len(scene)} sources detected.")
 

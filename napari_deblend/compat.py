@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
-from napari.layers import Image, Layer, Points, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
 from napari.layers.points._points_constants import Mode
 from napari.layers.points._points_mouse_bindings import select
 from napari.utils import progress
@@ -73,6 +73,12 @@ def move_points(layer: Points, data: np.ndarray) -> None:
     repaint(layer, highlight=True)
 
 
+def move_vectors(layer: Vectors, data: np.ndarray) -> None:
+    """Give a layer of lines other ones and repaint; their number stays, and `layer.data = data` costs as for points."""
+    layer._data = np.asarray(data, dtype=float)
+    repaint(layer)
+
+
 def rewrite_points(
     layer: Points, data: np.ndarray, names: Sequence[str], looks: dict[str, Any], chosen: set[int]
 ) -> None:
@@ -96,6 +102,11 @@ def rewrite_points(
 def is_mid_gesture(layer: Shapes) -> bool:
     """Tell whether the mouse is drawing or moving a shape just now; napari says nothing when it has done so."""
     return bool(layer._is_creating or layer._is_moving)
+
+
+def is_mid_stroke(layer: Labels) -> bool:
+    """Tell whether the mouse paints just now; napari says when a stroke of the brush is done, but not a polygon."""
+    return bool(layer._block_history)
 
 
 def show_progress(viewer: Any, bar: progress, value: int, description: str) -> None:

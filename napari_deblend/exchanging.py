@@ -23,6 +23,9 @@ def exchange_for_piece(document: Document, said: str) -> str:
     boxes, pieces = boxes_in(document.observations, said), cut_out(document.observations, said)
     along = None if before.grid.wcs is not None else PixelAffine(offset=(-boxes[0].y[0], -boxes[0].x[0]))
     scene, outside = carried(before, pieces, along)
+    for piece, box in zip(pieces, boxes, strict=True):
+        hidden = before.hidden_in(piece.channels[0])
+        scene = scene.hiding(piece.channels[0], None if hidden is None else hidden[box.slices])
     document.exchange(pieces, scene, f"Cut out {boxes[0]}")
     return f"Cut out; {_those(outside)} back with Undo." if outside else "Cut out; Undo brings the whole back."
 
@@ -72,6 +75,8 @@ def _seen_so(document: Document, observations: Sequence[Observation]) -> tuple[S
     to_image = before.grid.affine_to(document.observations[k].grid)
     along = to_image.then(observations[k].grid.affine_to(start.grid))
     scene, outside = carried(replace(before, channels=start.channels), observations, along)
+    for old, new in zip(document.observations, observations, strict=True):
+        scene = scene.hiding(new.channels[0], before.hidden_in(old.channels[0]))
     unsolved = np.full(len(start.channels), np.nan)
 
     def updated(source: Source) -> Source:

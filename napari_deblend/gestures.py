@@ -17,7 +17,10 @@ from psygnal import Signal
 from deblend import Source
 from napari_deblend.compat import unwrap
 from napari_deblend.document import Document, named
+from napari_deblend.handles import Handles
 from napari_deblend.markers import Markers
+from napari_deblend.masking import is_drawing
+from napari_deblend.selecting import follow, inside
 
 REACH = 9.0
 """How close to the middle of a marker the pointer must be [screen pix]."""
@@ -36,16 +39,19 @@ class Gestures:
         viewer: Any,
         document: Document,
         markers: Markers,
+        handles: Handles,
         add_at: Callable[[float, float], None],
         is_in_view: Callable[[Source], bool],
         tell: Callable[[str], None],
     ) -> None:
         self._viewer = unwrap(viewer)
         self._document = document
-        self._markers = markers
+        self._markers, self._handles = markers, handles
         self._add_at = add_at
         self._is_in_view = is_in_view
         self._tell = tell
+        self.region: bool | None = None
+        """What the next drag draws around sources: a lasso (True), a rectangle (False), or nothing (None)."""
         self._place: Callable[[float, float], None] | None = None
         self._viewer.mouse_drag_callbacks.append(self._on_press)
 
@@ -85,8 +91,10 @@ class Gestures:
 
     @property
     def _is_drawing(self) -> bool:
-        """Whether the mouse draws or changes a box: a marker beneath it stays where it is."""
+        """Whether the mouse draws or changes a box, or paints: a marker beneath it stays where it is."""
         active = self._viewer.layers.selection.active
+        if is_drawing(active):
+            return True
         return isinstance(active, Shapes) and str(active.mode) not in ("pan_zoom", "transform")
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
@@ -97,12 +105,24 @@ class Gestures:
         if self.is_placing:
             yield from self._click(event, self._put)
             return
+        if self.region is not None:
+            is_lasso, self.region = self.region, None
+            yield from follow(event, is_lasso, self._handles.sketch, self._chooses(event))
+            return
+        handle = self._handles.at(event.position, event.camera_zoom)
+        if handle is not None:
+            yield from self._handles.drag(event, handle, self.pixel)
+            return
         if "Shift" in event.modifiers or self._markers.is_adding:
             yield from self._click(event, self._add)
             return
         source_id = self.source_at(event.position, event.camera_zoom)
         if source_id is not None:
             yield from self._drag(event, source_id)
+        elif "Control" in event.modifiers:
+            yield from follow(event, False, self._handles.sketch, self._chooses(event))
+        elif "Alt" in event.modifiers:
+            yield from follow(event, True, self._handles.sketch, self._chooses(event))
         elif str(self._markers.layer.mode) != "select":
             yield from self._click(event, self._choose_nothing, pan=True)
 
@@ -130,6 +150,21 @@ class Gestures:
                 place(*self.pixel(position))
         except ValueError as error:
             self._tell(str(error))
+
+    def _chooses(self, event: Any) -> Callable[[np.ndarray], None]:
+        """Return what selects the sources within an outline; those that were selected stay so where Ctrl is held."""
+        before = self._document.selection if "Control" in event.modifiers else ()
+
+        def choose(outline: np.ndarray) -> None:
+            layer = self._markers.layer
+            seen = [s for s in self._document.scene.sources if self._is_in_view(s)]
+            if layer is None or not seen:
+                return
+            places = np.array([layer.data_to_world((s.y, s.x)) for s in seen])[:, -2:]
+            chosen = inside(outline, places)
+            self._document.select([*before, *(s.id for s, is_in in zip(seen, chosen, strict=True) if is_in)])
+
+        return choose
 
     def _choose_nothing(self, position: Any) -> None:
         self._document.select(())

@@ -18,6 +18,8 @@ from napari_deblend.workbench import Workbench
 MOUSE = (
     ("Click a marker", "Select the source; Ctrl adds it to the selection"),
     ("Drag a marker", "Move the source; the model follows"),
+    ("Ctrl and drag", "Add what is in a rectangle to the selection; Alt and drag draws around what is to be selected"),
+    ("Drag a blue handle", "Resize and turn the ellipse, or resize the box; Shift keeps the ellipse's shape"),
     ("Shift and click", "Add a source here, also on top of another"),
     ("Drag elsewhere", "Pan; the wheel zooms"),
     ("Delete", "Delete the selected sources, while the sources layer is active"),

@@ -129,6 +129,7 @@ class Pulse:
             self.settle_later()
             return
         bench.markers.show()
+        bench.handles.show()
         bench.paths.show()
         bench.layers.renew_components()
         bench.layers.refresh_thumbnails()

@@ -14,6 +14,7 @@ from deblend import Scene, Source, StopRule, classified, classify, with_missed
 from deblend.detect import as_free_as, plain
 from napari_deblend.jobs import CLASSIFIED, ROUND
 from napari_deblend.machine import Frame, Machine
+from napari_deblend.masking import seen_by_machine
 
 if TYPE_CHECKING:
     from napari_deblend.workbench import Workbench
@@ -93,7 +94,8 @@ class Rounds:
     def _round_job(self, machine: Machine) -> tuple[Any, tuple[Source, ...]]:
         bench, observations, scene = self._bench, machine.observations, machine.scene
         models = [machine.shown.model(k) for k in range(len(observations))]
-        more = with_missed(scene, observations, models, kind=bench.kind, box_scale=bench.box_scale, solve=False)
+        seen = seen_by_machine(machine)
+        more = with_missed(scene, seen, models, kind=bench.kind, box_scale=bench.box_scale, solve=False)
         return observations, tuple(source.renamed("") for source in more.sources[len(scene) :])
 
     def take_round(self, observations: Any, new: tuple[Source, ...]) -> None:

@@ -48,6 +48,7 @@ class Showing:
         bench.layers.set_sources([source.id for source in bench.document.scene.sources])
         tolerance = 0.0 if bench.phase is not Phase.RUNNING or is_edit else UNSEEN
         bench.markers.show(tolerance)
+        bench.handles.show(tolerance)
         bench.paths.show(tolerance)
         bench.known_stars.show()
         bench.pulse.settle_later()
@@ -55,6 +56,7 @@ class Showing:
     def _on_selection(self) -> None:
         bench = self._bench
         bench.markers.show_selection()
+        bench.handles.show()
         if bench.document.selection and bench.layers.shows_components:
             bench.layers.show_component(bench.document.selection[-1])
 

@@ -30,14 +30,17 @@ from napari_deblend.document import Document
 from napari_deblend.exchanging import exchange_for_corrected, exchange_for_piece
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
+from napari_deblend.handles import Handles
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
 from napari_deblend.known_stars import KnownStars
 from napari_deblend.layers import ImageLayers
 from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
+from napari_deblend.masking import Masking, without_hidden
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
+from napari_deblend.parameters import Parameters
 from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
@@ -65,6 +68,8 @@ class Workbench:
     """Something failed in a thread: the name of the job, and a sentence."""
     result = Signal(str, object)
     """A job was done: its name and what it gave."""
+    kind_changed = Signal(str)
+    """Sources that are added are of another kind now."""
     offered = Signal()
     """Images that could be worked on were opened or closed."""
     closed = Signal()
@@ -104,7 +109,10 @@ class Workbench:
         self.detected_threshold: float | None = None
         self.detected_method: str | None = None
         self.curtain = Curtain(self.viewer, self.refreshed.emit)
-        self.gestures = Gestures(self.viewer, self.document, self.markers, self.add_at, self.layers.shows, self.tell)
+        self.handles = Handles(self.viewer, self.document, lambda: self.constraining.part, self.tell)
+        self.gestures = Gestures(
+            self.viewer, self.document, self.markers, self.handles, self.add_at, self.layers.shows, self.tell
+        )
         self.request: Request | None = None
         """What was asked for to open what is open; None where others have read it."""
         self._adopted: dict[int, Image] = {}
@@ -116,6 +124,9 @@ class Workbench:
         self.answers, self.pulse = Answers(self), Pulse(self)
         self._showing = Showing(self)
         self.constraining = Constraining(self)
+        self.constraining.changed.connect(self.handles.show_part)
+        self.parameters = Parameters(self)
+        self.masking = Masking(self)
         self.rounds = Rounds(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
@@ -134,8 +145,8 @@ class Workbench:
         self.cutting.reader.close()
         for runner in self._retired:
             runner.close(wait=True)
-        shown = self.layers, self.markers, self.paths, self.known_stars, self.candidates, self.curtain
-        for part in (*shown, self.gestures, self.cutting, self._offers):
+        shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
+        for part in (*shown, self.masking, self.gestures, self.cutting, self._offers):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:
@@ -190,8 +201,10 @@ class Workbench:
         self.markers.clear()
         self.layers.open(observations, world, adopted)
         self.markers.open(world)
+        self.handles.open(world)
         self.paths.open(world)
         self.known_stars.open(world)
+        self.masking.open()
         self.stacks = None
         scene = self.document.scene
         self.find(STACKED, lambda: (observations, stacks(observations)))
@@ -220,6 +233,7 @@ class Workbench:
         self.layers.restore()
         self.markers.restore()
         self.known_stars.restore()
+        self.handles.restore()
         if self.runner is None:
             self._start()
 
@@ -263,8 +277,8 @@ class Workbench:
         self.threshold = threshold
         if self.document.is_open and not self.are_sources(threshold):
             observations = self.document.observations
-            method = self.method
-            self.find(PEAKS, lambda: (observations, find_peaks(observations, threshold, method), threshold))
+            method, seen = self.method, without_hidden(observations, self.document.scene)
+            self.find(PEAKS, lambda: (observations, find_peaks(seen, threshold, method), threshold))
 
     def are_sources(self, threshold: float) -> bool:
         """Tell whether what is found at a threshold is in the scene already, so that no ring need show it."""

@@ -40,6 +40,7 @@ class DetectionSection(Section):
         self.kind.setCurrentText(bench.kind)
         self.kind.setToolTip("What new sources are taken for")
         self.kind.currentTextChanged.connect(self._set_kind)
+        self.listen(bench.kind_changed, self._show_kind)
         self.method = QComboBox()
         self.method.addItems(METHODS)
         self.method.setCurrentText(bench.method)
@@ -118,6 +119,9 @@ class DetectionSection(Section):
 
     def _set_classifies(self, classifies: bool) -> None:
         self.bench.rounds.classifies = classifies
+
+    def _show_kind(self, kind: str) -> None:
+        self.kind.setCurrentText(kind)
 
     def _set_kind(self, kind: str) -> None:
         self.bench.kind = kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtCore import QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_deblend.document import Document
@@ -20,12 +20,17 @@ from napari_deblend.widgets.guide import Guide
 from napari_deblend.widgets.keeping import KeptWorkOffer
 from napari_deblend.widgets.looking import LookingRow
 from napari_deblend.widgets.observations import ObservationsSection
+from napari_deblend.widgets.parameters import ParametersSection
 from napari_deblend.widgets.parts import Links, Section, action_button, fold, prose, row
 from napari_deblend.widgets.sources import SourcesSection
 from napari_deblend.workbench import Workbench
 
 WIDTH = 420
 """[screen pix]"""
+
+
+LAID_OUT = 50
+"""How long after a part was unfolded it has its place [ms]."""
 
 
 class DeblendWidget(QWidget):
@@ -41,6 +46,7 @@ class DeblendWidget(QWidget):
         self.looking = LookingRow(bench)
         self.detection = DetectionSection(bench)
         self.sources = SourcesSection(bench)
+        self.parameters = ParametersSection(bench)
         self.constraints = ConstraintsSection(bench)
         self.fitting = FitSection(bench)
         self.exporting = ExportSection(bench)
@@ -62,6 +68,8 @@ class DeblendWidget(QWidget):
         for section in sections:
             column.addWidget(fold(section.title, section))
             if section is self.sources:
+                self._parameters_fold = fold(self.parameters.title, self.parameters, open_=False)
+                column.addWidget(self._parameters_fold)
                 self._constraints_fold = fold(self.constraints.title, self.constraints, open_=False)
                 column.addWidget(self._constraints_fold)
             if section is self.observations:
@@ -94,6 +102,7 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.refreshed, self._on_history)
         self._links.connect(bench.cutting.changed, self._on_cutting)
         self._links.connect(bench.constraining.wanted, self._show_constraints)
+        self._links.connect(bench.parameters.wanted, self._show_parameters)
         self._scroll = scroll
         self._on_history()
         self._on_phase(bench.phase)
@@ -120,6 +129,16 @@ class DeblendWidget(QWidget):
         self.constraints.focus()
         # only once Qt has laid it out
         QTimer.singleShot(0, partial(self._scroll.ensureWidgetVisible, self.constraints))
+
+    def _show_parameters(self) -> None:
+        """Unfold the numbers of the source, bring them into view, and have the keyboard there."""
+        self._parameters_fold.expand(animate=False)
+        self.parameters.focus()
+        QTimer.singleShot(LAID_OUT, self._scroll_to_parameters)
+
+    def _scroll_to_parameters(self) -> None:
+        top = self._parameters_fold.mapTo(self._scroll.widget(), QPoint(0, 0)).y()
+        self._scroll.verticalScrollBar().setValue(top)
 
     def hide_constraints(self) -> None:
         """Fold the constraints away."""

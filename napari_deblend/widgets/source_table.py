@@ -153,6 +153,8 @@ class SourceTable(QAbstractItemModel):
         (source, part), column = self.member(index), index.column()
         if part is not None:
             return self._of_component(source.components[part], part, column, role)
+        if role == Role.DisplayRole and column == NAME and source.group:
+            return f"{source.name} · {source.group}"
         if role in (Role.DisplayRole, Role.EditRole):
             return self._text(source, column)
         if role == Role.TextAlignmentRole and column in (X, Y, FLUX, SNR):
@@ -163,6 +165,8 @@ class SourceTable(QAbstractItemModel):
             return QColor(WARNING)
         if role == Role.ToolTipRole and column == FLAGS and self.flags_of.get(source.id):
             return sentences_of(self.flags_of[source.id])
+        if role == Role.ToolTipRole and column == NAME and source.group:
+            return f"{source.name} of group {source.group}; {TOOLTIPS[NAME]}"
         if role == Role.ToolTipRole and column == NAME and source.track is not None:
             return f"{source.name} at MJD {source.track.time:.5f}; {TOOLTIPS[NAME]}"
         return TOOLTIPS[column] if role == Role.ToolTipRole else None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deblend import Scene, Source, fit, make_source
+from deblend import Scene, Source, Status, fit, make_source
 
 SHAPE = (0.4, -0.3)
 """Ellipticity of bulge and disk."""
@@ -49,6 +49,11 @@ def test_a_link_takes_the_value_of_the_first(linked: Scene) -> None:
     assert bulge["half_light_radius"].value != disk["half_light_radius"].value
     edited = linked.replace(reshaped(third, 0, half_light_radius=5.5))
     assert edited.sources[0].components[1].morphology.parameters["half_light_radius"].value == 5.5
+    part = edited.sources[2].components[0]
+    size = part.morphology.half_light_radius.bounded(1.0, 5.0).with_status(Status.FIXED)
+    held = replace(part, morphology=part.morphology.with_parameters(half_light_radius=size))
+    followed = edited.replace(replace(third, components=(held,))).sources[0].components[1].morphology.parameters
+    assert float(size.value) == 5.0 and followed["half_light_radius"].is_like(size), "bounds and status go along"
     apart = edited.unlinked("half_light_radius", (third.id, 0)).replace(third)
     assert apart.sources[0].components[1].morphology.parameters["half_light_radius"].value == 5.5
 

@@ -194,3 +194,16 @@ def test_choosing_a_source_chooses_its_component(opened: Any, settle: Callable[[
     np.testing.assert_allclose(layer.data[2, 1], opened.frame.pictures[picture][1])
     opened.viewer.dims.set_current_step(opened.viewer.dims.ndim - 4, 0)
     assert opened.document.selection == (opened.document.scene.sources[0].id,)
+
+
+def test_alt_and_a_digit_choose_what_the_next_click_adds(
+    opened: Any, hands: Any, settle: Callable[[Any], None]
+) -> None:
+    _, widget = opened.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
+    hands.key(Qt.Key.Key_5, Qt.KeyboardModifier.AltModifier)
+    hands.click(12.0, 50.0, SHIFT)
+    assert opened.document.scene.sources[-1].kind == "sersic" and widget.detection.kind.currentText() == "sersic"
+    hands.key(Qt.Key.Key_1, Qt.KeyboardModifier.AltModifier)
+    hands.click(50.0, 12.0, SHIFT)
+    assert opened.document.scene.sources[-1].kind == "point"
+    settle(opened)

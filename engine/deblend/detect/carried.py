@@ -50,7 +50,8 @@ def carried(
     calibrations = scene.calibrations
     if scale != 1.0:
         calibrations = tuple(replace(c, shift=c.shift.at(c.shift.value * scale)) for c in calibrations)
-    carried_scene = replace(scene, grid=other.grid, sources=tuple(kept), calibrations=calibrations)
+    # what is hidden are pixels of the images, which are other ones now
+    carried_scene = replace(scene, grid=other.grid, sources=tuple(kept), calibrations=calibrations, masks=())
     stars = None if scene.stars is None else scene.stars.moved(to_other).on(other.grid.shape)
     everywhere = (each.on(other.grid.shape, scale) for each in scene.full_scenes)
     return carried_scene.with_stars(stars).with_full_scenes(everywhere), tuple(outside)

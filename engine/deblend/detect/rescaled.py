@@ -25,6 +25,7 @@ def rescaled(source: Source, scale: float) -> Source:
         components=tuple(_component(component, scale) for component in source.components),
         dust=None if source.dust is None else _dust(source.dust, scale),
         center_scatter=source.center_scatter * scale,
+        center_limit=source.center_limit * scale,
         channel_offsets=source.channel_offsets.at(source.channel_offsets.value * scale),
     )
 

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.noise import measured_weights
@@ -182,6 +182,13 @@ class Observation:
             fine_psf=None if self.psf_oversampling == 1 else _frozen(fine),
             psf_field=field,
         )
+
+    def without(self, hidden: Bool[np.ndarray, "y x"]) -> Observation:
+        """Return the same with pixels hidden in all bands: their weights are 0. Raises ValueError where the shape is
+        another one."""
+        if np.shape(hidden) != self.shape:
+            raise ValueError(f"{self.name}: a mask needs a pixel per pixel, {self.shape}, got {np.shape(hidden)}.")
+        return replace(self, weights=_frozen(np.where(hidden, 0.0, self.weights)))
 
     def with_psf(self, psf: Any, psf_oversampling: int = 1, notes: Sequence[str] = ()) -> Observation:
         """Return the same with another PSF, given as in `from_arrays`; what was said of the former one is forgotten."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.observe.kernel import difference_kernel, kernel_radius, transfer, trimmed
@@ -63,6 +63,10 @@ class PreparedObservation:
     """The kernels of each cell of its PSF, where that varies; `kernels` are those of the middle of the image."""
     whitening: Float[np.ndarray, "neighbour band y x"] | None = None
     """Of images in these units; None where the noise is white."""
+    whole: Observation | None = None
+    """The observation before a person has hidden some of its pixels; None where nothing is hidden."""
+    hidden: Bool[np.ndarray, "y x"] | None = None
+    """Which ones."""
     rotation: float = 0.0
     """How far sources are seen turned off where its WCS says [rad]; `affine` takes it in."""
     _views: dict[int, ColumnView] = field(default_factory=dict)
@@ -83,6 +87,23 @@ class PreparedObservation:
         pivot, affine = self.pivot[:2], self.affine
         offset = pivot + turn @ (np.array(affine.offset) - pivot)
         return replace(self, rotation=rotation, affine=PixelAffine.of(turn @ affine.array, offset))
+
+    def without(self, hidden: Bool[np.ndarray, "y x"] | None) -> PreparedObservation:
+        """Return the observation without the pixels that a person has hidden; its unit of flux stays."""
+        if hidden is self.hidden:
+            return self
+        whole = self.observation if self.whole is None else self.whole
+        observation = whole if hidden is None else whole.without(hidden)
+        scale, dtype = self.noise[:, None, None], self.images.dtype
+        whitening = observation.whitening
+        return replace(
+            self,
+            observation=observation,
+            whole=None if hidden is None else whole,
+            hidden=hidden,
+            weights=(observation.weights * scale**2).astype(dtype),
+            whitening=None if whitening is None else (whitening * scale).astype(dtype),
+        )
 
     def data(self, groups: Sequence[GroupLayout]) -> ObservationData:
         """Return the arrays of the compiled program."""

@@ -84,7 +84,7 @@ class Program(AbstractSight):
         self.dtype = np.dtype(dtype)
         self._prepared = prepare_observations(observations, scene, self.dtype)
         self.observations = tuple(p.observation for p in self._prepared)
-        """As they were given, but for masks of what lies beyond the scene's grid."""
+        """As they were given, but for masks of what lies beyond the scene's grid, and of what a person has hidden."""
         self.noise = noise_units(self._prepared)
         """Unit of flux of every channel [nJy]."""
         self._has_epochs = has_epochs(scene.channels)
@@ -185,6 +185,7 @@ class Program(AbstractSight):
             self._groups[index : index + 1] = [slots]
             self._seen = None
         self._turn(scene)
+        self._hide(scene)
         shape = scene.grid.shape
         for slots in self._groups:
             own = members.get(_key_of(slots.layout), [])
@@ -254,12 +255,22 @@ class Program(AbstractSight):
             p.layout.resampling is None and is_turning(scene, c) for p, c in zip(self._prepared, channels, strict=True)
         ):
             # pixels that were those of the model are so no more
-            turned = prepare_observations(self.observations, scene, self.dtype)
+            whole = [p.observation if p.whole is None else p.whole for p in self._prepared]
+            turned = prepare_observations(whole, scene, self.dtype)
         else:
             turned = tuple(p.turned(rotation_of(scene, c)) for p, c in zip(self._prepared, channels, strict=True))
         if all(new is old for new, old in zip(turned, self._prepared, strict=True)):
             return
         self._prepared, self._seen = turned, None
+        self._forget_drawn()
+
+    def _hide(self, scene: Scene) -> None:
+        """Leave the pixels out that a person has hidden: other weights, which are data."""
+        seen = tuple(p.without(scene.hidden_in(p.observation.channels[0])) for p in self._prepared)
+        if all(new is old for new, old in zip(seen, self._prepared, strict=True)):
+            return
+        self._prepared, self._seen, self._joint = seen, None, None
+        self.observations = tuple(p.observation for p in seen)
         self._forget_drawn()
 
     def _forget_drawn(self) -> None:

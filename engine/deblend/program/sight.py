@@ -23,7 +23,7 @@ class AbstractSight(ABC):
     """A scene as its observations see it."""
 
     observations: tuple[Observation, ...]
-    """As they were given, but for masks of what lies beyond the scene's grid."""
+    """As they were given, but for masks of what lies beyond the scene's grid, and of what a person has hidden."""
     _prepared: tuple[PreparedObservation, ...]
     _scene: Scene
     _terms: Float[np.ndarray, "channel 10"] | None

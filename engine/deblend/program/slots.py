@@ -184,7 +184,8 @@ def same_shape(a: Source, b: Source, index: int) -> bool:
         and one.radius == other.radius
         and a.center is b.center
         and a.channel_offsets is b.channel_offsets
-        and (a.anchor, a.center_scatter, a.track) == (b.anchor, b.center_scatter, b.track)
+        and (a.anchor, a.center_scatter, a.center_limit, a.track)
+        == (b.anchor, b.center_scatter, b.center_limit, b.track)
     )
 
 
@@ -223,6 +224,12 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
     data.theta_lower[slot, :2], data.theta_upper[slot, :2] = -furthest, furthest
     data.theta_free[slot, :2] = source.center.is_free
     data.theta_mean[slot, :2] = (anchor[1] - y0, anchor[0] - x0)
+    if np.isfinite(source.center_limit):
+        # bounds are of each axis: the square within the circle
+        room = source.center_limit * np.sqrt(0.5)
+        middle = np.array([anchor[1] - y0, anchor[0] - x0])
+        data.theta_lower[slot, :2] = np.maximum(middle - room, -furthest)
+        data.theta_upper[slot, :2] = np.minimum(middle + room, furthest)
     data.theta_precision[slot, :] = 0.0
     # components share a center, and its prior
     share = np.sqrt(len(source.parts))

@@ -16,10 +16,12 @@ from deblend.scene.constraint_kind import (
     offered_constraints,
 )
 from deblend.scene.dust import EXTINCTION_LAWS, Dust, Extinction, start_dust
+from deblend.scene.ellipse import axis_ratio, ellipticity_of, major_angle
 from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
 from deblend.scene.learned import LEARNED_RADII, LEARNED_SIGMA, N_MODES, Learned
 from deblend.scene.link import Link
+from deblend.scene.mask import PixelMask
 from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
 from deblend.scene.morphology import (
     PROFILE_SIGMAS,
@@ -111,6 +113,7 @@ __all__ = [
     "OwnMorphology",
     "OwnParameter",
     "Parameter",
+    "PixelMask",
     "Point",
     "PowerLaw",
     "Scene",
@@ -128,7 +131,10 @@ __all__ = [
     "Template",
     "Track",
     "acting_order",
+    "axis_ratio",
+    "ellipticity_of",
     "fitted_motion",
+    "major_angle",
     "make_source",
     "moving_sources",
     "offered_constraints",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from deblend.scene.parameter import Parameter
 from deblend.scene.source import Source
 
@@ -84,7 +82,7 @@ def kept(links: Sequence[Link], before: Sequence[Source], after: Sequence[Source
     for link in links:
         for member in link.members:
             new = linked_parameter(result, link, member)
-            if not np.array_equal(new.value, linked_parameter(before, link, member).value):
+            if not new.is_like(linked_parameter(before, link, member)):
                 result = with_linked(result, link, new)
                 break
     return result

@@ -90,6 +90,23 @@ class Morphology:
         """About how far half of the light reaches [pix], without rendering."""
         return 0.0
 
+    @property
+    def has_size(self) -> bool:
+        """Whether there is a number that says how large it is."""
+        return "half_light_radius" in self.parameters or hasattr(self, "scale")
+
+    def with_half_light_radius(self, size: float) -> Any:
+        """Return this morphology as large as a person wants it [pix], within its bounds.
+
+        Raises ValueError where no number says how large it is, and LockedParameterError where that is locked.
+        """
+        own, scale = self.parameters.get("half_light_radius"), getattr(self, "scale", None)
+        if own is not None:
+            return self.with_parameters(half_light_radius=own.edited(size))
+        if scale is None or not size > 0:
+            raise ValueError(f"No number says how large {self.label} light is; change the kind of the source.")
+        return replace(self, scale=scale * size / self.half_light_radius_guess)  # type: ignore[call-arg]
+
     def resized(self, radius: int) -> Any:
         """Return this morphology for a box of another `radius` [pix]; only pixels change."""
         return self

@@ -63,6 +63,17 @@ class OwnMorphology(Morphology):
                 return float(np.mean(self.parameters[name].value / np.asarray(own.value, float)))
         return ANY_HALF_LIGHT_RADIUS
 
+    @property
+    def has_size(self) -> bool:
+        return any(own.is_size for own in self.own_parameters.values())
+
+    def with_half_light_radius(self, size: float) -> Any:
+        if not self.has_size:
+            return super().with_half_light_radius(size)
+        factor, now = size / self.half_light_radius_guess, self.parameters
+        sizes = [name for name, own in self.own_parameters.items() if own.is_size]
+        return self.with_parameters(**{name: now[name].edited(now[name].value * factor) for name in sizes})
+
 
 def own_type(label: str, parameters: Mapping[str, OwnParameter], description: str = "") -> type[OwnMorphology]:
     """Return the class of morphologies of a person's own, with its parameters as fields.

@@ -51,6 +51,18 @@ class Parameter:
             raise LockedParameterError("This parameter is locked; unlock it to change it.")
         return self.at(np.clip(value, self.lower, self.upper))
 
+    def bounded(self, lower: float, upper: float) -> Parameter:
+        """Return this parameter between other bounds, and its value within them.
+
+        Raises LockedParameterError where it is locked, and ValueError where no value lies between them.
+        """
+        return replace(self, lower=lower, upper=upper).edited(self.value)
+
+    def is_like(self, other: Parameter) -> bool:
+        """Whether value, status and bounds are the same."""
+        same = (self.status, self.lower, self.upper) == (other.status, other.lower, other.upper)
+        return same and np.array_equal(self.value, other.value)
+
     def with_status(self, status: Status) -> Parameter:
         return replace(self, status=status)
 

@@ -15,6 +15,7 @@ from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.hosts import hosted, with_guests, without_hosts
 from deblend.scene.lines import of_one_track, on_their_lines
 from deblend.scene.link import Link, Member, kept, linked_parameter, surviving, with_linked
+from deblend.scene.mask import PixelMask
 from deblend.scene.source import Component, Source, make_source
 from deblend.scene.stars import StarCatalog, StarField
 from deblend.scene.track import Motion, fitted_motion
@@ -42,6 +43,8 @@ class Scene:
     """Transmission curves by survey and band; others are looked up by these names, where a law asks for them."""
     stars: StarField | None = None
     """Stars of known places, besides the sources; None for none."""
+    masks: tuple[PixelMask, ...] = ()
+    """What a person has hidden of the images, besides what their files mask."""
     full_scenes: tuple[FullScene, ...] = ()
     """Light that covers the whole scene, besides the sources."""
 
@@ -188,6 +191,21 @@ class Scene:
             if channel not in self.channels:
                 raise KeyError(f"The scene has no channel {channel}; it has {', '.join(map(str, self.channels))}.")
         return replace(self, passbands={**self.passbands, **{(c.survey, c.band): p for c, p in passbands.items()}})
+
+    def hidden_in(self, channel: Channel) -> np.ndarray | None:
+        """Return which pixels (y, x) a person has hidden of the observation whose first channel this is; None for
+        none."""
+        return next((mask.hidden for mask in self.masks if mask.channel == channel), None)
+
+    def hiding(self, channel: Channel, hidden: np.ndarray | None) -> Scene:
+        """Return the scene with these pixels (y, x) hidden of the observation whose first channel this is, and no
+        others of it. A fit leaves them out, which compiles nothing. Raises KeyError where there is no such channel.
+        """
+        if channel not in self.channels:
+            raise KeyError(f"The scene has no channel {channel}; it has {', '.join(map(str, self.channels))}.")
+        others = tuple(mask for mask in self.masks if mask.channel != channel)
+        own = () if hidden is None or not np.any(hidden) else (PixelMask(channel, hidden),)
+        return replace(self, masks=(*others, *own))
 
     def with_stars(self, stars: StarCatalog | StarField | None, magnitude_scatter: float | None = None) -> Scene:
         """Return the scene with known stars besides its sources, or without.

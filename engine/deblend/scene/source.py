@@ -78,11 +78,15 @@ class Source:
     """(x, y) where a person, a catalog or the detection put it [pix]; the prior of the center is around it."""
     center_scatter: float = CENTER_SCATTER
     """Standard deviation of that prior per axis [pix]; infinite for none."""
+    center_limit: float = np.inf
+    """The center stays within this distance of the anchor, whatever the data say [pix]; infinite for no limit."""
     channel_offsets: Parameter = None  # type: ignore[assignment]
     """How far each channel sees the source off its center, (channel, 2) as (x, y) [pix]: what is left of registration,
     atmospheric dispersion and color gradients. They have a prior around zero and are held where the center is."""
     host: str | None = None
     """The id of the source that it belongs to, as a supernova to its galaxy: it goes where that goes."""
+    group: str = ""
+    """The name of the group that a person has put it into; empty for none."""
     track: Track | None = None
     """The moving thing that it is one epoch of; None for what stands still."""
     dust: Dust | None = None
@@ -97,6 +101,8 @@ class Source:
             object.__setattr__(self, "channel_offsets", Parameter(zeros))
         if self.dust is not None:
             _check_dust(self.dust, len(self.components), len(self.components[0].spectrum.value))
+        if not self.center_limit > 0:
+            raise ValueError(f"A center needs room: its limit is above 0 px, got {self.center_limit:g}.")
 
     @property
     def x(self) -> float:

@@ -34,6 +34,7 @@ from deblend.scene import (
 from deblend.scene.calibration import Calibration
 from deblend.scene.dust import Dust, Extinction
 from deblend.scene.full_scene import FullScene
+from deblend.scene.mask import PixelMask
 from deblend.scene.parameter import Parameter, Status
 from deblend.scene.scene import Scene
 from deblend.scene.source import Component, Source
@@ -49,7 +50,7 @@ ARRAY, MAP, PART = "array", "map", "part"
 _TYPES: tuple[type, ...] = (
     *(Session, Step),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
-    *(Dust, Extinction),
+    *(Dust, Extinction, PixelMask),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme, StopRule),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
     *(Channel, Passband, PixelGrid, TangentWcs),
