@@ -8,6 +8,7 @@ from deblend import Observation, Scene, Source
 from napari_deblend.exchanging import as_remembered
 from napari_deblend.jobs import (
     CLASSIFIED,
+    COMPARED,
     DETECTED,
     GLIMPSED,
     KERNELS,
@@ -84,6 +85,8 @@ class Answers:
             take_classes(self._bench, *outcome)
         elif name == GLIMPSED:
             self._bench.constraining.take_glimpse(*outcome)
+        elif name == COMPARED:
+            self._bench.comparing.take(*outcome)
         elif name == MOVING:
             add_moving(self._bench, *outcome)
         self._bench.result.emit(name, outcome)

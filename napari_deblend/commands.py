@@ -41,6 +41,13 @@ def _command(name: str) -> Callable[[Viewer], None]:
 
 fit_or_pause = _command("fit_or_pause")
 cancel_fit = _command("cancel_fit")
+step_fit = _command("step_fit")
+previous_state = _command("previous_state")
+next_state = _command("next_state")
+go_back_to_run = _command("go_back_to_run")
+compare_with_run = _command("compare_with_run")
+compare_with_last_step = _command("compare_with_last_step")
+other_manner = _command("other_manner")
 find_sources = _command("find_sources")
 find_missed = _command("find_missed")
 classify_sources = _command("classify_sources")

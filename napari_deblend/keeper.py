@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,9 @@ class Keeper:
         self.begin(origin if isinstance(origin, KeptWork) else None)
         self._bench.settings = session.settings
         self._bench.request = None
+        self._bench.rounds.wanted, self._bench.rounds.classifies = session.rounds, session.classifies
         self._bench.document.restore(session)
+        self._bench.history.restore(session.runs)
         if isinstance(origin, KeptWork):
             self._bench.tell(f"The work is as it was {origin.when}; Undo goes on from there, too.")
         else:
@@ -121,7 +124,9 @@ class Keeper:
         return document.is_open and (bool(document.scene.sources) or document.undo_label is not None)
 
     def _session(self) -> Session:
-        return self._bench.document.session(self._bench.settings)
+        bench = self._bench
+        session = bench.history.written(bench.document.session(bench.settings))
+        return replace(session, rounds=bench.rounds.wanted, classifies=bench.rounds.classifies)
 
     def _on_scene(self, change: Change) -> None:
         scene = self._bench.document.scene

@@ -21,6 +21,7 @@ from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.activity import Activity
 from napari_deblend.answers import Answers
 from napari_deblend.candidates import Candidates
+from napari_deblend.comparing import Comparing
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
 from napari_deblend.constraining import Constraining
@@ -30,6 +31,7 @@ from napari_deblend.document import Document
 from napari_deblend.exchanging import exchange_for_corrected, exchange_for_piece
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
+from napari_deblend.history import History
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
 from napari_deblend.known_stars import KnownStars
@@ -38,6 +40,7 @@ from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
+from napari_deblend.participation import Participation
 from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
@@ -84,6 +87,8 @@ class Workbench:
         self.viewer = unwrap(viewer)
         self.document = Document()
         self.settings = FitSettings()
+        self.participation = Participation.ALL
+        """Which sources a fit may change."""
         self.kind = "galaxy"
         """Kind of the next source that is added."""
         self.box_scale = 1.0
@@ -117,6 +122,7 @@ class Workbench:
         self._showing = Showing(self)
         self.constraining = Constraining(self)
         self.rounds = Rounds(self)
+        self.history, self.comparing = History(self), Comparing(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
         self.keeper = Keeper(self)
@@ -135,7 +141,7 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.paths, self.known_stars, self.candidates, self.curtain
-        for part in (*shown, self.gestures, self.cutting, self._offers):
+        for part in (*shown, self.gestures, self.cutting, self._offers, self.comparing):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:

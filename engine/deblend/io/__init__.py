@@ -8,27 +8,43 @@ from deblend.io.group import find_images, read_observations
 from deblend.io.interpretation import Interpretation
 from deblend.io.overview import Overview, is_large, overviews
 from deblend.io.peaks import Positions, read_peaks, read_positions
+from deblend.io.regions import write_regions
 from deblend.io.results import (
+    Seen,
     write_catalog,
     write_components,
     write_models,
+    write_pictures,
     write_residuals,
     write_summary,
     write_tables,
 )
-from deblend.io.session import Journal, Session, Step, is_session, read_journal, read_session, write_session
+from deblend.io.session import (
+    Edit,
+    Journal,
+    Run,
+    Session,
+    Step,
+    is_session,
+    read_journal,
+    read_session,
+    write_session,
+)
 from deblend.io.stars import read_stars
 
 __all__ = [
     "Check",
     "Cutout",
+    "Edit",
     "Interpretation",
     "Journal",
     "Overview",
     "PixelCutout",
     "Positions",
     "Role",
+    "Run",
     "Scissors",
+    "Seen",
     "Session",
     "SkyCutout",
     "Step",
@@ -54,6 +70,8 @@ __all__ = [
     "write_catalog",
     "write_components",
     "write_models",
+    "write_pictures",
+    "write_regions",
     "write_residuals",
     "write_session",
     "write_summary",

@@ -2,6 +2,6 @@
 
 from deblend.io.session.file import is_session, read_session, write_session
 from deblend.io.session.journal import Journal, read_journal
-from deblend.io.session.session import Session, Step
+from deblend.io.session.session import Edit, Run, Session, Step
 
-__all__ = ["Journal", "Session", "Step", "is_session", "read_journal", "read_session", "write_session"]
+__all__ = ["Edit", "Journal", "Run", "Session", "Step", "is_session", "read_journal", "read_session", "write_session"]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from deblend.infer.settings import FitSettings, Scheme, Solver
-from deblend.io.session.session import Session, Step
+from deblend.io.session.session import Edit, Run, Session, Step
 from deblend.observe import Observation
 from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.psf_field import PsfField
@@ -46,7 +46,7 @@ OWN = "own morphology"
 ARRAY, MAP, PART = "array", "map", "part"
 
 _TYPES: tuple[type, ...] = (
-    *(Session, Step),
+    *(Session, Step, Run, Edit),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
