@@ -22,6 +22,7 @@ from napari_deblend.constraint_actions import (
     switch_constraint,
     use_preset,
 )
+from napari_deblend.exporting import ask_catalog, ask_folder, ask_regions, ask_report, ask_script
 from napari_deblend.fit_actions import FIT_LABEL, cancel_fit, fit_or_pause, step_fit
 from napari_deblend.history_actions import (
     compare_with_last_step,
@@ -32,6 +33,7 @@ from napari_deblend.history_actions import (
 )
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
+from napari_deblend.loading import load_sources
 from napari_deblend.machine import Machine
 from napari_deblend.moving import toggle_placing
 from napari_deblend.rounds import have_classified
@@ -292,6 +294,12 @@ ACTIONS: dict[str, Action] = {
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("show_layers", "Show layers again", show_layers),
+        Action("load_sources", "Add sources from a catalog or from DS9 regions…", load_sources, "Control-Alt-O"),
+        Action("export_catalog", "Write the catalog: ECSV, FITS, VOTable or Parquet…", ask_catalog, "Control-Alt-E"),
+        Action("export_all", "Write catalog, models, residuals, components and regions into a folder…", ask_folder),
+        Action("export_regions", "Write the sources as DS9 regions…", ask_regions),
+        Action("export_report", "Write a report: pictures, catalog, curve and assumptions…", ask_report),
+        Action("export_script", "Write a Python script that does the same work again…", ask_script),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
         Action("open_session", "Open a session", open_session),
     )

@@ -15,6 +15,7 @@ from napari_deblend.jobs import (
     KNOWN_STARS,
     LIGHTS,
     LOADED,
+    LOADED_SOURCES,
     MISSED,
     MOVING,
     NOISE,
@@ -24,6 +25,7 @@ from napari_deblend.jobs import (
     STARS,
 )
 from napari_deblend.known_stars import take_stars
+from napari_deblend.loading import take_sources
 from napari_deblend.moving import add_moving
 from napari_deblend.noise import take_noise
 from napari_deblend.request import Request
@@ -63,6 +65,8 @@ class Answers:
             bench.stacks = found[0]
         elif name == KNOWN_STARS:
             take_stars(bench, *found)
+        elif name == LOADED_SOURCES:
+            take_sources(bench, *found)
         elif name == LIGHTS:
             bench.constraining.take_pictures(*found)
         elif name == PEAKS:

@@ -40,7 +40,10 @@ def step_fit(bench: Workbench) -> None:
 
 
 def cancel_fit(bench: Workbench) -> None:
-    """Stop the fit; the best state so far is kept."""
+    """Stop the fit, whose best state so far is kept; where none runs, stop what is being written."""
+    if bench.exporting.is_busy and (bench.runner is None or not bench.runner.is_running):
+        bench.exporting.stop()
+        return
     if bench.runner is None or not bench.runner.is_running:
         raise ValueError("No fit is running.")
     bench.runner.cancel()

@@ -78,7 +78,7 @@ class Keeper:
 
     def save(self, path: Path) -> None:
         """Write the work to a session file; what becomes of it is told."""
-        work, session, changes = self._work, self._session(), self._changes
+        work, session, changes = self._work, self.session(), self._changes
         self._bench.tell(f"Saving {path.name}…")
 
         def job() -> tuple[WorkInProgress, Path, int]:
@@ -123,7 +123,8 @@ class Keeper:
         document = self._bench.document
         return document.is_open and (bool(document.scene.sources) or document.undo_label is not None)
 
-    def _session(self) -> Session:
+    def session(self) -> Session:
+        """Return the work as it is, with its history; raises ValueError where nothing is open."""
         bench = self._bench
         session = bench.history.written(bench.document.session(bench.settings))
         return replace(session, rounds=bench.rounds.wanted, classifies=bench.rounds.classifies)
@@ -142,7 +143,7 @@ class Keeper:
 
     def _keep_soon(self) -> None:
         if self._is_worth_it and self._kept != self._changes:
-            work, session, changes = self._work, self._session(), self._changes
+            work, session, changes = self._work, self.session(), self._changes
 
             def job() -> tuple[WorkInProgress, int]:
                 work.keep(session)
@@ -183,7 +184,7 @@ class Keeper:
         """Finish the present work; what was not saved of it is kept first."""
         if not self._bench.document.is_open:
             return
-        session = self._session()
+        session = self.session()
         if not self.is_saved and self._kept != self._changes:
             try:
                 self._work.keep(session)

@@ -228,10 +228,21 @@ class Machine:
 
     def models_of(self, scene: Scene) -> list[np.ndarray]:
         """Return any scene as every observation sees it [nJy/pix], (band, y, x); the fit goes on untouched."""
+        program = self.beside(scene)
+        return [program.model(k) for k in range(len(self.observations))]
+
+    def beside(self, scene: Scene) -> Program:
+        """Return a program at any scene; that of the fit goes on untouched."""
         if self._other is None:
             self._other = Program(self.observations, scene, standard_groups=True, solve=False)
         self._other.update(scene, solve=False)
-        return [self._other.model(k) for k in range(len(self.observations))]
+        return self._other
+
+    def at_rest(self) -> Program:
+        """Return the program, at what is shown; where there is no fit."""
+        if self.program.scene is not self.scene:
+            self.program.update(self.scene, solve=False)
+        return self.program
 
     def glimpse(self, source_id: str, index: int) -> Glimpse | None:
         """Return what is needed to see what the constraints of a component do; None where it is there no more."""

@@ -29,6 +29,7 @@ from napari_deblend.curtain import Curtain
 from napari_deblend.cutting import Cutting
 from napari_deblend.document import Document
 from napari_deblend.exchanging import exchange_for_corrected, exchange_for_piece
+from napari_deblend.exporting import Exporting
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
 from napari_deblend.history import History
@@ -122,7 +123,7 @@ class Workbench:
         self._showing = Showing(self)
         self.constraining = Constraining(self)
         self.rounds = Rounds(self)
-        self.history, self.comparing = History(self), Comparing(self)
+        self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
         self.keeper = Keeper(self)

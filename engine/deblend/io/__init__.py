@@ -9,6 +9,7 @@ from deblend.io.interpretation import Interpretation
 from deblend.io.overview import Overview, is_large, overviews
 from deblend.io.peaks import Positions, read_peaks, read_positions
 from deblend.io.regions import write_regions
+from deblend.io.report import write_report
 from deblend.io.results import (
     Seen,
     write_catalog,
@@ -25,9 +26,12 @@ from deblend.io.session import (
     Run,
     Session,
     Step,
+    fit_again,
     is_session,
     read_journal,
     read_session,
+    replay,
+    write_script,
     write_session,
 )
 from deblend.io.stars import read_stars
@@ -54,6 +58,7 @@ __all__ = [
     "cut_out",
     "cutout_from_text",
     "find_images",
+    "fit_again",
     "is_large",
     "is_session",
     "overviews",
@@ -65,6 +70,7 @@ __all__ = [
     "read_session",
     "read_stars",
     "read_template",
+    "replay",
     "role_of",
     "signature",
     "write_catalog",
@@ -72,7 +78,9 @@ __all__ = [
     "write_models",
     "write_pictures",
     "write_regions",
+    "write_report",
     "write_residuals",
+    "write_script",
     "write_session",
     "write_summary",
     "write_tables",

@@ -2,6 +2,21 @@
 
 from deblend.io.session.file import is_session, read_session, write_session
 from deblend.io.session.journal import Journal, read_journal
+from deblend.io.session.replay import fit_again, replay
+from deblend.io.session.script import write_script
 from deblend.io.session.session import Edit, Run, Session, Step
 
-__all__ = ["Edit", "Journal", "Run", "Session", "Step", "is_session", "read_journal", "read_session", "write_session"]
+__all__ = [
+    "Edit",
+    "Journal",
+    "Run",
+    "Session",
+    "Step",
+    "fit_again",
+    "is_session",
+    "read_journal",
+    "read_session",
+    "replay",
+    "write_script",
+    "write_session",
+]
