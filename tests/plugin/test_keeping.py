@@ -357,3 +357,31 @@ def test_a_script_of_the_session_does_the_same_work_again(
     assert main(["run", str(folder / "work.asdf"), "--out", str(folder / "out"), "--no-errors", "-q"]) == 0
     again = read_session(folder / "out" / "session.asdf").scene
     np.testing.assert_allclose(again.fluxes, scene.fluxes, rtol=1e-6)
+
+
+def test_a_file_that_has_changed_since_is_said_when_a_session_is_opened(
+    bench: Any, sample_folder: Path, wait: Callable[..., None], settle: Callable[[Any], None], folder: Path
+) -> None:
+    import shutil
+
+    there = folder / "images"
+    shutil.copytree(sample_folder, there)
+    bench.load([str(path) for path in sorted(there.glob("calexp-*.fits"))])
+    wait(lambda: bench.document.is_open)
+    bench.add_at(40.0, 40.0)
+    settle(bench)
+    bench.keeper.save(folder / "work.asdf")
+    wait(lambda: bench.keeper.is_saved)
+    files = read_session(folder / "work.asdf").files
+    assert len(files) == len(list(there.glob("calexp-*.fits")))
+    first = Path(files[0].path)
+    first.write_bytes(first.read_bytes()[:-1] + b"!")
+    told: list[str] = []
+    bench.told.connect(told.append)
+    scene = bench.document.scene
+    bench.keeper.open(folder / "work.asdf")
+    wait(lambda: bench.document.scene is not scene)
+    settle(bench)
+    assert any(sentence.startswith("Opened work.asdf") and f"{first.name} has changed" in sentence for sentence in told)
+    # who saves again still knows where the images came from
+    assert bench.keeper.session().files == files

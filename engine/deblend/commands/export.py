@@ -83,6 +83,9 @@ def read(arguments: argparse.Namespace) -> Session:
         check_folder(arguments.out)
         take_morphologies(arguments.morphology, "galaxy")
         session = io.read_session(arguments.session)
+        if not arguments.quiet:
+            for change in io.changes_of(session.files):
+                print(f"note: {change}", file=sys.stderr)
     if session.scene.is_empty:
         raise BadInputError(f"{arguments.session}: has no sources; there is nothing to write.")
     return session

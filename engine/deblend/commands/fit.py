@@ -163,7 +163,10 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         )
     with blaming_the_input(), clock.phase("write"):
         _write(arguments.out, observations, best, catalog, shares, CATALOG_SUFFIXES[arguments.catalog_format])
-        io.write_session(arguments.out / "session.asdf", io.Session(best.scene, observations, settings=settings))
+        read = (*io.find_images(arguments.images)[0], *(arguments.psf or ()), *(arguments.weights or ()))
+        files = io.files_of((*read, *(arguments.mask or ())))
+        session = io.Session(best.scene, observations, settings=settings, files=files)
+        io.write_session(arguments.out / "session.asdf", session)
     outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
     io.write_summary(
         arguments.out / "summary.json",

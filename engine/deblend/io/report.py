@@ -17,8 +17,9 @@ from jaxtyping import Float
 
 from deblend.io.replacing import replacing
 from deblend.io.results import Seen
-from deblend.observe import Observation
+from deblend.observe import Observation, find_passband
 from deblend.scene import Scene
+from deblend.sky import Channel
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -81,7 +82,7 @@ def _pictures(observation: Observation, k: int, seen: Seen) -> Figure:
     model = np.asarray(seen.model(k), float)
     data = np.where(observation.weights > 0, observation.images, model)
     residual = (observation.images - model) * np.sqrt(observation.weights)
-    axes = figure.subplots(1, 3)
+    axes = figure.subplots(1, 3, gridspec_kw={"left": 0.05, "right": 0.98, "bottom": 0.12, "top": 0.9, "wspace": 0.12})
     mix = _mix(data, observation)
     for axis, title, cube in zip(axes, ("data", "model"), (data, model), strict=False):
         axis.imshow(mix(cube), origin="lower", interpolation="nearest")
@@ -91,7 +92,8 @@ def _pictures(observation: Observation, k: int, seen: Seen) -> Figure:
         residual.sum(axis=0) / np.sqrt(count), origin="lower", cmap="RdBu_r", vmin=-SIGMA, vmax=SIGMA
     )
     axes[2].set_title("residual, all bands [σ]")
-    figure.colorbar(shown, ax=axes[2], shrink=0.5)
+    bar = figure.colorbar(shown, cax=axes[2].inset_axes((0.0, -0.16, 1.0, 0.03)), orientation="horizontal")
+    bar.ax.tick_params(labelsize=7)
     for axis in axes:
         axis.tick_params(labelsize=7)
         axis.set_xlabel("x [px]", fontsize=8)
@@ -120,7 +122,8 @@ def _mark(axis: Axes, scene: Scene, observation: Observation, is_named: bool) ->
 
 def _mix(data: Float[np.ndarray, "band y x"], observation: Observation) -> Any:
     """Return the function from bands to a color composite (Lupton et al. 2004), its stretch made for the data."""
-    thirds = np.array_split(np.arange(len(data)), 3) if len(data) >= 3 else [np.arange(len(data))] * 3
+    order = np.argsort([_wavelength(channel, k) for k, channel in enumerate(observation.channels)], kind="stable")
+    thirds = np.array_split(order, 3) if len(data) >= 3 else [order] * 3
     good = observation.weights > 0
     pairs = zip(observation.weights, good, strict=True)
     noise = np.array([1.0 / np.sqrt(np.median(w[g])) if g.any() else 1.0 for w, g in pairs])
@@ -129,13 +132,26 @@ def _mix(data: Float[np.ndarray, "band y x"], observation: Observation) -> Any:
         # red first; in units of the noise, so that no band drowns the others
         return [np.mean(cube[part] / noise[part, None, None], axis=0) for part in reversed(thirds)]
 
-    top = float(np.percentile(np.mean(planes(data), axis=0), 99.5))
+    mean = np.mean(planes(data), axis=0)
+    top, bright = float(np.percentile(mean, 99.5)), mean > max(3.0, float(np.percentile(mean, 90.0)))
+    light = np.array([plane[bright].sum() for plane in planes(data)]) if bright.any() else np.ones(3)
+    # the mean color of the light is white
+    balance = np.where(light > 0, light.mean() / np.maximum(light, 1e-30), 1.0)
 
     def mix(cube: Float[np.ndarray, "band y x"]) -> np.ndarray:
-        red, green, blue = planes(cube)
+        red, green, blue = (factor * plane for factor, plane in zip(balance, planes(cube), strict=True))
         return np.asarray(make_lupton_rgb(red, green, blue, minimum=-1.0, stretch=max(top / 3, 3.0), Q=6))
 
     return mix
+
+
+def _wavelength(channel: Channel, place: int) -> float:
+    """Return where a channel lies [Å]; behind all others, in the order that is given, where that is not known."""
+    try:
+        passband = find_passband(channel.survey, channel.band)
+    except ValueError:
+        return 1e9 + place
+    return float(passband.pivot)
 
 
 def _tables(table: QTable) -> list[Figure]:
@@ -153,6 +169,8 @@ def _tables(table: QTable) -> list[Figure]:
         drawn = axis.table(cells, colLabels=[_title(table, n) for n in columns], loc="upper center", edges="horizontal")
         drawn.auto_set_font_size(False)
         drawn.set_fontsize(7)
+        for column in range(len(columns)):
+            drawn[0, column].set_height(2.2 * drawn[0, column].get_height())
         drawn.auto_set_column_width(list(range(len(columns))))
         pages.append(figure)
     return pages
@@ -170,7 +188,8 @@ def _cell(row: Any, name: str, error: str) -> str:
     number = float(getattr(value, "value", value))
     if name in ("ra", "dec"):
         return f"{number:.6f}"
-    said = f"{number:.2f}" if name in ("x", "y", "half_light_radius", "blendedness") else f"{number:.4g}"
+    is_short = name in ("x", "y", "half_light_radius", "blendedness")
+    said = f"{number:.2f}" if is_short else f"{number:.0f}" if abs(number) >= 1000 else f"{number:.4g}"
     if name.startswith("flux_") and error in row.colnames:
         return f"{said} ± {float(row[error].value):.2g}"
     return said

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deblend.infer.settings import FitSettings, Scheme, Solver
+from deblend.io.session.files import DataFile
 from deblend.io.session.session import Edit, Run, Session, Step
 from deblend.observe import Observation
 from deblend.observe.correlation import NoiseCorrelation
@@ -46,7 +47,7 @@ OWN = "own morphology"
 ARRAY, MAP, PART = "array", "map", "part"
 
 _TYPES: tuple[type, ...] = (
-    *(Session, Step, Run, Edit),
+    *(Session, Step, Run, Edit, DataFile),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from deblend.infer.settings import FitSettings
+from deblend.io.session.files import DataFile
 from deblend.observe import Observation
 from deblend.scene.scene import Scene
 
@@ -65,6 +66,8 @@ class Session:
     """The oldest step first."""
     redo: tuple[Step, ...] = ()
     """The next one last."""
+    files: tuple[DataFile, ...] = ()
+    """The files that the images were read from, where that is known; the images themselves are in the session."""
     runs: tuple[Run, ...] = ()
     """Every fit that has ended, the oldest first."""
     rounds: int = 0
