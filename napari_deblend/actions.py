@@ -294,7 +294,7 @@ ACTIONS: dict[str, Action] = {
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("show_layers", "Show layers again", show_layers),
-        Action("load_sources", "Add sources from a catalog or from DS9 regions…", load_sources, "Control-Alt-O"),
+        Action("load_sources", "Add sources from a catalog or from DS9 regions…", load_sources, "Control-Alt-L"),
         Action("export_catalog", "Write the catalog: ECSV, FITS, VOTable or Parquet…", ask_catalog, "Control-Alt-E"),
         Action("export_all", "Write catalog, models, residuals, components and regions into a folder…", ask_folder),
         Action("export_regions", "Write the sources as DS9 regions…", ask_regions),

@@ -259,7 +259,7 @@ def test_sources_are_written_as_regions_and_come_back_as_one_step(
     opened.document.delete([source.id for source in opened.document.scene.sources])
     settle(opened)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path.with_suffix(".reg")), ""))
-    qtbot.keyClick(widget, Qt.Key.Key_O, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
+    qtbot.keyClick(widget, Qt.Key.Key_L, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
     wait(lambda: len(opened.document.scene) == 3)
     settle(opened)
     # a source starts where the light is, near the place that is given
