@@ -8,6 +8,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHeaderView,
     QPushButton,
+    QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -44,6 +45,9 @@ class Runs(QWidget):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
         self.table.setFixedHeight(HEIGHT)
+        # the dock is no wider for it
+        self.table.setMinimumWidth(0)
+        self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.table.setToolTip("Choose a run to see its curve; double-click or press Enter to go back to its end")
         self.table.itemSelectionChanged.connect(self._on_chosen)
         self.table.itemActivated.connect(lambda _: perform(bench, "go_back_to_run"))
