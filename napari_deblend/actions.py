@@ -22,9 +22,19 @@ from napari_deblend.constraint_actions import (
     switch_constraint,
     use_preset,
 )
+from napari_deblend.exporting import ask_catalog, ask_folder, ask_regions, ask_report, ask_script
+from napari_deblend.fit_actions import FIT_LABEL, cancel_fit, fit_or_pause, step_fit
 from napari_deblend.handles import toggle_limit
+from napari_deblend.history_actions import (
+    compare_with_last_step,
+    compare_with_run,
+    go_back_to_run,
+    other_manner,
+    walk,
+)
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
+from napari_deblend.loading import load_sources
 from napari_deblend.machine import Machine
 from napari_deblend.masking import draw_mask, seen_by_machine, uncover_all, without_hidden
 from napari_deblend.moving import toggle_placing
@@ -37,7 +47,6 @@ from napari_deblend.viewing import blink, look, next_telescope, next_view, toggl
 from napari_deblend.views import View
 from napari_deblend.workbench import Workbench
 
-FIT_LABEL = "Fit"
 NUDGE = 0.1
 """How far a key moves a source [pix]."""
 
@@ -59,32 +68,6 @@ def perform(bench: Workbench, name: str) -> None:
         ACTIONS[name].do(bench)
     except ValueError as error:
         bench.tell(str(error))
-
-
-# the fit ---------------------------------------------------------------------------------------------------------
-
-
-def fit_or_pause(bench: Workbench) -> None:
-    """Start a fit; pause the one that runs; resume the one that waits."""
-    runner = bench.runner
-    if runner is None:
-        bench.resume()
-        runner = bench.runner
-    assert runner is not None
-    if runner.is_running:
-        runner.pause(not runner.is_paused)
-        return
-    if not bench.document.scene.sources:
-        raise ValueError("There are no sources to fit; detect some, or Shift-click the image to add one.")
-    bench.document.mark(FIT_LABEL)
-    bench.rounds.begin()
-
-
-def cancel_fit(bench: Workbench) -> None:
-    """Stop the fit; the best state so far is kept."""
-    if bench.runner is None or not bench.runner.is_running:
-        raise ValueError("No fit is running.")
-    bench.runner.cancel()
 
 
 # the scene -------------------------------------------------------------------------------------------------------
@@ -264,6 +247,13 @@ ACTIONS: dict[str, Action] = {
     for action in (
         Action("fit_or_pause", "Fit, pause or go on", fit_or_pause, "G"),
         Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
+        Action("step_fit", "Take one iteration of the fit and wait", step_fit, "Shift-I"),
+        Action("previous_state", "Go back to the state before on the chi² curve", walk(-1), "Control-Alt-Left"),
+        Action("next_state", "Go to the state behind on the chi² curve", walk(1), "Control-Alt-Right"),
+        Action("go_back_to_run", "Go back to the end of the chosen run", go_back_to_run, "Control-Alt-R"),
+        Action("compare_with_run", "Compare with the chosen run, or no longer", compare_with_run, "Shift-Q"),
+        Action("compare_with_last_step", "Compare with the state before the last step", compare_with_last_step),
+        Action("other_manner", "Compare by blinking or side by side", other_manner, "Control-Alt-Q"),
         Action("find_sources", "Detect sources", find_sources, "Shift-F"),
         Action("find_missed", "Add sources that stand out of the residual", find_missed, "Control-Shift-F"),
         Action("classify_sources", "Tell stars from galaxies by chi²", have_classified),
@@ -325,6 +315,12 @@ ACTIONS: dict[str, Action] = {
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("show_layers", "Show layers again", show_layers),
+        Action("load_sources", "Add sources from a catalog or from DS9 regions…", load_sources, "Control-Alt-L"),
+        Action("export_catalog", "Write the catalog: ECSV, FITS, VOTable or Parquet…", ask_catalog, "Control-Alt-E"),
+        Action("export_all", "Write catalog, models, residuals, components and regions into a folder…", ask_folder),
+        Action("export_regions", "Write the sources as DS9 regions…", ask_regions),
+        Action("export_report", "Write a report: pictures, catalog, curve and assumptions…", ask_report),
+        Action("export_script", "Write a Python script that does the same work again…", ask_script),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
         Action("open_session", "Open a session", open_session),
     )

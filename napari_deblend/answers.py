@@ -9,12 +9,14 @@ from deblend import Observation, Scene, Source
 from napari_deblend.exchanging import as_remembered
 from napari_deblend.jobs import (
     CLASSIFIED,
+    COMPARED,
     DETECTED,
     GLIMPSED,
     KERNELS,
     KNOWN_STARS,
     LIGHTS,
     LOADED,
+    LOADED_SOURCES,
     MISSED,
     MOVING,
     NOISE,
@@ -24,6 +26,7 @@ from napari_deblend.jobs import (
     STARS,
 )
 from napari_deblend.known_stars import take_stars
+from napari_deblend.loading import take_sources
 from napari_deblend.moving import add_moving
 from napari_deblend.noise import take_noise
 from napari_deblend.request import Request
@@ -63,6 +66,8 @@ class Answers:
             bench.stacks = found[0]
         elif name == KNOWN_STARS:
             take_stars(bench, *found)
+        elif name == LOADED_SOURCES:
+            take_sources(bench, *found)
         elif name == LIGHTS:
             bench.constraining.take_pictures(*found)
         elif name == PEAKS:
@@ -85,6 +90,8 @@ class Answers:
             take_classes(self._bench, *outcome)
         elif name == GLIMPSED:
             self._bench.constraining.take_glimpse(*outcome)
+        elif name == COMPARED:
+            self._bench.comparing.take(*outcome)
         elif name == MOVING:
             add_moving(self._bench, *outcome)
         self._bench.result.emit(name, outcome)

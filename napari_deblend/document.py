@@ -297,6 +297,11 @@ class Document:
         return self._undo[-1].label if self._undo else None
 
     @property
+    def last_step(self) -> Step | None:
+        """What undo would return to; None for nothing."""
+        return self._undo[-1] if self._undo else None
+
+    @property
     def redo_label(self) -> str | None:
         return self._redo[-1].label if self._redo else None
 

@@ -7,14 +7,15 @@ the next window opens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
 from deblend import Scene
-from deblend.io import Session, read_session, write_session
+from deblend.io import DataFile, Session, changes_of, read_session, write_session
 from napari_deblend.compat import main_window
 from napari_deblend.document import Change
 from napari_deblend.finder import Finder
@@ -46,6 +47,8 @@ class Keeper:
         """Why the work could not be kept, as it was told last."""
         self.path: Path | None = None
         """The file that the work was saved to, or came from."""
+        self._files: tuple[DataFile, ...] = ()
+        """Where the images of the session came from that was opened."""
         self._scene: Scene | None = None
         """The last one that was heard of."""
         self._changes = self._kept = self._saved = 0
@@ -72,12 +75,13 @@ class Keeper:
         """Let go of the present work, as another takes its place; it is offered later where it was not saved."""
         self._end()
         self._work = WorkInProgress(former)
+        self._files = ()
         self.path = None
         self._saved = self._kept = self._changes
 
     def save(self, path: Path) -> None:
         """Write the work to a session file; what becomes of it is told."""
-        work, session, changes = self._work, self._session(), self._changes
+        work, session, changes = self._work, self.session(), self._changes
         self._bench.tell(f"Saving {path.name}…")
 
         def job() -> tuple[WorkInProgress, Path, int]:
@@ -89,20 +93,29 @@ class Keeper:
     def open(self, path: Path | KeptWork) -> None:
         """Go on with the work of a session file, or with work that was kept; the answer comes by and by."""
         self._bench.tell("Opening the session…")
-        self._submit(READ, lambda: (path, path.read() if isinstance(path, KeptWork) else read_session(path)))
 
-    def restore(self, session: Session, origin: Path | KeptWork) -> None:
-        """Go on with a session that was read."""
+        def job() -> tuple[Path | KeptWork, Session, list[str]]:
+            session = path.read() if isinstance(path, KeptWork) else read_session(path)
+            return path, session, changes_of(session.files)
+
+        self._submit(READ, job)
+
+    def restore(self, session: Session, origin: Path | KeptWork, changes: Sequence[str] = ()) -> None:
+        """Go on with a session that was read; `changes` say which of its files are other ones by now."""
         self.begin(origin if isinstance(origin, KeptWork) else None)
+        self._files = session.files
         self._bench.settings = session.settings
         self._bench.request = None
+        self._bench.rounds.wanted, self._bench.rounds.classifies = session.rounds, session.classifies
         self._bench.document.restore(session)
+        self._bench.history.restore(session.runs)
         if isinstance(origin, KeptWork):
-            self._bench.tell(f"The work is as it was {origin.when}; Undo goes on from there, too.")
+            said = f"The work is as it was {origin.when}; Undo goes on from there, too."
         else:
             self.path = origin
             self._saved = self._changes
-            self._bench.tell(f"Opened {origin.name}, with its history.")
+            said = f"Opened {origin.name}, with its history."
+        self._bench.tell(" ".join((said, *changes)))
 
     def close(self) -> None:
         """Keep what is not kept yet, and end the thread; work that was not saved stays for the next window."""
@@ -120,8 +133,12 @@ class Keeper:
         document = self._bench.document
         return document.is_open and (bool(document.scene.sources) or document.undo_label is not None)
 
-    def _session(self) -> Session:
-        return self._bench.document.session(self._bench.settings)
+    def session(self) -> Session:
+        """Return the work as it is, with its history; raises ValueError where nothing is open."""
+        bench = self._bench
+        session = bench.history.written(bench.document.session(bench.settings))
+        files = self._files if bench.request is None else bench.request.files
+        return replace(session, files=files, rounds=bench.rounds.wanted, classifies=bench.rounds.classifies)
 
     def _on_scene(self, change: Change) -> None:
         scene = self._bench.document.scene
@@ -137,7 +154,7 @@ class Keeper:
 
     def _keep_soon(self) -> None:
         if self._is_worth_it and self._kept != self._changes:
-            work, session, changes = self._work, self._session(), self._changes
+            work, session, changes = self._work, self.session(), self._changes
 
             def job() -> tuple[WorkInProgress, int]:
                 work.keep(session)
@@ -163,8 +180,8 @@ class Keeper:
                     self.path, self._saved = path, changes
                 self._bench.tell(f"Saved as {path}.")
             elif name == READ and not self._is_closing:
-                origin, session = outcome
-                self.restore(session, origin)
+                origin, session, changes = outcome
+                self.restore(session, origin, changes)
         if self._thread.is_busy:
             self._look.start(LOOK)
 
@@ -178,7 +195,7 @@ class Keeper:
         """Finish the present work; what was not saved of it is kept first."""
         if not self._bench.document.is_open:
             return
-        session = self._session()
+        session = self.session()
         if not self.is_saved and self._kept != self._changes:
             try:
                 self._work.keep(session)

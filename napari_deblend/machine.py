@@ -5,15 +5,19 @@ Everything here runs in that one thread; what leaves it is a `Frame`, whose arra
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
 
 import numpy as np
 
 from deblend import FitSettings, Observation, Program, Scene, fit
-from deblend.infer import Glimpse
+from deblend.infer import Glimpse, holding, set_free
+from deblend.io import Edit, Run
+from napari_deblend.past import MOST_WITH_STATES, PastRun
 
 Mix = Callable[[np.ndarray], np.ndarray]
 """From bands to a color composite."""
@@ -56,6 +60,10 @@ class Frame:
     """How many fits were begun so far."""
     is_success: bool | None = None
     """Whether the scene is one that a run has converged to; None where that was never tried, or it was edited since."""
+    states: tuple[Scene, ...] = ()
+    """The scene at every point of the curve."""
+    past: tuple[PastRun, ...] = ()
+    """The runs that have ended, the oldest first."""
 
 
 class Shows(Protocol):
@@ -88,6 +96,21 @@ class Machine:
         self._sentence = ""
         self._is_success: bool | None = None
         self._fit_number = 0
+        self._states_passed: list[Scene] = []
+        self._edits: list[Edit] = []
+        self._begun: tuple[float, Scene] | None = None
+        """When the fit was begun, and where."""
+        self._past: tuple[PastRun, ...] = ()
+        self._reached: WeakSet[Scene] = WeakSet()
+        """States of fits: they are gone back to as they were, with no flux solved anew."""
+        self._other: Program | None = None
+        """For pictures of other scenes than the present one."""
+        self._taking_part: tuple[str, ...] | None = None
+        """Which sources the fit may change; None for all of them."""
+        self._given: Scene | None = None
+        """The scene that the fit was begun with, or was edited to, where some take no part."""
+        self._said: tuple[Scene, Scene] | None = None
+        """The last scene that was shown, and what is said of it."""
 
     @property
     def program(self) -> Program:
@@ -98,7 +121,7 @@ class Machine:
 
     @property
     def scene(self) -> Scene:
-        return self.program.scene if self._shown is None else self._shown.scene
+        return self._as_said(self.program.scene if self._shown is None else self._shown.scene)
 
     @property
     def shown(self) -> Shows:
@@ -124,19 +147,37 @@ class Machine:
             self._program = program
         if self._fit is None:
             # work that is gone on with is as it was left, to the last digit
-            self._program.update(scene, solve=not (is_first and scene.is_solved))
-            self._shown = self._program
+            self._program.update(scene, solve=not ((is_first and scene.is_solved) or scene in self._reached))
+            self._shown, self._taking_part = self._program, None
         else:
-            self._shown = self._fit.edit(scene)
+            self._edits.append(Edit(len(self._curve), scene))
+            self._shown = self._fit.edit(self._held(scene))
 
-    def start(self, settings: FitSettings) -> None:
-        """Begin a fit at the present scene; one that is under way is finished first."""
+    def _held(self, scene: Scene) -> Scene:
+        """Return a scene for the fit: what takes no part is fixed."""
+        if self._taking_part is None:
+            return scene
+        self._given, self._said = scene, None
+        return holding(scene, self._taking_part)
+
+    def _as_said(self, scene: Scene) -> Scene:
+        """Return a scene of the fit as a person says it: what takes no part is as free as it was."""
+        if self._taking_part is None or self._given is None:
+            return scene
+        if self._said is None or self._said[0] is not scene:
+            self._said = scene, set_free(scene, self._given, self._taking_part)
+        return self._said[1]
+
+    def start(self, settings: FitSettings, taking_part: tuple[str, ...] | None = None) -> None:
+        """Begin a fit at the present scene, of some sources or of all; one that is under way is finished first."""
         if self._fit is not None:
             self.finish("The fit was started again.")
-        self._fit = fit(self.scene, self.observations, settings=settings, program=self.program)
+        start, self._taking_part = self.scene, taking_part
+        self._fit = fit(self._held(start), self.observations, settings=settings, program=self.program)
         self._states = iter(self._fit)
         self._fit_number += 1
         self._curve, self._iteration, self._sentence, self._is_success = [], 0, "", None
+        self._states_passed, self._edits, self._begun = [], [], (time.time(), start)
 
     def step(self) -> None:
         """Take one iteration; the fit is finished where it has converged or reached its limit."""
@@ -147,6 +188,9 @@ class Machine:
         self._shown = state
         self._iteration = int(state.iteration)
         self._curve.append(float(state.chi2))
+        said = self._as_said(state.scene)
+        self._states_passed.append(said)
+        self._reached.add(said)
         if state.outcome.is_final:
             self.finish(state.outcome.value, state.outcome.is_success)
 
@@ -159,11 +203,46 @@ class Machine:
         """End the fit and keep its best state; `how` is a sentence for a person."""
         self._is_success = is_success
         best = self._fit.best
+        self._remember(best, how)
         self.drop_fit()
         self._shown = best
-        self.program.update(best.scene)
+        self.program.update(self._as_said(best.scene))
         count = "1 iteration" if self._iteration == 1 else f"{self._iteration} iterations"
         self._sentence = f"{how} The best state is kept, after {count}."
+
+    def _remember(self, best: Any, how: str) -> None:
+        """Keep the fit as one of the past, with its states where it is one of the last ones."""
+        assert self._begun is not None, "a fit that ends was begun"
+        (begun, start), curve = self._begun, tuple(self._curve)
+        settings, edits = self._fit.settings, tuple(self._edits)
+        end = next((s for s in self._states_passed if s is best.scene), None) or self._as_said(best.scene)
+        self._reached.add(end)
+        outcome = how, self._taking_part
+        run = Run(begun, settings, self.observations, start, edits, curve, end, float(best.chi2), *outcome)
+        older = self._past[: max(len(self._past) + 1 - MOST_WITH_STATES, 0)]
+        self._past = (
+            *(each.without_states for each in older),
+            *self._past[len(older) :],
+            PastRun(run, tuple(self._states_passed)),
+        )
+
+    def models_of(self, scene: Scene) -> list[np.ndarray]:
+        """Return any scene as every observation sees it [nJy/pix], (band, y, x); the fit goes on untouched."""
+        program = self.beside(scene)
+        return [program.model(k) for k in range(len(self.observations))]
+
+    def beside(self, scene: Scene) -> Program:
+        """Return a program at any scene; that of the fit goes on untouched."""
+        if self._other is None:
+            self._other = Program(self.observations, scene, standard_groups=True, solve=False)
+        self._other.update(scene, solve=False)
+        return self._other
+
+    def at_rest(self) -> Program:
+        """Return the program, at what is shown; where there is no fit."""
+        if self.program.scene is not self.scene:
+            self.program.update(self.scene, solve=False)
+        return self.program
 
     def glimpse(self, source_id: str, index: int) -> Glimpse | None:
         """Return what is needed to see what the constraints of a component do; None where it is there no more."""
@@ -188,7 +267,7 @@ class Machine:
         shown = self._shown
         if shown is None:
             raise ValueError("There is no model to show yet.")
-        scene = shown.scene
+        scene = self.scene
         rows = {source.id: row for row, source in enumerate(scene.sources)}
         models: dict[int, np.ndarray] = {}
 
@@ -217,4 +296,6 @@ class Machine:
             sentence=self._sentence,
             fit_number=self._fit_number,
             is_success=self._is_success,
+            states=tuple(self._states_passed),
+            past=self._past,
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from deblend import Observation
-from deblend.io import find_images, is_large, read_observations
+from deblend.io import DataFile, files_of, find_images, is_large, read_observations
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,15 @@ class Request:
         """Whether one of the images is so large that a person has to say which piece is wanted; reads headers."""
         return self.cutout is None and any(is_large(path) for path in find_images(self.paths)[0])
 
+    @cached_property
+    def files(self) -> tuple[DataFile, ...]:
+        """The files as they are now, with their hashes; takes as long as reading them."""
+        images, _ = find_images(self.paths)
+        return files_of((*images, *self.psf, *self.weights, *self.mask))
+
     def read(self) -> tuple[Observation, ...]:
         """Read the observations; raises ValueError with a sentence where that cannot be done."""
+        assert self.files is not None, "hashed here, where a thread has the time for it"
         return read_observations(
             self.paths,
             psf=self.psf or None,

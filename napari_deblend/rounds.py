@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from deblend import Scene, Source, StopRule, classified, classify, with_missed
+from deblend import Scene, Source, Status, StopRule, classified, classify, with_missed
 from deblend.detect import as_free_as, plain
 from napari_deblend.jobs import CLASSIFIED, ROUND
 from napari_deblend.machine import Frame, Machine
@@ -48,11 +48,13 @@ class Rounds:
         """Every source with the freedom that it is to have in the end."""
         bench.framed.connect(self._on_frame)
 
-    def begin(self) -> None:
-        """Start the fit, and what is to follow it."""
+    def begin(self, taking_part: tuple[str, ...] | None = None) -> None:
+        """Start the fit, and what is to follow it; where only some sources take part, nothing does."""
         scene = self._bench.document.scene
         self._given, self._left = {source.id: source for source in scene.sources}, self.wanted
-        if self.wanted:
+        if taking_part is not None:
+            self._run(None, Stage.OFF, taking_part)
+        elif self.wanted:
             self._run(plain(scene), Stage.PLAIN)
         else:
             self._run(None, Stage.FREE if self.classifies else Stage.OFF)
@@ -61,7 +63,14 @@ class Rounds:
         """Have nothing follow any more."""
         self._stage = Stage.OFF
 
-    def _run(self, scene: Scene | None, stage: Stage) -> None:
+    def with_freedom(self, scene: Scene) -> Scene:
+        """Return a scene with its sources as free as they were before a fit held them to plain profiles."""
+        # what a person has locked or freed since stays so
+        same = tuple(s for s in self._known(scene) if s.center.status is scene[s.id].center.status)
+        freed = as_free_as(scene, replace(scene, sources=same, links=()))
+        return scene if _freedom(freed) == _freedom(scene) else freed
+
+    def _run(self, scene: Scene | None, stage: Stage, taking_part: tuple[str, ...] | None = None) -> None:
         bench = self._bench
         self._stage = stage
         self._number = 1 + (bench.frame.fit_number if bench.frame is not None else 0)
@@ -70,7 +79,8 @@ class Rounds:
         if bench.runner is not None:
             # what another fit follows need not be at rest
             is_rough = stage is Stage.PLAIN
-            bench.runner.run(replace(bench.settings, stop=StopRule.ROUGH) if is_rough else bench.settings)
+            settings = replace(bench.settings, stop=StopRule.ROUGH) if is_rough else bench.settings
+            bench.runner.run(settings, taking_part)
 
     def _on_frame(self, frame: Frame) -> None:
         bench = self._bench
@@ -127,9 +137,24 @@ class Rounds:
     @property
     def _freed(self) -> Scene:
         scene = self._bench.document.scene
-        # what a person has made something else meanwhile has the freedom of that
-        same = tuple(s for s in scene.sources if s.id in self._given and s.kind == self._given[s.id].kind)
-        return as_free_as(scene, replace(scene, sources=tuple(self._given[s.id] for s in same), links=()))
+        return as_free_as(scene, replace(scene, sources=self._known(scene), links=()))
+
+    def _known(self, scene: Scene) -> tuple[Source, ...]:
+        """Return what is known of the freedom of a scene's sources; what a person has made something else meanwhile has
+        the freedom of that."""
+        same = (s for s in scene.sources if s.id in self._given and s.kind == self._given[s.id].kind)
+        return tuple(self._given[s.id] for s in same)
+
+
+def _freedom(scene: Scene) -> list[Status]:
+    """Return whether the fit may change what plain profiles are held to."""
+    parts = [(source, component) for source in scene.sources for component in source.components]
+    corrections = [c.morphology.parameters["correction"] for _, c in parts if "correction" in c.morphology.parameters]
+    return [
+        *(source.channel_offsets.status for source, _ in parts),
+        *(component.color_gradients.status for _, component in parts),
+        *(correction.status for correction in corrections),
+    ]
 
 
 def have_classified(bench: Workbench) -> None:

@@ -66,6 +66,8 @@ class _Wishes:
 
     edit: tuple[int, Scene] | None = None
     settings: FitSettings | None = None
+    taking_part: tuple[str, ...] | None = None
+    """Of the fit that is asked for; None for all sources."""
     cancel: bool = False
     redraw: bool = False
     stop: bool = False
@@ -91,6 +93,8 @@ class Runner:
         self._machine = Machine(observations, mixes or {})
         self._wanted: frozenset[Picture] = frozenset()
         self._paused = False
+        self._n_steps = 0
+        """How many more iterations are taken though the fit is paused."""
         self._wake = threading.Condition()
         self._wishes = _Wishes(edit=(revision, scene))
         # not a daemon: one that is inside JAX when the interpreter ends would abort it
@@ -103,20 +107,33 @@ class Runner:
         """Ask for the fluxes and pictures of an edited scene; a running fit carries on from it."""
         self._wish(edit=(revision, scene))
 
-    def run(self, settings: FitSettings) -> None:
-        """Ask for a fit."""
-        self._paused = False
-        self._wish(settings=settings)
+    def run(self, settings: FitSettings, taking_part: tuple[str, ...] | None = None) -> None:
+        """Ask for a fit, of some sources or of all."""
+        self._paused, self._n_steps = False, 0
+        self._wish(settings=settings, taking_part=taking_part)
+
+    def run_paused(self, settings: FitSettings, taking_part: tuple[str, ...] | None = None) -> None:
+        """Ask for a fit that waits after its first iteration."""
+        # the first state is the start
+        self._paused, self._n_steps = True, 2
+        self._wish(settings=settings, taking_part=taking_part)
+
+    def step(self) -> None:
+        """Have the fit take one iteration, and wait then; one that goes on waits at once."""
+        with self._wake:
+            self._n_steps = 1 if self._paused else 0
+            self._paused = True
+            self._wake.notify()
 
     def pause(self, paused: bool = True) -> None:
         """Have the fit wait after its present iteration, or go on."""
         with self._wake:
-            self._paused = paused
+            self._paused, self._n_steps = paused, 0
             self._wake.notify()
 
     def cancel(self) -> None:
         """Ask the fit to stop after its present iteration; its best state is kept."""
-        self._paused = False
+        self._paused, self._n_steps = False, 0
         self._wish(cancel=True, settings=None)
 
     def want(self, pictures: frozenset[Picture]) -> None:
@@ -216,11 +233,12 @@ class Runner:
             self.phase = Phase.RUNNING
             # its first step may compile for seconds: until then whatever a person looks at must be there
             self.mailbox.post(FRAME, machine.frame(self._wanted | machine.every_picture))
-            machine.start(wishes.settings)
+            machine.start(wishes.settings, wishes.taking_part)
         for name, job in wishes.jobs.items():
             self.mailbox.post(name, job(machine))
         if self._goes_on:
             machine.step()
+            self._n_steps = max(self._n_steps - 1, 0)
             self._show(machine)
 
     def _show(self, machine: Machine) -> None:
@@ -228,7 +246,7 @@ class Runner:
 
     @property
     def _goes_on(self) -> bool:
-        return self._machine.is_fitting and not self._paused
+        return self._machine.is_fitting and (not self._paused or self._n_steps > 0)
 
     @property
     def _pause_changed(self) -> bool:

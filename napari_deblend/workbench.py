@@ -21,6 +21,7 @@ from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.activity import Activity
 from napari_deblend.answers import Answers
 from napari_deblend.candidates import Candidates
+from napari_deblend.comparing import Comparing
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
 from napari_deblend.constraining import Constraining
@@ -28,9 +29,11 @@ from napari_deblend.curtain import Curtain
 from napari_deblend.cutting import Cutting
 from napari_deblend.document import Document
 from napari_deblend.exchanging import exchange_for_corrected, exchange_for_piece
+from napari_deblend.exporting import Exporting
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
 from napari_deblend.handles import Handles
+from napari_deblend.history import History
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
 from napari_deblend.known_stars import KnownStars
@@ -41,6 +44,7 @@ from napari_deblend.masking import Masking, without_hidden
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
 from napari_deblend.parameters import Parameters
+from napari_deblend.participation import Participation
 from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
@@ -89,6 +93,8 @@ class Workbench:
         self.viewer = unwrap(viewer)
         self.document = Document()
         self.settings = FitSettings()
+        self.participation = Participation.ALL
+        """Which sources a fit may change."""
         self.kind = "galaxy"
         """Kind of the next source that is added."""
         self.box_scale = 1.0
@@ -128,6 +134,7 @@ class Workbench:
         self.parameters = Parameters(self)
         self.masking = Masking(self)
         self.rounds = Rounds(self)
+        self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
         self.keeper = Keeper(self)
@@ -146,7 +153,7 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
-        for part in (*shown, self.masking, self.gestures, self.cutting, self._offers):
+        for part in (*shown, self.masking, self.gestures, self.cutting, self._offers, self.comparing):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPointF, Qt, Signal
 
 LINE = "#4cc9f0"
 
@@ -26,7 +27,13 @@ class LogAxis(pg.AxisItem):
 
 
 class Curve(pg.PlotWidget):
-    """chi² per unmasked pixel against iteration, with the line where the model is as good as the noise."""
+    """chi² per unmasked pixel against iteration, with the line where the model is as good as the noise.
+
+    A click chooses the state below it.
+    """
+
+    chosen = Signal(int)
+    """The number of the state that was clicked."""
 
     def __init__(self) -> None:
         super().__init__(background=None, axisItems={"left": LogAxis("left")})
@@ -43,9 +50,16 @@ class Curve(pg.PlotWidget):
         self.addItem(noise)
         self._curve = self.plot(pen=pg.mkPen(LINE, width=2))
         self._last = self.plot(pen=None, symbol="o", symbolSize=7, symbolBrush=LINE, symbolPen=None)
+        self._below = self.plot(
+            pen=None, symbol="o", symbolSize=11, symbolBrush=None, symbolPen=pg.mkPen(LINE, width=2)
+        )
+        self.setObjectName("curve")
+        self.scene().sigMouseClicked.connect(self._on_click)
+        self.scene().sigMouseMoved.connect(self._on_move)
 
     def show_values(self, values: Sequence[float]) -> None:
         """Show the chi² of iterations 0, 1, 2, …"""
+        self._below.setData([], [])
         if not values:
             self.setYRange(-0.1, 1.0)
             self._curve.setData([], [])
@@ -55,6 +69,34 @@ class Curve(pg.PlotWidget):
         steps = np.arange(len(values))
         self._curve.setData(steps, np.asarray(values, float))
         self._last.setData(steps[-1:], np.asarray(values[-1:], float))
+
+    def point_at(self, place: QPointF) -> int | None:
+        """Return the number of the state that is nearest, along the iterations, to a place of the plot's scene."""
+        count = len(self.values)
+        box = self.getPlotItem().getViewBox()
+        if not count or not box.sceneBoundingRect().contains(place):
+            return None
+        return int(np.clip(round(box.mapSceneToView(place).x()), 0, count - 1))
+
+    def place_of(self, point: int) -> QPointF:
+        """Return where a state is in the plot's scene."""
+        box = self.getPlotItem().getViewBox()
+        return QPointF(box.mapViewToScene(QPointF(float(point), float(np.log10(self.values[point])))))
+
+    def _on_click(self, event: Any) -> None:
+        point = self.point_at(event.scenePos())
+        if event.button() == Qt.MouseButton.LeftButton and point is not None:
+            self.chosen.emit(point)
+
+    def _on_move(self, place: QPointF) -> None:
+        """Ring the state that a click would choose, and say what it is."""
+        point = self.point_at(place)
+        if point is None:
+            self._below.setData([], [])
+            self.setToolTip("")
+            return
+        self._below.setData([point], self.values[point : point + 1])
+        self.setToolTip(f"Iteration {point}, χ² {self.values[point]:.4f}: click to go back to it")
 
     @property
     def values(self) -> np.ndarray:

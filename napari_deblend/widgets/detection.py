@@ -88,6 +88,7 @@ class DetectionSection(Section):
         self.number.valueChanged.connect(self._on_number)
         self.listen(bench.result, self._on_result)
         self.listen(bench.document.observations_changed, self._on_observations)
+        self.listen(bench.history.changed, self._show_rounds)
         self._on_observations()
 
     def _on_slider(self, step: int) -> None:
@@ -113,6 +114,11 @@ class DetectionSection(Section):
     def _set_method(self, method: Method) -> None:
         self.bench.method = method
         self._timer.start(DEBOUNCE)
+
+    def _show_rounds(self) -> None:
+        """Show what a session says."""
+        self.rounds.setValue(self.bench.rounds.wanted)
+        self.classifies.setChecked(self.bench.rounds.classifies)
 
     def _set_rounds(self, rounds: int) -> None:
         self.bench.rounds.wanted = rounds

@@ -9,10 +9,12 @@ from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_deblend.fit_notes import METHODS, notes_of
 from napari_deblend.machine import Frame
+from napari_deblend.participation import SENTENCES, Participation
 from napari_deblend.runner import Phase
 from napari_deblend.widgets.calibrating import Calibrating
 from napari_deblend.widgets.curve import Curve
 from napari_deblend.widgets.parts import Section, action_button, fold, prose, row
+from napari_deblend.widgets.runs import Runs
 from napari_deblend.widgets.settings import form
 from napari_deblend.workbench import Workbench
 
@@ -31,10 +33,20 @@ class FitSection(Section):
         super().__init__(bench)
         self.go = action_button(bench, "fit_or_pause", "Fit")
         self.go.setStyleSheet(PRIMARY)
+        self.step = action_button(bench, "step_fit", "Step")
         self.stop = action_button(bench, "cancel_fit", "Stop, keep the best")
         self.numbers = QLabel("")
         self.numbers.setObjectName("numbers")
         self.curve = Curve()
+        self.curve.chosen.connect(self._go_back)
+        self.who = QComboBox()
+        self.who.setObjectName("participation")
+        for participation in Participation:
+            self.who.addItem(participation.value, participation)
+            self.who.setItemData(self.who.count() - 1, SENTENCES[participation], Qt.ItemDataRole.ToolTipRole)
+        self.who.setToolTip("Which sources the fit may change; all others stay as they are")
+        self.who.setCurrentIndex(list(Participation).index(bench.participation))
+        self.who.activated.connect(self._set_participation)
         self.form = form(bench.settings, self._set_settings)
         self._form_widget = self.form.native
         self.method = QComboBox()
@@ -43,10 +55,14 @@ class FitSection(Section):
             self.method.setItemData(self.method.count() - 1, sentence, Qt.ItemDataRole.ToolTipRole)
         self.method.activated.connect(self._set_method)
         self.notes = prose()
-        self.column.addLayout(row(self.go, self.stop, None, self.numbers))
+        self.column.addLayout(row(self.go, self.step, self.stop, None, self.numbers))
         self.column.addLayout(row(QLabel("Method"), self.method, None))
+        self.column.addLayout(row(QLabel("Sources"), self.who, None))
         self.column.addWidget(self.notes)
         self.column.addWidget(self.curve)
+        self.runs = Runs(bench)
+        self.runs_fold = fold("History of runs", self.runs, open_=False)
+        self.column.addWidget(self.runs_fold)
         self.calibrating = Calibrating(bench)
         self.column.addWidget(fold("How images are off", self.calibrating, open_=False))
         self.column.addWidget(fold("Settings", self._form_widget, open_=False))
@@ -54,6 +70,7 @@ class FitSection(Section):
         self.listen(bench.framed, self._on_frame)
         self.listen(bench.document.observations_changed, self._on_observations)
         self.listen(bench.refreshed, self._show_method)
+        self.listen(bench.history.changed, self._show_curve)
         self._on_phase(bench.phase)
         self._show_method()
         if bench.frame is not None:
@@ -65,12 +82,27 @@ class FitSection(Section):
         self.stop.setEnabled(phase in texts)
         self._form_widget.setEnabled(phase not in texts)
         self.method.setEnabled(phase not in texts)
+        self.who.setEnabled(phase not in texts)
 
     def _on_frame(self, frame: Frame) -> None:
         each = "  ".join(f"{name} {chi2:.3f}" for name, chi2 in frame.chi2_per_observation.items())
         self.numbers.setText(f"χ² {frame.chi2:.4f}")
         self.numbers.setToolTip(f"χ² per unmasked pixel: {each}")
-        self.curve.show_values(frame.curve)
+        self._show_curve()
+
+    def _show_curve(self) -> None:
+        curve = self.bench.history.curve
+        if len(curve) != len(self.curve.values) or tuple(self.curve.values) != curve:
+            self.curve.show_values(curve)
+
+    def _go_back(self, point: int) -> None:
+        try:
+            self.bench.history.go_back_to(point)
+        except ValueError as error:
+            self.bench.tell(str(error))
+
+    def _set_participation(self, place: int) -> None:
+        self.bench.participation = self.who.itemData(place)
 
     def _on_observations(self) -> None:
         self.numbers.setText("")

@@ -29,7 +29,8 @@ from tests.end_to_end.blend import (
 
 pytestmark = pytest.mark.usefixtures("users_way")
 
-OUTPUTS = {"catalog.ecsv", "models.fits", "residuals.fits", "components.fits", "session.asdf", "summary.json"}
+OUTPUTS = {"catalog.ecsv", "models.fits", "residuals.fits", "components.fits", "regions.reg"}
+OUTPUTS |= {"session.asdf", "summary.json"}
 
 
 def test_every_file_is_there_and_nothing_else(fitted: Path) -> None:

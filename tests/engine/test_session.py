@@ -23,6 +23,7 @@ from deblend import (
     Observation,
     OwnParameter,
     PowerLaw,
+    Program,
     PsfField,
     Scene,
     StarField,
@@ -32,7 +33,21 @@ from deblend import (
     moving_sources,
     offered_constraints,
 )
-from deblend.io import Journal, Session, Step, is_session, read_journal, read_session, write_session
+from deblend.io import (
+    Edit,
+    Journal,
+    Run,
+    Session,
+    Step,
+    changes_of,
+    files_of,
+    fit_again,
+    is_session,
+    read_journal,
+    read_session,
+    replay,
+    write_session,
+)
 from deblend.observe import NoiseCorrelation, gaussian_psf
 from deblend.scene import MORPHOLOGIES, Link
 from deblend.scene.own import own_type
@@ -278,3 +293,40 @@ def test_a_session_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no\.asdf: there is no such session; check the path"):
         read_session(tmp_path / "no.asdf")
     assert not is_session(tmp_path / "no.asdf")
+
+
+def test_a_session_tells_which_of_its_files_have_changed(session: Session, tmp_path: Path) -> None:
+    for name in ("same.fits", "changed.fits", "gone.fits"):
+        (tmp_path / name).write_bytes(name.encode() * 1000)
+    files = files_of([tmp_path / "same.fits", tmp_path / "changed.fits", tmp_path / "gone.fits", "gaussian:0.7"])
+    write_session(tmp_path / "work.asdf", replace(session, files=files))
+    again = read_session(tmp_path / "work.asdf")
+    assert again.files == files and changes_of(again.files) == []
+    # of the same length: only the hash tells
+    (tmp_path / "changed.fits").write_bytes(b"CHANGED.fits" * 1000)
+    (tmp_path / "gone.fits").unlink()
+    changed, gone = changes_of(again.files)
+    assert changed.startswith("changed.fits has changed since it was read")
+    assert gone.startswith("gone.fits is no longer at")
+
+
+def test_runs_come_back_and_are_done_again_alike(tmp_path: Path, rng: np.random.Generator) -> None:
+    """With an edit in the middle; from a file, in the program of the command."""
+    y, x = np.mgrid[:40, :44]
+    image = 300 / (2 * np.pi * 4) * np.exp(-((x - 20) ** 2 + (y - 18) ** 2) / 8)
+    seen = Observation.from_arrays(image[None] + rng.normal(size=(1, 40, 44)), gaussian_psf(3.0), channels=["g"])
+    start = Program([seen], Scene(seen.grid, seen.channels).place("gaussian", (20.7, 18.3), radius=9)).scene
+    settings = FitSettings(max_iterations=9, tolerance=1e-12)
+    edited = start.place("point", (33.0, 30.0))
+    end = fit_again(Program([seen], start, standard_groups=True), start, settings, 5, [Edit(2, edited)])
+    curve = (1.0,) * 5
+    run = Run(1e9, settings, (seen,), start, (Edit(2, edited),), curve, end, 1.0, "Done.")
+    write_session(tmp_path / "work.asdf", Session(end, (seen,), runs=(run,)))
+    again = read_session(tmp_path / "work.asdf")
+    assert again.runs[0].end.sources[0].id == end.sources[0].id and again.runs[0].curve == curve
+    told: list[int] = []
+    (found,) = replay(again, lambda done, total: told.append(done))
+    assert told == [1, 2, 3, 4, 5] and len(found) == 2
+    np.testing.assert_allclose(found.fluxes, end.fluxes, rtol=1e-6)
+    with pytest.raises(ValueError, match="knows of no fit"):
+        replay(replace(again, runs=()))

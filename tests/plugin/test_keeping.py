@@ -244,3 +244,144 @@ def test_a_window_that_is_killed_in_the_middle_of_a_fit_loses_nothing(
     assert [source.id for source in bench.document.scene.sources] == done.stdout.split()[-2:]
     assert bench.document.undo_label == "Fit"
     assert bench.document.scene.is_solved
+
+
+def test_sources_are_written_as_regions_and_come_back_as_one_step(
+    opened: Any, wait: Callable[..., None], settle: Callable[[Any], None], folder: Path, monkeypatch: Any, qtbot: Any
+) -> None:
+    widget = dock(opened)
+    path = folder / "sources"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    perform(opened, "export_regions")
+    wait(lambda: "are regions in" in widget.sentence.text())
+    assert path.with_suffix(".reg").is_file()
+    at = places(opened)
+    opened.document.delete([source.id for source in opened.document.scene.sources])
+    settle(opened)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path.with_suffix(".reg")), ""))
+    qtbot.keyClick(widget, Qt.Key.Key_L, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
+    wait(lambda: len(opened.document.scene) == 3)
+    settle(opened)
+    # a source starts where the light is, near the place that is given
+    np.testing.assert_allclose(places(opened), at, atol=0.3)
+    assert opened.document.undo_label == "Add 3 sources from sources.reg"
+    perform(opened, "undo")
+    assert not opened.document.scene.sources
+    # nothing to write is a sentence
+    perform(opened, "export_regions")
+    assert "There is nothing to write yet" in widget.sentence.text()
+
+
+def test_writing_is_told_stopped_and_leaves_a_fit_that_runs_alone(
+    opened: Any, wait: Callable[..., None], folder: Path
+) -> None:
+    told: list[str] = []
+    opened.told.connect(told.append)
+    from napari_deblend.exporting import write_catalog
+    from napari_deblend.runner import Phase
+
+    write_catalog(opened, folder / "catalog.vot")
+    perform(opened, "cancel_fit")
+    wait(lambda: not opened.exporting.is_busy)
+    assert told[-1].startswith("Stopped") and not (folder / "catalog.vot").exists()
+    opened.settings = FitSettings(max_iterations=100_000, tolerance=1e-30)
+    perform(opened, "fit_or_pause")
+    wait(lambda: opened.phase is Phase.RUNNING and len(opened.frame.curve) > 2)
+    chi2 = opened.frame.chi2
+    write_catalog(opened, folder / "catalog.parquet")
+    wait(lambda: not opened.exporting.is_busy)
+    assert (folder / "catalog.parquet").is_file() and any("Error bars: " in sentence for sentence in told)
+    count = len(opened.frame.curve)
+    wait(lambda: len(opened.frame.curve) > count + 2)
+    assert opened.frame.chi2 == pytest.approx(chi2, rel=0.01)
+    perform(opened, "cancel_fit")
+    wait(lambda: opened.phase is Phase.IDLE)
+
+
+AS_COMPILED = """
+import runpy, sys
+from deblend.program import compiled
+# tests compile with less care than users do, which rounds differently
+compiled.OPTIONS["xla_backend_optimization_level"] = "0"
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def test_a_script_of_the_session_does_the_same_work_again(
+    opened: Any, wait: Callable[..., None], settle: Callable[[Any], None], folder: Path
+) -> None:
+    """With an edit in the middle of a fit, another fit of one source, and an edit between; to 1e-6."""
+    from astropy.table import Table
+
+    from deblend import make_source, measure
+    from deblend.cli import main
+    from napari_deblend.exporting import write_session_script
+    from napari_deblend.participation import Participation
+    from napari_deblend.runner import Phase
+
+    opened.document.retype([opened.document.scene.sources[2].id], "galaxy")
+    settle(opened)
+    opened.settings = FitSettings(max_iterations=6, tolerance=1e-12)
+    perform(opened, "step_fit")
+    wait(lambda: opened.phase is Phase.PAUSED and opened.frame.iteration == 1)
+    opened.document.move({opened.document.scene.sources[0].id: (20.6, 24.4)})
+    settle(opened)
+    opened.document.add(make_source("gaussian", 40.0, 20.0, n_channels=3))
+    settle(opened)
+    perform(opened, "fit_or_pause")
+    wait(lambda: len(opened.history.runs) == 1 and opened.phase is Phase.IDLE)
+    opened.document.delete([opened.document.scene.sources[3].id])
+    settle(opened)
+    opened.document.select([opened.document.scene.sources[2].id])
+    opened.participation = Participation.SELECTED
+    perform(opened, "fit_or_pause")
+    wait(lambda: len(opened.history.runs) == 2 and opened.phase is Phase.IDLE)
+    first = opened.history.runs[0].run
+    assert [edit.after for edit in first.edits] == [2, 2] and len(first.curve) > 4
+    path = folder / "again" / "work.py"
+    write_session_script(opened, path)
+    wait(lambda: not opened.exporting.is_busy)
+    done = subprocess.run([sys.executable, "-c", AS_COMPILED, str(path)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = Table.read(path.with_name("work_catalog.ecsv"), format="ascii.ecsv")
+    scene = opened.document.scene
+    wanted = measure(scene, opened.document.observations, errors=False).table
+    for name in ("x", "y", "flux_HSC_g", "flux_HSC_r", "flux_HSC_i", "half_light_radius"):
+        np.testing.assert_allclose(np.asarray(found[name]), wanted[name].value, rtol=1e-6, err_msg=name)
+    # it reads as what was done
+    text = path.read_text()
+    assert "# run 2, of" in text and "label" not in text and "Galaxy(" in text and "Edit(2, run_1_edit_1)" in text
+    # and so does the command line
+    opened.keeper.save(folder / "work.asdf")
+    wait(lambda: opened.keeper.is_saved)
+    assert main(["run", str(folder / "work.asdf"), "--out", str(folder / "out"), "--no-errors", "-q"]) == 0
+    again = read_session(folder / "out" / "session.asdf").scene
+    np.testing.assert_allclose(again.fluxes, scene.fluxes, rtol=1e-6)
+
+
+def test_a_file_that_has_changed_since_is_said_when_a_session_is_opened(
+    bench: Any, sample_folder: Path, wait: Callable[..., None], settle: Callable[[Any], None], folder: Path
+) -> None:
+    import shutil
+
+    there = folder / "images"
+    shutil.copytree(sample_folder, there)
+    bench.load([str(path) for path in sorted(there.glob("calexp-*.fits"))])
+    wait(lambda: bench.document.is_open)
+    bench.add_at(40.0, 40.0)
+    settle(bench)
+    bench.keeper.save(folder / "work.asdf")
+    wait(lambda: bench.keeper.is_saved)
+    files = read_session(folder / "work.asdf").files
+    assert len(files) == len(list(there.glob("calexp-*.fits")))
+    first = Path(files[0].path)
+    first.write_bytes(first.read_bytes()[:-1] + b"!")
+    told: list[str] = []
+    bench.told.connect(told.append)
+    scene = bench.document.scene
+    bench.keeper.open(folder / "work.asdf")
+    wait(lambda: bench.document.scene is not scene)
+    settle(bench)
+    assert any(sentence.startswith("Opened work.asdf") and f"{first.name} has changed" in sentence for sentence in told)
+    # who saves again still knows where the images came from
+    assert bench.keeper.session().files == files

@@ -241,7 +241,7 @@ def test_everything_is_written(widget: Any, opened: Any, wait: Callable[..., Non
     widget.exporting.write_all(tmp_path)
     wait(lambda: "are in" in widget.sentence.text())
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"catalog.ecsv", "models.fits", "residuals.fits", "components.fits"}
+    assert names == {"catalog.ecsv", "models.fits", "residuals.fits", "components.fits", "regions.reg"}
     widget.exporting.write_catalog(tmp_path / "sources.fits")
     wait(lambda: "sources.fits" in widget.sentence.text())
     from astropy.table import Table

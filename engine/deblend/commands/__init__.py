@@ -3,8 +3,8 @@
 Nothing heavy is imported before a command runs, so that `--help` is quick.
 """
 
-from deblend.commands import fit, view
+from deblend.commands import export, fit, run, view
 
-COMMANDS = (fit, view)
+COMMANDS = (fit, view, export, run)
 
 __all__ = ["COMMANDS"]

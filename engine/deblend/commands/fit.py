@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblend.commands.errors import BadInputError, blaming_the_input
-from deblend.commands.fit_arguments import add_arguments
+from deblend.commands.fit_arguments import CATALOG_SUFFIXES, add_arguments
 from deblend.commands.laws import following, read_law
 from deblend.commands.morphologies import blaming_the_morphology, take_morphologies
 
@@ -167,8 +167,11 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             list_stars=arguments.list_stars,
         )
     with blaming_the_input(), clock.phase("write"):
-        _write(arguments.out, observations, best, catalog, shares)
-        io.write_session(arguments.out / "session.asdf", io.Session(best.scene, observations, settings=settings))
+        _write(arguments.out, observations, best, catalog, shares, CATALOG_SUFFIXES[arguments.catalog_format])
+        read = (*io.find_images(arguments.images)[0], *(arguments.psf or ()), *(arguments.weights or ()))
+        files = io.files_of((*read, *(arguments.mask or ())))
+        session = io.Session(best.scene, observations, settings=settings, files=files)
+        io.write_session(arguments.out / "session.asdf", session)
     outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
     io.write_summary(
         arguments.out / "summary.json",
@@ -270,24 +273,20 @@ def told_of(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 def _write(
-    out: Path, observations: Sequence[Observation], state: FitState, catalog: Catalog, shares: Shares | None
+    out: Path,
+    observations: Sequence[Observation],
+    state: FitState,
+    catalog: Catalog,
+    shares: Shares | None,
+    suffix: str,
 ) -> None:
     from deblend import io
 
-    models = [state.model(i) for i in range(len(observations))]
-    names = [source.name for source in state.scene.sources]
-    everywhere = [each.name for each in state.scene.full_scenes]
-
-    def component(row: int, observation: int) -> Any:
-        behind = row - len(names)
-        return state.component(row, observation) if behind < 0 else state.full_scene(behind, observation)
-
-    io.write_tables(out / "catalog.ecsv", catalog.parts)
-    io.write_models(out / "models.fits", observations, models)
-    io.write_residuals(out / "residuals.fits", observations, models)
-    io.write_components(out / "components.fits", observations, [*names, *everywhere], component)
+    io.write_tables(out / f"catalog{suffix}", catalog.parts)
+    io.write_pictures(out, observations, state)
+    io.write_regions(out / "regions.reg", state.scene, observations[0].grid)
     if shares is not None:
-        io.write_components(out / "shares.fits", observations, names, shares.picture)
+        io.write_components(out / "shares.fits", observations, [s.name for s in state.scene.sources], shares.picture)
 
 
 class Clock:

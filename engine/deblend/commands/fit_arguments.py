@@ -15,6 +15,8 @@ CALIBRATIONS = {
     "rotation": ("rotation",),
 }
 """What `--calibrate` takes, and the parameters that it frees."""
+CATALOG_SUFFIXES = {"ecsv": ".ecsv", "fits": ".fits", "votable": ".vot", "parquet": ".parquet"}
+"""What `--catalog-format` takes, and how names of such tables end."""
 DETECTORS = ("sep", "starlet")
 SOLVERS = ("gauss-newton", "proximal-gradient", "fista", "adaprox", "l-bfgs-b", "adam", "yogi")
 
@@ -157,6 +159,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-iterations", type=_count, metavar="N", help="stop there, converged or not")
     add(
         "--shares", action="store_true", help="share the data out among the sources, too: shares.fits and flux_shared_…"
+    )
+    add(
+        "--catalog-format",
+        choices=tuple(CATALOG_SUFFIXES),
+        default="ecsv",
+        help="of the catalog and the tables beside it (default: %(default)s)",
     )
     add("--no-errors", action="store_true", help="leave the error bars out")
     add("--out", type=Path, default=Path("deblend_output"), metavar="DIR", help="(default: %(default)s)")

@@ -2,6 +2,7 @@
 
 from deblend.infer.classify import Classification, classified, classify
 from deblend.infer.fit import Fit, fit
+from deblend.infer.part import holding, neighbours, set_free
 from deblend.infer.preview import Glimpse, Lights
 from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver, StopRule
 from deblend.infer.state import FitState
@@ -20,4 +21,7 @@ __all__ = [
     "classified",
     "classify",
     "fit",
+    "holding",
+    "neighbours",
+    "set_free",
 ]

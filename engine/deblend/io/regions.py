@@ -1,4 +1,7 @@
-"""DS9's regions: as positions of sources, the centers of points, circles, ellipses; or as a mask of what they cover."""
+"""DS9's regions: as positions of sources, the centers of points, circles, ellipses; or as a mask of what they cover.
+
+And sources as regions: an ellipse of half the light, named; a point for a star.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from deblend.sky import TangentWcs
+from deblend.io.replacing import replacing
+from deblend.scene import Scene, Source
+from deblend.sky import PixelGrid, TangentWcs
 
 SHAPES = ("Point", "Circle", "Ellipse")
 """Regions that have a source in their middle."""
@@ -50,6 +55,46 @@ def read_regions(
         notes.append(f"{path.name}: {len(found) - len(marks)} regions that are no point, circle or ellipse left aside.")
     x, y = np.array(places, dtype=np.float64).T
     return x, y, tuple(notes)
+
+
+def write_regions(path: Path, scene: Scene, image: PixelGrid) -> None:
+    """Write an ellipse of the half-light radius around every source, with its name, and a point for what has none.
+
+    On the sky where there is a WCS, else in pixels of the image, counted from 1 as DS9 does.
+    """
+    from astropy.wcs import WCS
+    from regions import Regions
+
+    wcs = scene.grid.wcs
+    regions = [region for source in scene.sources for region in (_region_of(source, scene, image),)]
+    if wcs is not None:
+        projection = WCS(wcs.to_header())
+        regions = [region.to_sky(projection) for region in regions]
+    for region, source in zip(regions, scene.sources, strict=True):
+        region.meta["text"] = source.name
+        region.visual["color"] = "orange" if source.kind == "point" else "cyan"
+    with replacing(path) as part:
+        Regions(regions).write(str(part), format="ds9", overwrite=True, precision=8)
+
+
+def _region_of(source: Source, scene: Scene, image: PixelGrid) -> Any:
+    """Return a source as a region in pixels of the scene where that has a WCS, else of the image."""
+    from astropy import units
+    from regions import EllipsePixelRegion, PixCoord, PointPixelRegion
+
+    x, y, scale = source.x, source.y, 1.0
+    if scene.grid.wcs is None:
+        to_image = scene.grid.affine_to(image)
+        (y, x), scale = (float(v) for v in to_image(y, x)), to_image.scale
+    center, size = PixCoord(x, y), max(c.morphology.half_light_radius_guess for c in source.components)
+    if source.kind == "point" or not size > 0:
+        return PointPixelRegion(center)
+    shape = source.components[0].morphology.parameters.get("ellipticity")
+    e1, e2 = (0.0, 0.0) if shape is None else shape.value
+    stretch, angle = np.exp(np.hypot(e1, e2) / 2), 0.5 * np.degrees(np.arctan2(e2, e1))
+    return EllipsePixelRegion(
+        center, 2 * scale * size * stretch, 2 * scale * size / stretch, angle=float(angle) * units.deg
+    )
 
 
 def _on_image(center: Any, wcs: TangentWcs | None) -> tuple[float, float]:

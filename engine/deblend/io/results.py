@@ -20,6 +20,7 @@ from deblend.io.calibration import UNKNOWN_UNIT, njy_per_unit
 from deblend.io.fits_file import FITS_BLOCK
 from deblend.io.replacing import replacing
 from deblend.observe import Observation
+from deblend.scene import Scene
 from deblend.sky import AB_ZERO_POINT_NJY
 
 Cube = Float[np.ndarray, "band y x"]
@@ -29,6 +30,44 @@ class Writable(Protocol):
     """What can write itself to a path, like a catalog."""
 
     def write(self, path: Any) -> Any: ...
+
+
+class Seen(Protocol):
+    """What pictures are made from: a program, or a state of a fit."""
+
+    @property
+    def scene(self) -> Scene: ...
+    def model(self, observation_index: int = 0) -> Cube: ...
+    def component(self, source_index: int, observation_index: int = 0) -> Cube: ...
+    def full_scene(self, index: int, observation_index: int = 0) -> Cube: ...
+
+
+def write_pictures(
+    folder: Path,
+    observations: Sequence[Observation],
+    seen: Seen,
+    progress: Callable[[int, int], Any] = lambda done, total: None,
+) -> list[Path]:
+    """Write `models.fits`, `residuals.fits` and `components.fits` into a folder; return their paths.
+
+    `progress` is told how many of how many pictures are written.
+    """
+    models = [seen.model(k) for k in range(len(observations))]
+    names = [source.name for source in seen.scene.sources]
+    everywhere = [each.name for each in seen.scene.full_scenes]
+    total = len(observations) * (2 + len(names) + len(everywhere))
+
+    def component(row: int, observation: int) -> Cube:
+        progress(len(observations) * (2 + row) + observation, total)
+        behind = row - len(names)
+        return seen.component(row, observation) if behind < 0 else seen.full_scene(behind, observation)
+
+    paths = [folder / f"{name}.fits" for name in ("models", "residuals", "components")]
+    write_models(paths[0], observations, models)
+    write_residuals(paths[1], observations, models)
+    write_components(paths[2], observations, [*names, *everywhere], component)
+    progress(total, total)
+    return paths
 
 
 def write_models(path: Path, observations: Sequence[Observation], models: Sequence[Cube]) -> None:

@@ -34,7 +34,15 @@ from deblend.program.slots import box_origin
 from deblend.scene import Scene
 from deblend.sky import AB_ZERO_POINT_NJY, PixelAffine
 
-FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits"}
+FORMATS = {
+    ".ecsv": "ascii.ecsv",
+    ".fits": "fits",
+    ".vot": "votable",
+    ".votable": "votable",
+    ".xml": "votable",
+    ".parquet": "parquet",
+}
+"""What a catalog is written as, by the ending of its name; all keep units."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +70,22 @@ class Catalog:
         return {name: Catalog(table) for name, table in tables.items() if table is not None}
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write one row per source as ECSV or FITS, by the ending of the name; raises ValueError for another one."""
+        """Write one row per source as ECSV, FITS, VOTable or Parquet, by the ending of the name; raises ValueError for
+        another one, and where Parquet is wanted and the library for it is missing."""
         path = Path(path)
-        if path.suffix.lower() not in FORMATS:
-            raise ValueError(f"A catalog is written as .ecsv or .fits; the name {path.name!r} ends in neither.")
+        known = FORMATS.get(path.suffix.lower())
+        if known is None:
+            raise ValueError(
+                f"A catalog is written as {', '.join(FORMATS)}; the name {path.name!r} ends in none of them."
+            )
         temporary = path.with_name(f".{path.name}.partial")
-        self.table.write(temporary, format=FORMATS[path.suffix.lower()], overwrite=True)
+        try:
+            self.table.write(str(temporary), format=known, overwrite=True)
+        except ImportError as error:
+            raise ValueError(
+                f"{path.name}: writing Parquet needs the library pyarrow; install it (pip install "
+                '"napari-deblend[parquet]"), or write .ecsv, .fits or .vot.'
+            ) from error
         temporary.replace(path)
 
 

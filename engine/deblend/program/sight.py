@@ -130,6 +130,10 @@ class AbstractSight(ABC):
             for each, columns in zip(self._scene.full_scenes, self.full_scene_columns(), strict=True)
         ]
 
+    def full_scene(self, index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return one component of light over the whole scene as an observation sees it [nJy/pix], float32."""
+        return self.full_scenes()[index][observation_index].patch
+
     def full_scene_light(self, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return all light over the whole scene as an observation sees it [nJy/pix], float32."""
         result = np.zeros(self._prepared[observation_index].images.shape, np.float32)

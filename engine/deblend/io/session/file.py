@@ -40,7 +40,7 @@ def write_session(path: Path, session: Session) -> None:
     content: list[bytes] = []
     try:
         Ledger(lines.append, content.append, observations).write(session)
-        now = here.tree(replace(session, undo=(), redo=()))
+        now = here.tree(replace(session, undo=(), redo=(), runs=()))
         images = [here.whole(observation) for observation in observations]
     except TypeError as error:
         raise ValueError(f"{path}: the session cannot be written: {error}") from error
@@ -98,7 +98,7 @@ def _session(tree: Any) -> Session:
     whole = last_session(lines, bytes(np.asarray(history["arrays"])), observations)
     if whole is None:
         raise ValueError("its history is damaged")
-    return replace(session, undo=whole.undo, redo=whole.redo)
+    return replace(session, undo=whole.undo, redo=whole.redo, runs=whole.runs)
 
 
 def _plain(tree: Any) -> Any:
@@ -111,7 +111,8 @@ def _plain(tree: Any) -> Any:
 
 
 def _distinct(session: Session) -> list[Observation]:
-    every = [session.observations, *(step.observations for step in (*session.undo, *session.redo))]
+    steps = (step.observations for step in (*session.undo, *session.redo))
+    every = [session.observations, *steps, *(run.observations for run in session.runs)]
     return list({id(observation): observation for several in every for observation in several}.values())
 
 

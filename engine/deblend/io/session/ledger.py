@@ -13,12 +13,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from deblend.io.session.plain import Reader, Writer
-from deblend.io.session.session import Session, Step
+from deblend.io.session.session import Run, Session, Step
 from deblend.observe import Observation
 from deblend.scene.scene import Scene
 from deblend.scene.source import Source
 
-SHARED = (Session, Step, Scene, Source, Observation)
+SHARED = (Session, Step, Run, Scene, Source, Observation)
 
 
 class Ledger:

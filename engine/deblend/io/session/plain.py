@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from deblend.infer.settings import FitSettings, Scheme, Solver, StopRule
-from deblend.io.session.session import Session, Step
+from deblend.io.session.files import DataFile
+from deblend.io.session.session import Edit, Run, Session, Step
 from deblend.observe import Observation
 from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.psf_field import PsfField
@@ -48,7 +49,7 @@ OWN = "own morphology"
 ARRAY, MAP, PART = "array", "map", "part"
 
 _TYPES: tuple[type, ...] = (
-    *(Session, Step),
+    *(Session, Step, Run, Edit, DataFile),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
     *(Dust, Extinction, PixelMask),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme, StopRule),

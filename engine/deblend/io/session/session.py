@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from deblend.infer.settings import FitSettings
+from deblend.io.session.files import DataFile
 from deblend.observe import Observation
 from deblend.scene.scene import Scene
 
@@ -22,6 +23,38 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
+class Edit:
+    """Another scene in the middle of a fit."""
+
+    after: int
+    """How many states the fit had given before."""
+    scene: Scene
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A fit that has ended, so that it can be looked up, gone back to and done again."""
+
+    time: float
+    """When it was begun [s since 1970]."""
+    settings: FitSettings
+    observations: tuple[Observation, ...]
+    start: Scene
+    edits: tuple[Edit, ...]
+    """In the order in which they came."""
+    curve: tuple[float, ...]
+    """χ² per unmasked pixel of every state: of the start and after each iteration."""
+    end: Scene
+    """The best state, which was kept."""
+    chi2: float
+    """Of that, per unmasked pixel."""
+    outcome: str
+    """How it ended, as a sentence."""
+    taking_part: tuple[str, ...] | None = None
+    """Ids of the sources that it could change; None for all of them."""
+
+
+@dataclass(frozen=True, eq=False)
 class Session:
     """Images, scene, selection and settings, with the history to both sides."""
 
@@ -33,3 +66,11 @@ class Session:
     """The oldest step first."""
     redo: tuple[Step, ...] = ()
     """The next one last."""
+    files: tuple[DataFile, ...] = ()
+    """The files that the images were read from, where that is known; the images themselves are in the session."""
+    runs: tuple[Run, ...] = ()
+    """Every fit that has ended, the oldest first."""
+    rounds: int = 0
+    """How often a fit looks for missed sources."""
+    classifies: bool = False
+    """Whether chi² says after a fit which sources are stars."""
