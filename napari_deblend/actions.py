@@ -28,6 +28,7 @@ from napari_deblend.machine import Machine
 from napari_deblend.moving import toggle_placing
 from napari_deblend.rounds import have_classified
 from napari_deblend.star_psf import make_star_psf
+from napari_deblend.stretching import brighter, fainter, next_stretch, toggle_flux
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color
 from napari_deblend.views import View
 from napari_deblend.workbench import Workbench
@@ -303,6 +304,10 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_component", "Look at the selected source alone", look(View.COMPONENT), "Shift-C"),
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
+        Action("toggle_flux", "Residuals in flux or in units of the noise", toggle_flux, "U"),
+        Action("next_stretch", "Next stretch: asinh, zscale, percentile", next_stretch, "Control-Alt-A"),
+        Action("brighter", "Brighten the pictures", brighter, "Control-]"),
+        Action("fainter", "Darken the pictures", fainter, "Control-["),
         Action("show_layers", "Show layers again", show_layers),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
         Action("open_session", "Open a session", open_session),

@@ -21,6 +21,7 @@ from napari_deblend.jobs import (
     ROUND,
     STACKED,
     STARS,
+    STRETCHED,
 )
 from napari_deblend.known_stars import take_stars
 from napari_deblend.moving import add_moving
@@ -60,6 +61,8 @@ class Answers:
             take_noise(bench, found[0])
         elif name == STACKED:
             bench.stacks = found[0]
+        elif name == STRETCHED:
+            bench.layers.recolor(found[0])
         elif name == KNOWN_STARS:
             take_stars(bench, *found)
         elif name == LIGHTS:

@@ -24,6 +24,7 @@ class PictureKind(Enum):
 
     MODEL = "model"
     RESIDUAL = "residual"
+    RESIDUAL_FLUX = "residual in flux"
     COLOR = "color"
     COMPONENT = "component"
 
@@ -129,6 +130,10 @@ class Machine:
         else:
             self._shown = self._fit.edit(scene)
 
+    def mix(self, mixes: Mapping[int, Mix]) -> None:
+        """Make color composites in another way from now on."""
+        self._mixes = dict(mixes)
+
     def start(self, settings: FitSettings) -> None:
         """Begin a fit at the present scene; one that is under way is finished first."""
         if self._fit is not None:
@@ -175,7 +180,7 @@ class Machine:
     @property
     def every_picture(self) -> frozenset[Picture]:
         """All pictures of the whole scene."""
-        kinds = (PictureKind.MODEL, PictureKind.RESIDUAL)
+        kinds = (PictureKind.MODEL, PictureKind.RESIDUAL, PictureKind.RESIDUAL_FLUX)
         colors = {Picture(PictureKind.COLOR, k) for k in self._mixes}
         return frozenset({Picture(kind, k) for kind in kinds for k in range(len(self.observations))} | colors)
 
@@ -204,6 +209,10 @@ class Machine:
                 return self._mixes[picture.observation](model(picture.observation))
             if picture.kind is PictureKind.RESIDUAL:
                 return shown.residual_sigma(picture.observation)
+            if picture.kind is PictureKind.RESIDUAL_FLUX:
+                observation = self.observations[picture.observation]
+                left = observation.images - model(picture.observation)
+                return np.where(observation.weights > 0, left, np.nan).astype(np.float32)
             return shown.component(rows[picture.source_id], picture.observation)
 
         return Frame(

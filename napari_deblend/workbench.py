@@ -44,6 +44,7 @@ from napari_deblend.request import Request
 from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
 from napari_deblend.showing import Showing
+from napari_deblend.stretching import Stretching
 from napari_deblend.views import METADATA_KEY
 from napari_deblend.world import World
 
@@ -97,6 +98,7 @@ class Workbench:
         self.stacks: tuple[Stack, ...] | None = None
         """All images together, from which a new source takes its size and profile; None until it is known."""
         self.layers = ImageLayers(self.viewer, self._render_all)
+        self.stretching = Stretching(self)
         self.markers = Markers(self.viewer, self.document, self.tell)
         self.paths = Paths(self.viewer, self.document)
         self.known_stars = KnownStars(self.viewer, self.document)

@@ -10,6 +10,7 @@ from napari_deblend.actions import ACTIONS, perform
 from napari_deblend.keys import qt_text
 from napari_deblend.views import View
 from napari_deblend.widgets.parts import Section
+from napari_deblend.widgets.stretch import StretchRow
 from napari_deblend.workbench import Workbench
 
 SEGMENT = """
@@ -35,10 +36,14 @@ class LookingRow(Section):
         line.addSpacing(8)
         self.color = self._button("Color", "toggle_color")
         line.addWidget(self.color)
+        self.flux = self._button("Flux", "toggle_flux")
+        line.addWidget(self.flux)
         self.column.addLayout(line)
         self._telescopes = QHBoxLayout()
         self._telescopes.setSpacing(1)
         self.column.addLayout(self._telescopes)
+        self.stretch = StretchRow(bench)
+        self.column.addWidget(self.stretch)
         self.telescopes: list[QPushButton] = []
         self._names: tuple[str, ...] = ()
         self.listen(bench.layers.view_changed, self._show)
@@ -76,4 +81,8 @@ class LookingRow(Section):
             button.setChecked(k == layers.seen_by)
         self.buttons[layers.view].setChecked(True)
         self.color.setChecked(layers.color)
+        self.color.setVisible(layers.view is not View.RESIDUAL)
         self.color.setEnabled(layers.view in (View.DATA, View.MODEL))
+        # what is there for residuals alone takes the place of what is not for them
+        self.flux.setVisible(layers.view is View.RESIDUAL)
+        self.flux.setChecked(layers.in_flux)
