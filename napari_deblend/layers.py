@@ -211,6 +211,9 @@ class ImageLayers:
                 continue
             if role is not Role.COMPONENTS:
                 wanted.add(Picture(role.picture, k))
+                if role is Role.MODEL_COLOR:
+                    # its light under the pointer; it is made on the way
+                    wanted.add(Picture(PictureKind.MODEL, k))
             elif (shown := self._stacks[k].source_id(self.component_row)) is not None:
                 wanted.add(Picture(role.picture, k, shown))
         return frozenset(wanted)

@@ -59,6 +59,15 @@ class Frame:
     """Whether the scene is one that a run has converged to; None where that was never tried, or it was edited since."""
 
 
+class Window(Protocol):
+    """The part of an image that a source reaches, with its light there [nJy/pix]."""
+
+    @property
+    def patch(self) -> np.ndarray: ...
+    @property
+    def window(self) -> tuple[slice, slice]: ...
+
+
 class Shows(Protocol):
     """What pictures are made from: a program, or a state of a fit."""
 
@@ -71,6 +80,7 @@ class Shows(Protocol):
     def model(self, observation_index: int = 0) -> np.ndarray: ...
     def residual_sigma(self, observation_index: int = 0) -> np.ndarray: ...
     def component(self, source_index: int, observation_index: int = 0) -> np.ndarray: ...
+    def sources(self) -> Sequence[Sequence[Window]]: ...
 
 
 class Machine:

@@ -30,6 +30,7 @@ from napari_deblend.document import Document
 from napari_deblend.exchanging import exchange_for_corrected, exchange_for_piece
 from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
+from napari_deblend.hover import Hover
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
 from napari_deblend.known_stars import KnownStars
@@ -38,6 +39,7 @@ from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
+from napari_deblend.ownership import Ownership
 from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
@@ -118,6 +120,7 @@ class Workbench:
         self.answers, self.pulse = Answers(self), Pulse(self)
         self._showing = Showing(self)
         self.constraining = Constraining(self)
+        self.ownership, self.hover = Ownership(self), Hover(self)
         self.rounds = Rounds(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
@@ -137,7 +140,7 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.paths, self.known_stars, self.candidates, self.curtain
-        for part in (*shown, self.gestures, self.cutting, self._offers):
+        for part in (*shown, self.gestures, self.cutting, self._offers, self.hover):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:

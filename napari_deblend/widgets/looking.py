@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
 from napari_deblend.actions import ACTIONS, perform
+from napari_deblend.hover import Reading
 from napari_deblend.keys import qt_text
 from napari_deblend.views import View
 from napari_deblend.widgets.parts import Section
@@ -44,9 +46,16 @@ class LookingRow(Section):
         self.column.addLayout(self._telescopes)
         self.stretch = StretchRow(bench)
         self.column.addWidget(self.stretch)
+        self.under_pointer = QLabel()
+        self.under_pointer.setTextFormat(Qt.TextFormat.PlainText)
+        self.under_pointer.setFixedHeight(3 * self.under_pointer.fontMetrics().lineSpacing() + 4)
+        # however much there is to say, the panel stays as wide as it is
+        self.under_pointer.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.column.addWidget(self.under_pointer)
         self.telescopes: list[QPushButton] = []
         self._names: tuple[str, ...] = ()
         self.listen(bench.layers.view_changed, self._show)
+        self.listen(bench.hover.read, self._show_reading)
         self._show()
 
     def _button(self, text: str, action: str) -> QPushButton:
@@ -72,6 +81,11 @@ class LookingRow(Section):
             button.clicked.connect(partial(self.bench.layers.look_through, k))
             self._telescopes.addWidget(button)
             self.telescopes.append(button)
+
+    def _show_reading(self, reading: Reading) -> None:
+        text = "\n".join((reading.place, reading.light, reading.owners))
+        if text != self.under_pointer.text():
+            self.under_pointer.setText(text)
 
     def _show(self) -> None:
         layers = self.bench.layers
