@@ -24,6 +24,7 @@ from napari_deblend.constraint_actions import (
 )
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
+from napari_deblend.leftovers import add_from_residual, next_residual
 from napari_deblend.machine import Machine
 from napari_deblend.moving import toggle_placing
 from napari_deblend.rounds import have_classified
@@ -308,6 +309,8 @@ ACTIONS: dict[str, Action] = {
         Action("next_stretch", "Next stretch: asinh, zscale, percentile", next_stretch, "Control-Alt-A"),
         Action("brighter", "Brighten the pictures", brighter, "Control-]"),
         Action("fainter", "Darken the pictures", fainter, "Control-["),
+        Action("next_residual", "Go to the next worst residual", next_residual, "Shift-W"),
+        Action("add_from_residual", "Add a source at the chosen residual", add_from_residual, "Control-Alt-N"),
         Action("show_layers", "Show layers again", show_layers),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
         Action("open_session", "Open a session", open_session),

@@ -12,6 +12,7 @@ from napari_deblend.jobs import (
     GLIMPSED,
     KERNELS,
     KNOWN_STARS,
+    LEFT_OVER,
     LIGHTS,
     LOADED,
     MISSED,
@@ -61,6 +62,8 @@ class Answers:
             take_noise(bench, found[0])
         elif name == STACKED:
             bench.stacks = found[0]
+        elif name == LEFT_OVER:
+            bench.leftovers.take(found[0])
         elif name == STRETCHED:
             bench.layers.recolor(found[0])
         elif name == KNOWN_STARS:
@@ -70,7 +73,7 @@ class Answers:
         elif name == PEAKS:
             peaks, threshold = found
             if not bench.are_sources(threshold):
-                bench.candidates.show(peaks, bench.document.observations[0], bench.layers.world)
+                bench.candidates.show(peaks, bench.document.observations[0].grid, bench.layers.world)
             bench.result.emit(PEAKS, peaks)
         elif name in (STARS, KERNELS):
             bench.result.emit(name, found)

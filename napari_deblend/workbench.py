@@ -35,6 +35,7 @@ from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
 from napari_deblend.known_stars import KnownStars
 from napari_deblend.layers import ImageLayers
+from napari_deblend.leftovers import Leftovers
 from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
 from napari_deblend.noise import is_correlated, take_noise_for
@@ -47,7 +48,7 @@ from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
 from napari_deblend.showing import Showing
 from napari_deblend.stretching import Stretching
-from napari_deblend.views import METADATA_KEY
+from napari_deblend.views import METADATA_KEY, View
 from napari_deblend.world import World
 
 
@@ -121,6 +122,7 @@ class Workbench:
         self._showing = Showing(self)
         self.constraining = Constraining(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
+        self.leftovers = Leftovers(self)
         self.rounds = Rounds(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
@@ -140,7 +142,7 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.paths, self.known_stars, self.candidates, self.curtain
-        for part in (*shown, self.gestures, self.cutting, self._offers, self.hover):
+        for part in (*shown, self.gestures, self.cutting, self._offers, self.hover, self.leftovers):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:
@@ -258,8 +260,11 @@ class Workbench:
     # sources, and jobs of theirs ----------------------------------------------------------------------------------
 
     def add_at(self, x: float, y: float) -> None:
-        """Add a source at pixel (x, y) of the scene."""
+        """Add a source at pixel (x, y) of the scene; of a residual that is looked at, what is left over there."""
         document = self.document
+        if self.layers.view is View.RESIDUAL and self.frame is not None:
+            self.leftovers.add_at(x, y)
+            return
         source = start_source(document.observations, document.scene, x, y, self.kind, self.box_scale, seen=self.stacks)
         document.add(source)
 

@@ -18,6 +18,7 @@ from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
 from napari_deblend.widgets.guide import Guide
 from napari_deblend.widgets.keeping import KeptWorkOffer
+from napari_deblend.widgets.leftovers import LeftoversSection
 from napari_deblend.widgets.looking import LookingRow
 from napari_deblend.widgets.observations import ObservationsSection
 from napari_deblend.widgets.parts import Links, Section, action_button, fold, prose, row
@@ -43,6 +44,7 @@ class DeblendWidget(QWidget):
         self.sources = SourcesSection(bench)
         self.constraints = ConstraintsSection(bench)
         self.fitting = FitSection(bench)
+        self.leftovers = LeftoversSection(bench)
         self.exporting = ExportSection(bench)
         self.undo_button = action_button(bench, "undo", "↶ Undo")
         self.redo_button = action_button(bench, "redo", "Redo ↷")
@@ -64,6 +66,8 @@ class DeblendWidget(QWidget):
             if section is self.sources:
                 self._constraints_fold = fold(self.constraints.title, self.constraints, open_=False)
                 column.addWidget(self._constraints_fold)
+            if section is self.fitting:
+                column.addWidget(fold(self.leftovers.title, self.leftovers, open_=False))
             if section is self.observations:
                 self._cutting_fold = fold(self.cutting.title, self.cutting, open_=bench.cutting.request is not None)
                 column.addWidget(self._cutting_fold)
