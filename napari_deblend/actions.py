@@ -28,6 +28,7 @@ from napari_deblend.leftovers import add_from_residual, next_residual
 from napari_deblend.machine import Machine
 from napari_deblend.moving import toggle_placing
 from napari_deblend.rounds import have_classified
+from napari_deblend.source_look import show_plots
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.stretching import brighter, fainter, next_stretch, toggle_flux
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color
@@ -311,6 +312,7 @@ ACTIONS: dict[str, Action] = {
         Action("fainter", "Darken the pictures", fainter, "Control-["),
         Action("next_residual", "Go to the next worst residual", next_residual, "Shift-W"),
         Action("add_from_residual", "Add a source at the chosen residual", add_from_residual, "Control-Alt-N"),
+        Action("show_plots", "Show or hide the plots of the selected source", show_plots, "Shift-I"),
         Action("show_layers", "Show layers again", show_layers),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
         Action("open_session", "Open a session", open_session),

@@ -47,6 +47,7 @@ from napari_deblend.request import Request
 from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
 from napari_deblend.showing import Showing
+from napari_deblend.source_look import SourceLooks
 from napari_deblend.stretching import Stretching
 from napari_deblend.views import METADATA_KEY, View
 from napari_deblend.world import World
@@ -122,7 +123,7 @@ class Workbench:
         self._showing = Showing(self)
         self.constraining = Constraining(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
-        self.leftovers = Leftovers(self)
+        self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
         self.rounds = Rounds(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
@@ -142,7 +143,7 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.paths, self.known_stars, self.candidates, self.curtain
-        for part in (*shown, self.gestures, self.cutting, self._offers, self.hover, self.leftovers):
+        for part in (*shown, self.gestures, self.cutting, self._offers, self.hover, self.leftovers, self.source_looks):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:

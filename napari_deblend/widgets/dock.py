@@ -22,6 +22,7 @@ from napari_deblend.widgets.leftovers import LeftoversSection
 from napari_deblend.widgets.looking import LookingRow
 from napari_deblend.widgets.observations import ObservationsSection
 from napari_deblend.widgets.parts import Links, Section, action_button, fold, prose, row
+from napari_deblend.widgets.source_plots import SourcePlotsSection
 from napari_deblend.widgets.sources import SourcesSection
 from napari_deblend.workbench import Workbench
 
@@ -45,6 +46,7 @@ class DeblendWidget(QWidget):
         self.constraints = ConstraintsSection(bench)
         self.fitting = FitSection(bench)
         self.leftovers = LeftoversSection(bench)
+        self.source_plots = SourcePlotsSection(bench)
         self.exporting = ExportSection(bench)
         self.undo_button = action_button(bench, "undo", "↶ Undo")
         self.redo_button = action_button(bench, "redo", "Redo ↷")
@@ -64,6 +66,9 @@ class DeblendWidget(QWidget):
         for section in sections:
             column.addWidget(fold(section.title, section))
             if section is self.sources:
+                self._plots_fold = fold(self.source_plots.title, self.source_plots, open_=False)
+                self._plots_fold.toggled.connect(self.source_plots.set_open)
+                column.addWidget(self._plots_fold)
                 self._constraints_fold = fold(self.constraints.title, self.constraints, open_=False)
                 column.addWidget(self._constraints_fold)
             if section is self.fitting:
@@ -98,6 +103,7 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.refreshed, self._on_history)
         self._links.connect(bench.cutting.changed, self._on_cutting)
         self._links.connect(bench.constraining.wanted, self._show_constraints)
+        self._links.connect(bench.source_looks.wanted, self._toggle_plots)
         self._scroll = scroll
         self._on_history()
         self._on_phase(bench.phase)
@@ -124,6 +130,14 @@ class DeblendWidget(QWidget):
         self.constraints.focus()
         # only once Qt has laid it out
         QTimer.singleShot(0, partial(self._scroll.ensureWidgetVisible, self.constraints))
+
+    def _toggle_plots(self) -> None:
+        """Unfold the plots of the chosen source and bring them into view, or fold them away."""
+        if self._plots_fold.isExpanded():
+            self._plots_fold.collapse(animate=False)
+        else:
+            self._plots_fold.expand(animate=False)
+            QTimer.singleShot(0, partial(self._scroll.ensureWidgetVisible, self.source_plots))
 
     def hide_constraints(self) -> None:
         """Fold the constraints away."""

@@ -10,10 +10,10 @@ from deblend import Blob
 from napari_deblend.widgets.parts import Section, action_button, row
 from napari_deblend.workbench import Workbench
 
-COLUMNS = ("significance", "band", "x", "y", "light there")
+COLUMNS = ("sigma", "band", "x", "y", "source")
 TOO_FAINT, TOO_BRIGHT = "#ee7b3c", "#3fa7d6"
 """Colors of what is missing in the model and of what is too much, as in the picture of the residual."""
-HEIGHT = 150
+HEIGHT, ROW = 170, 22
 """[screen pix]"""
 
 
@@ -34,6 +34,7 @@ class LeftoversSection(Section):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.verticalHeader().setDefaultSectionSize(ROW)
         self.table.setFixedHeight(HEIGHT)
         self.table.setToolTip("A click goes there. Orange: the images are brighter; blue: the model is.")
         self.column.addLayout(row(self.next, self.add, None, self.count))
@@ -69,7 +70,7 @@ class LeftoversSection(Section):
         for line, blob in enumerate(blobs):
             survey = observations[blob.observation].name
             band = f"all of {survey}" if blob.channel is None else blob.channel.name
-            texts = (f"{blob.significance:+.1f} σ", band, f"{blob.x:.1f}", f"{blob.y:.1f}", self._nearest(blob))
+            texts = (f"{blob.significance:+.1f}", band, f"{blob.x:.1f}", f"{blob.y:.1f}", self._nearest(blob))
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 if column == 0:

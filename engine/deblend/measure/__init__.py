@@ -6,12 +6,14 @@ from deblend.measure.flags import MEANINGS
 from deblend.measure.full_scene import full_scene_table
 from deblend.measure.motion import motion_lines, motion_table
 from deblend.measure.naming import column_key
+from deblend.measure.rings import Rings, rings
 from deblend.measure.sharing import Shares, share
 from deblend.measure.stars import star_table
 
 __all__ = [
     "MEANINGS",
     "Catalog",
+    "Rings",
     "Shares",
     "calibration_lines",
     "calibration_table",
@@ -20,6 +22,7 @@ __all__ = [
     "measure",
     "motion_lines",
     "motion_table",
+    "rings",
     "share",
     "star_table",
 ]
