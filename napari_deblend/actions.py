@@ -304,6 +304,7 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_model", "Look at the model", look(View.MODEL), "Shift-M"),
         Action("look_at_residual", "Look at the residual", look(View.RESIDUAL), "Shift-R"),
         Action("look_at_component", "Look at the selected source alone", look(View.COMPONENT), "Shift-C"),
+        Action("look_at_chi2", "Look at the chi² of every place", look(View.CHI2), "Shift-Q"),
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("toggle_flux", "Residuals in flux or in units of the noise", toggle_flux, "U"),

@@ -111,6 +111,8 @@ class Hover:
             return ""
         data = layer.data
         value = float(data[layers.component_row, band, row, column] if data.ndim == 4 else data[band, row, column])
+        if role is Role.CHI2:
+            return f"{value:.3g} {role.unit}"
         masked = not observation.weights[band, row, column] > 0
         return f"{channels[band].name} {value:.4g} {role.unit}" + ("  (masked)" if masked else "")
 

@@ -139,7 +139,8 @@ class ImageLayers:
             return np.zeros((height, width, 3), np.uint8)
         if role is Role.COMPONENTS:
             return self._new_stack(k)
-        return repeat_bands(np.zeros(observation.images.shape, np.float32), self._n_bands)
+        n_planes = 1 if role is Role.CHI2 else len(observation.channels)
+        return repeat_bands(np.zeros((n_planes, height, width), np.float32), self._n_bands)
 
     def _on_removed(self, event: Any) -> None:
         keys = [key for key, layer in self._layers.items() if layer is event.value]
@@ -191,7 +192,7 @@ class ImageLayers:
         self.stretch = stretch
         self.mixes = {k: mix.stretched(stretch) for k, mix in self.mixes.items()}
         for (role, k), layer in self._layers.items():
-            if not role.is_color and role is not Role.RESIDUAL:
+            if not role.is_color and role not in (Role.RESIDUAL, Role.CHI2):
                 look = look_of(role, self.levels(k))
                 recolor(layer, look["colormap"])
                 layer.contrast_limits = look["contrast_limits"]
@@ -239,6 +240,8 @@ class ImageLayers:
         observation = self._observations[self.seen_by]
         bands = [channel.name for channel in observation.channels]
         title = self.view.value if len(self._observations) == 1 else f"{self.view.value} · {observation.name}"
+        if self.view is View.CHI2:
+            return f"{title} per pixel, over the PSF"
         if self.channel is None:
             joint = "" if all(len(b) == 1 for b in bands) else " "
             return f"{title} · {joint.join(bands)}"

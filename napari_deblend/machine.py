@@ -14,6 +14,7 @@ import numpy as np
 
 from deblend import FitSettings, Observation, Program, Scene, fit
 from deblend.infer import Glimpse
+from deblend.measure import chi2_map
 
 Mix = Callable[[np.ndarray], np.ndarray]
 """From bands to a color composite."""
@@ -25,6 +26,7 @@ class PictureKind(Enum):
     MODEL = "model"
     RESIDUAL = "residual"
     RESIDUAL_FLUX = "residual in flux"
+    CHI2 = "chi2"
     COLOR = "color"
     COMPONENT = "component"
 
@@ -190,7 +192,7 @@ class Machine:
     @property
     def every_picture(self) -> frozenset[Picture]:
         """All pictures of the whole scene."""
-        kinds = (PictureKind.MODEL, PictureKind.RESIDUAL, PictureKind.RESIDUAL_FLUX)
+        kinds = (PictureKind.MODEL, PictureKind.RESIDUAL, PictureKind.RESIDUAL_FLUX, PictureKind.CHI2)
         colors = {Picture(PictureKind.COLOR, k) for k in self._mixes}
         return frozenset({Picture(kind, k) for kind in kinds for k in range(len(self.observations))} | colors)
 
@@ -219,6 +221,8 @@ class Machine:
                 return self._mixes[picture.observation](model(picture.observation))
             if picture.kind is PictureKind.RESIDUAL:
                 return shown.residual_sigma(picture.observation)
+            if picture.kind is PictureKind.CHI2:
+                return chi2_map(self.observations[picture.observation], model(picture.observation))[None]
             if picture.kind is PictureKind.RESIDUAL_FLUX:
                 observation = self.observations[picture.observation]
                 left = observation.images - model(picture.observation)

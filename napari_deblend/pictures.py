@@ -17,6 +17,8 @@ from napari_deblend.stretch import Levels, LightRange, Stretch, knots
 
 RESIDUAL_LIMITS = (-5.0, 5.0)
 """Limits of residuals [sigma]."""
+CHI2_LIMITS = (0.0, 4.0)
+"""Limits of χ² per pixel, which is 1 where a model explains the images."""
 RESIDUAL_STOPS = ("#bdebff", "#3fa7d6", "#1d5c85", "#16181d", "#8a3d1d", "#ee7b3c", "#ffe0b5")
 """Colors of residuals from too faint to too bright an image: diverging from dark, told apart by the color-blind."""
 KNOTS = 256

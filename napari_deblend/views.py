@@ -10,6 +10,7 @@ import numpy as np
 from deblend import Observation
 from napari_deblend.machine import PictureKind
 from napari_deblend.pictures import (
+    CHI2_LIMITS,
     RESIDUAL_LIMITS,
     ColorMix,
     asinh_colormap,
@@ -31,6 +32,7 @@ class View(Enum):
     MODEL = "Model"
     RESIDUAL = "Residual"
     COMPONENT = "Component"
+    CHI2 = "χ²"
 
 
 class Role(Enum):
@@ -42,6 +44,7 @@ class Role(Enum):
     MODEL_COLOR = "model in color"
     RESIDUAL = "residual"
     RESIDUAL_FLUX = "residual in flux"
+    CHI2 = "chi²"
     COMPONENTS = "components"
 
     @property
@@ -52,6 +55,7 @@ class Role(Enum):
             Role.MODEL_COLOR: PictureKind.COLOR,
             Role.RESIDUAL: PictureKind.RESIDUAL,
             Role.RESIDUAL_FLUX: PictureKind.RESIDUAL_FLUX,
+            Role.CHI2: PictureKind.CHI2,
             Role.COMPONENTS: PictureKind.COMPONENT,
         }.get(self)
 
@@ -62,7 +66,7 @@ class Role(Enum):
     @property
     def unit(self) -> str:
         """Of its values, as a person reads it."""
-        return "σ" if self is Role.RESIDUAL else "nJy/pix"
+        return {Role.RESIDUAL: "σ", Role.CHI2: "χ² per pixel"}.get(self, "nJy/pix")
 
 
 def role_of(view: View, color: bool, in_flux: bool = False) -> Role:
@@ -73,7 +77,7 @@ def role_of(view: View, color: bool, in_flux: bool = False) -> Role:
         return Role.MODEL_COLOR if color else Role.MODEL
     if view is View.RESIDUAL:
         return Role.RESIDUAL_FLUX if in_flux else Role.RESIDUAL
-    return Role.COMPONENTS
+    return Role.CHI2 if view is View.CHI2 else Role.COMPONENTS
 
 
 def layer_name(observation: Observation, role: Role) -> str:
@@ -84,6 +88,8 @@ def look_of(role: Role, levels: Levels) -> dict[str, Any]:
     """Return colormap and limits of a layer that is not in color, for these levels of its observation's light."""
     if role is Role.RESIDUAL:
         return {"colormap": residual_colormap(), "contrast_limits": RESIDUAL_LIMITS}
+    if role is Role.CHI2:
+        return {"colormap": "inferno", "contrast_limits": CHI2_LIMITS}
     if role is Role.RESIDUAL_FLUX:
         return {"colormap": residual_flux_colormap(levels.q), "contrast_limits": (-levels.white, levels.white)}
     return {"colormap": asinh_colormap(levels.q), "contrast_limits": (levels.black, levels.white)}
@@ -109,8 +115,8 @@ def layer_options(observation: Observation, role: Role, world: World, visible: b
         }
     else:
         options = data_layer_options(observation, world, levels) | look_of(role, levels)
-        if role is Role.RESIDUAL:
-            options["metadata"] = _metadata(observation, world, "sigma")
+        if role in (Role.RESIDUAL, Role.CHI2):
+            options["metadata"] = _metadata(observation, world, "sigma" if role is Role.RESIDUAL else "")
         elif role is Role.COMPONENTS:
             options |= world.place(observation.grid, ("component", "band")) | {"multiscale": False, "rgb": False}
     return options | {"name": layer_name(observation, role), "visible": visible}

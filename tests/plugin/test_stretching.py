@@ -113,6 +113,26 @@ def test_residuals_in_flux_are_data_less_model(
     assert opened.layers.layer(Role.RESIDUAL).visible
 
 
+def test_the_map_of_chi2_is_a_view_with_limits_of_its_own(
+    row: Any, opened: Any, make_hands: Any, wait: Callable[..., None]
+) -> None:
+    from deblend.measure import chi2_map
+
+    make_hands(opened).key(Qt.Key.Key_Q, Qt.KeyboardModifier.ShiftModifier)
+    layer = opened.layers.layer(Role.CHI2)
+    assert layer.visible and opened.layers.caption.startswith("χ²")
+    wait(lambda: np.nanmax(layer.data) > 0)
+    expected = chi2_map(opened.document.observations[0], opened.runner._machine.shown.model(0))
+    for band in range(3):
+        np.testing.assert_allclose(layer.data[band], expected, rtol=1e-4)
+    row.white.setValue(row.white.value() - 20)
+    assert limits(opened, Role.CHI2) == (0.0, 4.0)
+    source = opened.document.scene.sources[0]
+    position = (0, 0, *opened.markers.layer.data_to_world((source.y, source.x)))
+    value = expected[round(source.y), round(source.x)]
+    assert opened.hover.reading(position).light == f"{value:.3g} χ² per pixel"
+
+
 def test_what_is_not_ours_in_the_settings_folder_is_no_stretch(tmp_path: Path) -> None:
     (tmp_path / "stretch.json").write_text('{"preset": "magic", "white": "much"}')
     assert recall_stretch() == Stretch()

@@ -2,6 +2,7 @@
 
 from deblend.measure.calibration import calibration_lines, calibration_table
 from deblend.measure.catalog import Catalog, measure
+from deblend.measure.chi2_map import chi2_map
 from deblend.measure.flags import MEANINGS
 from deblend.measure.full_scene import full_scene_table
 from deblend.measure.motion import motion_lines, motion_table
@@ -17,6 +18,7 @@ __all__ = [
     "Shares",
     "calibration_lines",
     "calibration_table",
+    "chi2_map",
     "column_key",
     "full_scene_table",
     "measure",
