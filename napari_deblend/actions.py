@@ -31,7 +31,7 @@ from napari_deblend.rounds import have_classified
 from napari_deblend.source_look import show_plots
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.stretching import brighter, fainter, next_stretch, toggle_flux
-from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color
+from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color, toggle_color_bar
 from napari_deblend.views import View
 from napari_deblend.workbench import Workbench
 
@@ -307,6 +307,7 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_chi2", "Look at the chi² of every place", look(View.CHI2), "Shift-Q"),
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
+        Action("toggle_color_bar", "Show or hide color bars", toggle_color_bar, "Shift-H"),
         Action("toggle_flux", "Residuals in flux or in units of the noise", toggle_flux, "U"),
         Action("next_stretch", "Next stretch: asinh, zscale, percentile", next_stretch, "Control-Alt-A"),
         Action("brighter", "Brighten the pictures", brighter, "Control-]"),

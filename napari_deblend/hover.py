@@ -79,7 +79,7 @@ class Hover:
             ra, dec = observation.wcs.pixel_to_sky(x, y)
             place = f"{sky_text(float(ra), float(dec))}   {place}"
         band = None if layers.role.is_color else min(layers.band, len(observation.channels) - 1)
-        owners = self._bench.ownership.text(*pixel, band)
+        owners = self._bench.ownership.text(*pixel, None if layers.role is Role.CHI2 else band)
         return Reading(place, self._light(observation, *pixel, band), owners)
 
     def status(self, position: Any) -> tuple[str, str]:

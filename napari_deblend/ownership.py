@@ -23,7 +23,7 @@ FAINTEST = 0.02
 """Pixels with less light of all sources than this have no owner [sigma of the noise]."""
 LEAST_SHARE = 0.005
 """Sources with a smaller share of a pixel are not named."""
-MOST_NAMED = 4
+MOST_NAMED = 3
 
 
 class Owner(NamedTuple):

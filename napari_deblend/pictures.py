@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from napari.utils.colormaps import Colormap
+from napari.utils.colormaps import Colormap, ensure_colormap
 from scipy import ndimage
 
 from napari_deblend.stretch import Levels, LightRange, Stretch, knots
 
 RESIDUAL_LIMITS = (-5.0, 5.0)
 """Limits of residuals [sigma]."""
-CHI2_LIMITS = (0.0, 4.0)
-"""Limits of χ² per pixel, which is 1 where a model explains the images."""
+CHI2_LIMITS = (0.0, 50.0)
+"""Limits of χ² per pixel, which is 1 where a model explains the images; its colors are linear up to there, then
+logarithmic."""
 RESIDUAL_STOPS = ("#bdebff", "#3fa7d6", "#1d5c85", "#16181d", "#8a3d1d", "#ee7b3c", "#ffe0b5")
 """Colors of residuals from too faint to too bright an image: diverging from dark, told apart by the color-blind."""
 KNOTS = 256
@@ -46,6 +47,12 @@ def residual_flux_colormap(q: float) -> Colormap:
     controls = np.concatenate([0.5 - beside[:0:-1], 0.5 + beside])
     colors = residual_colormap().map(np.linspace(0.0, 1.0, controls.size))
     return Colormap(colors, controls=controls, name="residual in flux", display_name="residual in flux")
+
+
+def chi2_colormap() -> Colormap:
+    """Return the colormap of χ² per pixel: dark at 1 and below, and brighter by its logarithm."""
+    colors = ensure_colormap("inferno").map(np.linspace(0.0, 1.0, KNOTS))
+    return Colormap(colors, controls=knots(CHI2_LIMITS[1], KNOTS), name="chi2", display_name="chi²")
 
 
 def filled(images: Float[np.ndarray, "band y x"], weights: Float[np.ndarray, "band y x"]) -> np.ndarray:

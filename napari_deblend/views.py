@@ -14,6 +14,7 @@ from napari_deblend.pictures import (
     RESIDUAL_LIMITS,
     ColorMix,
     asinh_colormap,
+    chi2_colormap,
     light_of,
     residual_colormap,
     residual_flux_colormap,
@@ -89,7 +90,7 @@ def look_of(role: Role, levels: Levels) -> dict[str, Any]:
     if role is Role.RESIDUAL:
         return {"colormap": residual_colormap(), "contrast_limits": RESIDUAL_LIMITS}
     if role is Role.CHI2:
-        return {"colormap": "inferno", "contrast_limits": CHI2_LIMITS}
+        return {"colormap": chi2_colormap(), "contrast_limits": CHI2_LIMITS}
     if role is Role.RESIDUAL_FLUX:
         return {"colormap": residual_flux_colormap(levels.q), "contrast_limits": (-levels.white, levels.white)}
     return {"colormap": asinh_colormap(levels.q), "contrast_limits": (levels.black, levels.white)}

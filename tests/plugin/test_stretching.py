@@ -126,11 +126,23 @@ def test_the_map_of_chi2_is_a_view_with_limits_of_its_own(
     for band in range(3):
         np.testing.assert_allclose(layer.data[band], expected, rtol=1e-4)
     row.white.setValue(row.white.value() - 20)
-    assert limits(opened, Role.CHI2) == (0.0, 4.0)
+    assert limits(opened, Role.CHI2) == (0.0, 50.0)
     source = opened.document.scene.sources[0]
     position = (0, 0, *opened.markers.layer.data_to_world((source.y, source.x)))
     value = expected[round(source.y), round(source.x)]
     assert opened.hover.reading(position).light == f"{value:.3g} χ² per pixel"
+
+
+def test_the_key_shows_and_hides_color_bars_of_single_bands(row: Any, opened: Any, make_hands: Any) -> None:
+    hands = make_hands(opened)
+    opened.layers.look_at(View.DATA, color=False)
+    for wanted in (True, False):
+        before = opened.viewer.screenshot(canvas_only=True)
+        hands.key(Qt.Key.Key_H, Qt.KeyboardModifier.ShiftModifier)
+        assert opened.layers.layer(Role.DATA).colorbar.visible is wanted
+        assert opened.layers.layer(Role.RESIDUAL).colorbar.visible is wanted
+        after = opened.viewer.screenshot(canvas_only=True)
+        assert (before != after).any(), "it is drawn"
 
 
 def test_what_is_not_ours_in_the_settings_folder_is_no_stretch(tmp_path: Path) -> None:
