@@ -34,6 +34,7 @@ from napari_deblend.history_actions import (
 )
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
+from napari_deblend.leftovers import add_from_residual, next_residual
 from napari_deblend.loading import load_sources
 from napari_deblend.machine import Machine
 from napari_deblend.masking import draw_mask, seen_by_machine, uncover_all, without_hidden
@@ -42,8 +43,10 @@ from napari_deblend.parameters import show_parameters
 from napari_deblend.placing import KINDS_OF_KEYS, choose_kind
 from napari_deblend.rounds import have_classified
 from napari_deblend.selecting import draw_selection, group_selected, select_all, select_group, ungroup_selected
+from napari_deblend.source_look import show_plots
 from napari_deblend.star_psf import make_star_psf
-from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color
+from napari_deblend.stretching import brighter, fainter, next_stretch, toggle_flux
+from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color, toggle_color_bar
 from napari_deblend.views import View
 from napari_deblend.workbench import Workbench
 
@@ -247,7 +250,7 @@ ACTIONS: dict[str, Action] = {
     for action in (
         Action("fit_or_pause", "Fit, pause or go on", fit_or_pause, "G"),
         Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
-        Action("step_fit", "Take one iteration of the fit and wait", step_fit, "Shift-I"),
+        Action("step_fit", "Take one iteration of the fit and wait", step_fit, "Alt-G"),
         Action("previous_state", "Go back to the state before on the chi² curve", walk(-1), "Control-Alt-Left"),
         Action("next_state", "Go to the state behind on the chi² curve", walk(1), "Control-Alt-Right"),
         Action("go_back_to_run", "Go back to the end of the chosen run", go_back_to_run, "Control-Alt-R"),
@@ -312,8 +315,17 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_model", "Look at the model", look(View.MODEL), "Shift-M"),
         Action("look_at_residual", "Look at the residual", look(View.RESIDUAL), "Shift-R"),
         Action("look_at_component", "Look at the selected source alone", look(View.COMPONENT), "Shift-C"),
+        Action("look_at_chi2", "Look at the chi² of every place", look(View.CHI2), "Alt-C"),
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
+        Action("toggle_color_bar", "Show or hide color bars", toggle_color_bar, "Shift-H"),
+        Action("toggle_flux", "Residuals in flux or in units of the noise", toggle_flux, "U"),
+        Action("next_stretch", "Next stretch: asinh, zscale, percentile", next_stretch, "Control-Alt-A"),
+        Action("brighter", "Brighten the pictures", brighter, "Control-]"),
+        Action("fainter", "Darken the pictures", fainter, "Control-["),
+        Action("next_residual", "Go to the next worst residual", next_residual, "Shift-W"),
+        Action("add_from_residual", "Add a source at the chosen residual", add_from_residual, "Control-Alt-N"),
+        Action("show_plots", "Show or hide the plots of the selected source", show_plots, "Alt-S"),
         Action("show_layers", "Show layers again", show_layers),
         Action("load_sources", "Add sources from a catalog or from DS9 regions…", load_sources, "Control-Alt-L"),
         Action("export_catalog", "Write the catalog: ECSV, FITS, VOTable or Parquet…", ask_catalog, "Control-Alt-E"),

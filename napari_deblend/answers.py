@@ -14,6 +14,7 @@ from napari_deblend.jobs import (
     GLIMPSED,
     KERNELS,
     KNOWN_STARS,
+    LEFT_OVER,
     LIGHTS,
     LOADED,
     LOADED_SOURCES,
@@ -24,6 +25,7 @@ from napari_deblend.jobs import (
     ROUND,
     STACKED,
     STARS,
+    STRETCHED,
 )
 from napari_deblend.known_stars import take_stars
 from napari_deblend.loading import take_sources
@@ -64,6 +66,10 @@ class Answers:
             take_noise(bench, found[0])
         elif name == STACKED:
             bench.stacks = found[0]
+        elif name == LEFT_OVER:
+            bench.leftovers.take(found[0])
+        elif name == STRETCHED:
+            bench.layers.recolor(found[0])
         elif name == KNOWN_STARS:
             take_stars(bench, *found)
         elif name == LOADED_SOURCES:
@@ -73,7 +79,7 @@ class Answers:
         elif name == PEAKS:
             peaks, threshold = found
             if not bench.are_sources(threshold):
-                bench.candidates.show(peaks, bench.document.observations[0], bench.layers.world)
+                bench.candidates.show(peaks, bench.document.observations[0].grid, bench.layers.world)
             bench.result.emit(PEAKS, peaks)
         elif name in (STARS, KERNELS):
             bench.result.emit(name, found)

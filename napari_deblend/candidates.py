@@ -1,4 +1,4 @@
-"""What detection would find at the present threshold: thin rings that follow the slider."""
+"""Thin rings: what detection would find at the present threshold, and places of the residual."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Points
 
-from deblend import Observation, Peaks
+from deblend import Peaks, PixelGrid
 from napari_deblend.compat import unwrap
 from napari_deblend.world import World
 
@@ -17,30 +17,31 @@ COLOR = "#ffd166"
 class Candidates:
     """A layer of rings while a threshold is being chosen; it is no part of the document."""
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, name: str = "candidates", color: str = COLOR) -> None:
         self._viewer = unwrap(viewer)
+        self._name, self._color = name, color
         self._layer: Points | None = None
         self._viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect(self) -> None:
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
-    def show(self, peaks: Peaks, observation: Observation, world: World) -> None:
-        """Show these peaks on the grid of the first observation."""
+    def show(self, peaks: Peaks, grid: PixelGrid, world: World) -> None:
+        """Show these peaks, which are on the pixels of a grid."""
         places = np.column_stack([peaks.y, peaks.x]).astype(float).reshape(-1, 2)
         if self._layer is None:
             active = self._viewer.layers.selection.active
             self._layer = Points(
                 places,
                 ndim=2,
-                name="candidates",
+                name=self._name,
                 symbol="disc",
                 face_color="transparent",
-                border_color=COLOR,
+                border_color=self._color,
                 border_width=0.04,
                 size=7,
                 canvas_size_limits=(16, 34),
-                **world.place(observation.grid),
+                **world.place(grid),
             )
             self._viewer.add_layer(self._layer)
             self._viewer.layers.selection.active = active

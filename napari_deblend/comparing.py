@@ -18,9 +18,10 @@ from deblend import Observation, Scene
 from deblend.program import residual_sigma
 from napari_deblend.compat import main_window
 from napari_deblend.jobs import COMPARED
-from napari_deblend.machine import Machine
+from napari_deblend.machine import Machine, residual_flux
 from napari_deblend.past import PastRun
-from napari_deblend.views import Role, View, layer_options, repeat_bands, role_of
+from napari_deblend.stretch import Stretch
+from napari_deblend.views import Role, View, layer_options, repeat_bands
 
 if TYPE_CHECKING:
     from napari_deblend.workbench import Workbench
@@ -54,11 +55,12 @@ class Comparing:
         self._models: list[np.ndarray] = []
         self._observations: tuple[Observation, ...] = ()
         self._wanted = ""
-        self._role: tuple[Role, int] | None = None
-        """What the layer shows."""
+        self._role: tuple[Role, int, Stretch] | None = None
+        """What the layer shows, and how."""
         self._timer = QTimer(main_window(bench.viewer))
         self._timer.timeout.connect(self._turn)
         bench.layers.view_changed.connect(self._show)
+        bench.stretching.changed.connect(self._show)
         bench.document.observations_changed.connect(self.end)
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -126,31 +128,31 @@ class Comparing:
         layers = self._bench.layers
         if not self.is_on:
             return
-        k = layers.seen_by
-        is_color = layers.color and len(self._observations[k].channels) > 1
-        role = role_of(layers.view, is_color)
+        k, role = layers.seen_by, layers.role
+        shown = role, k, layers.stretch
         if layers.view not in COMPARABLE:
             self._clear()
             return
-        if self._role == (role, k):
+        if self._role == shown:
             return
         self._clear()
         present = layers.layer(role, k)
         if present is None:
             return
-        options = layer_options(self._observations[k], role, layers.world, visible=self.manner is Manner.SIDE_BY_SIDE)
+        is_beside = self.manner is Manner.SIDE_BY_SIDE
+        options = layer_options(self._observations[k], role, layers.world, is_beside, layers.levels(k))
         options |= {"name": f"A: {self.title}"}
         if not role.is_color:
             options |= {"colormap": present.colormap, "contrast_limits": present.contrast_limits}
-        if self.manner is Manner.SIDE_BY_SIDE:
+        if is_beside:
             options["affine"] = self._beside(options["affine"], self._observations[k])
         active = self._bench.viewer.layers.selection.active
         self.layer = Image(self._pixels(role, k), **options)
         place = self._bench.viewer.layers.index(present) + 1
-        self._role = role, k
+        self._role = shown
         self._bench.viewer.layers.insert(place, self.layer)
         self._bench.viewer.layers.selection.active = active
-        if self.manner is Manner.SIDE_BY_SIDE:
+        if is_beside:
             self._timer.stop()
             self._bench.viewer.fit_to_view()
         else:
@@ -161,6 +163,8 @@ class Comparing:
         if role.is_color:
             return self._bench.layers.mixes[k](model)
         n_bands = max(len(o.channels) for o in self._observations)
+        if role is Role.RESIDUAL_FLUX:
+            return repeat_bands(residual_flux(observation, model), n_bands)
         if role is Role.RESIDUAL:
             return repeat_bands(residual_sigma(observation, model), n_bands)
         return repeat_bands(np.asarray(model, np.float32), n_bands)

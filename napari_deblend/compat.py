@@ -15,6 +15,7 @@ from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
 from napari.layers.points._points_constants import Mode
 from napari.layers.points._points_mouse_bindings import select
 from napari.utils import progress
+from napari.utils.colormaps import Colormap
 from qtpy.QtWidgets import QMainWindow
 
 Status = Callable[..., dict[str, str]]
@@ -46,6 +47,19 @@ def show_pixels(layer: Image, data: Any) -> None:
         return
     layer._data = layer._data_raw = data
     repaint(layer)
+
+
+def recolor(layer: Image, colormap: Colormap) -> None:
+    """Give an image layer another curve of the same colors; one whose colors a person has chosen keeps them.
+
+    `layer.colormap = colormap` takes every curve for another colormap and lists it among all that can be chosen.
+    """
+    present = layer.colormap
+    if not present.name.startswith(colormap.name):
+        return
+    colormap.name = present.name
+    layer._colormap = colormap
+    layer.events.colormap()
 
 
 def repaint(layer: Layer, *, highlight: bool = False) -> None:

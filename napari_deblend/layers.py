@@ -15,12 +15,23 @@ from napari.layers import Image
 from psygnal import Signal
 
 from deblend import Channel, Observation, Source
-from napari_deblend.compat import repaint, reshape, set_status, show_pixels, unwrap
+from napari_deblend.compat import recolor, repaint, reshape, set_status, show_pixels, unwrap
 from napari_deblend.components import ComponentStack, Cube
 from napari_deblend.machine import Frame, Picture, PictureKind
 from napari_deblend.pictures import ColorMix, filled
 from napari_deblend.status import ReadOut
-from napari_deblend.views import Role, View, color_mix, layer_options, planes, repeat_bands, role_of
+from napari_deblend.stretch import Levels, LightRange, Stretch
+from napari_deblend.views import (
+    Role,
+    View,
+    color_mix,
+    layer_options,
+    light_range,
+    look_of,
+    planes,
+    repeat_bands,
+    role_of,
+)
 from napari_deblend.world import World
 
 RenderAll = Callable[[int, Sequence[str]], Mapping[str, Cube]]
@@ -51,7 +62,11 @@ class ImageLayers:
         """Whether sources have come or gone since the component layers were made."""
         self.world = World(None)
         self.mixes: dict[int, ColorMix] = {}
+        self.stretch = Stretch()
+        self._lights: dict[int, LightRange] = {}
         self.view, self.color = View.DATA, True
+        self.in_flux = False
+        """Whether residuals are seen in flux, and not in units of the noise."""
         self.seen_by = 0
         """Which observation is looked at: those of one patch of sky would hide each other."""
         self._viewer.layers.events.removed.connect(self._on_removed)
@@ -68,7 +83,8 @@ class ImageLayers:
         self.clear(keep=list(adopted.values()))
         self._observations, self.world = tuple(observations), world
         self._n_bands = max(len(o.channels) for o in observations)
-        self.mixes = {k: color_mix(o) for k, o in enumerate(observations)}
+        self._lights = {k: light_range(o) for k, o in enumerate(observations)}
+        self.mixes = {k: color_mix(o).stretched(self.stretch) for k, o in enumerate(observations)}
         self._source_ids = ()
         self.seen_by = 0
         self.view, self.color = View.DATA, any(len(o.channels) > 1 for o in observations)
@@ -81,7 +97,7 @@ class ImageLayers:
         for role in Role:
             for k, observation in enumerate(self._observations):
                 if (role, k) not in self._layers and not (role.is_color and len(observation.channels) == 1):
-                    options = layer_options(observation, role, self.world, visible=False)
+                    options = layer_options(observation, role, self.world, visible=False, levels=self.levels(k))
                     layer = Image(self._first_pixels(role, k), **options)
                     self._take(role, k, layer)
                     self._viewer.add_layer(layer)
@@ -123,7 +139,8 @@ class ImageLayers:
             return np.zeros((height, width, 3), np.uint8)
         if role is Role.COMPONENTS:
             return self._new_stack(k)
-        return repeat_bands(np.zeros(observation.images.shape, np.float32), self._n_bands)
+        n_planes = 1 if role is Role.CHI2 else len(observation.channels)
+        return repeat_bands(np.zeros((n_planes, height, width), np.float32), self._n_bands)
 
     def _on_removed(self, event: Any) -> None:
         keys = [key for key, layer in self._layers.items() if layer is event.value]
@@ -146,14 +163,45 @@ class ImageLayers:
         self.seen_by = observation % max(len(self._observations), 1)
         self.look_at(self.view)
 
-    def look_at(self, view: View, color: bool | None = None) -> None:
+    def look_at(self, view: View, color: bool | None = None, in_flux: bool | None = None) -> None:
         """Show one of data, model, residual and component, of one observation; all else is hidden."""
         self.view = view
         self.color = self.color if color is None else color
+        self.in_flux = self.in_flux if in_flux is None else in_flux
         for (role, k), layer in self._layers.items():
             has_color = (Role.DATA_COLOR, k) in self._layers or (Role.MODEL_COLOR, k) in self._layers
-            layer.visible = k == self.seen_by and role is role_of(view, self.color and has_color)
+            layer.visible = k == self.seen_by and role is role_of(view, self.color and has_color, self.in_flux)
         self.view_changed.emit()
+
+    @property
+    def role(self) -> Role:
+        """What is in view, of the observation that is looked through."""
+        has_color = bool(self._observations) and len(self._observations[self.seen_by].channels) > 1
+        return role_of(self.view, self.color and has_color, self.in_flux)
+
+    def light(self, observation: int) -> LightRange:
+        """Return the range of the light of an observation's single bands."""
+        return self._lights[observation]
+
+    def levels(self, observation: int) -> Levels:
+        """Return black, white and curve of an observation's single bands."""
+        return self._lights[observation].levels(self.stretch)
+
+    def restretch(self, stretch: Stretch) -> None:
+        """Show all pictures in another stretch; colors of data follow with `recolor`."""
+        self.stretch = stretch
+        self.mixes = {k: mix.stretched(stretch) for k, mix in self.mixes.items()}
+        for (role, k), layer in self._layers.items():
+            if not role.is_color and role not in (Role.RESIDUAL, Role.CHI2):
+                look = look_of(role, self.levels(k))
+                recolor(layer, look["colormap"])
+                layer.contrast_limits = look["contrast_limits"]
+
+    def recolor(self, colors: Mapping[int, np.ndarray]) -> None:
+        """Show the data of these observations in these colors (y, x, 3)."""
+        for k, pixels in colors.items():
+            if (layer := self._layers.get((Role.DATA_COLOR, k))) is not None:
+                show_pixels(layer, pixels)
 
     @property
     def wanted(self) -> frozenset[Picture]:
@@ -164,6 +212,9 @@ class ImageLayers:
                 continue
             if role is not Role.COMPONENTS:
                 wanted.add(Picture(role.picture, k))
+                if role is Role.MODEL_COLOR:
+                    # its light under the pointer; it is made on the way
+                    wanted.add(Picture(PictureKind.MODEL, k))
             elif (shown := self._stacks[k].source_id(self.component_row)) is not None:
                 wanted.add(Picture(role.picture, k, shown))
         return frozenset(wanted)
@@ -174,8 +225,7 @@ class ImageLayers:
         if not self._observations:
             return None
         channels = self._observations[self.seen_by].channels
-        is_color = role_of(self.view, self.color).is_color and len(channels) > 1
-        return None if is_color else channels[min(self.band, len(channels) - 1)]
+        return None if self.role.is_color else channels[min(self.band, len(channels) - 1)]
 
     def shows(self, source: Source) -> bool:
         """Tell whether a source that moves is at the epoch that is in view; others always are."""
@@ -190,11 +240,12 @@ class ImageLayers:
         observation = self._observations[self.seen_by]
         bands = [channel.name for channel in observation.channels]
         title = self.view.value if len(self._observations) == 1 else f"{self.view.value} · {observation.name}"
+        if self.view is View.CHI2:
+            return f"{title} per pixel, over the PSF"
         if self.channel is None:
             joint = "" if all(len(b) == 1 for b in bands) else " "
             return f"{title} · {joint.join(bands)}"
-        unit = "σ" if self.view is View.RESIDUAL else "nJy/pix"
-        return f"{title} · {self.channel.name} [{unit}]"
+        return f"{title} · {self.channel.name} [{self.role.unit}]"
 
     @property
     def component_row(self) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from deblend import FitSettings, Observation, Program, Scene, fit
 from deblend.infer import Glimpse, holding, set_free
 from deblend.io import Edit, Run
+from deblend.measure import chi2_map
 from napari_deblend.past import MOST_WITH_STATES, PastRun
 
 Mix = Callable[[np.ndarray], np.ndarray]
@@ -28,6 +29,8 @@ class PictureKind(Enum):
 
     MODEL = "model"
     RESIDUAL = "residual"
+    RESIDUAL_FLUX = "residual in flux"
+    CHI2 = "chi2"
     COLOR = "color"
     COMPONENT = "component"
 
@@ -66,6 +69,15 @@ class Frame:
     """The runs that have ended, the oldest first."""
 
 
+class Window(Protocol):
+    """The part of an image that a source reaches, with its light there [nJy/pix]."""
+
+    @property
+    def patch(self) -> np.ndarray: ...
+    @property
+    def window(self) -> tuple[slice, slice]: ...
+
+
 class Shows(Protocol):
     """What pictures are made from: a program, or a state of a fit."""
 
@@ -78,6 +90,12 @@ class Shows(Protocol):
     def model(self, observation_index: int = 0) -> np.ndarray: ...
     def residual_sigma(self, observation_index: int = 0) -> np.ndarray: ...
     def component(self, source_index: int, observation_index: int = 0) -> np.ndarray: ...
+    def sources(self) -> Sequence[Sequence[Window]]: ...
+
+
+def residual_flux(observation: Observation, model: np.ndarray) -> np.ndarray:
+    """Return what a model leaves over [nJy/pix], (band, y, x); NaN where pixels are masked."""
+    return np.where(observation.weights > 0, observation.images - model, np.nan).astype(np.float32)
 
 
 class Machine:
@@ -152,6 +170,10 @@ class Machine:
         else:
             self._edits.append(Edit(len(self._curve), scene))
             self._shown = self._fit.edit(self._held(scene))
+
+    def mix(self, mixes: Mapping[int, Mix]) -> None:
+        """Make color composites in another way from now on."""
+        self._mixes = dict(mixes)
 
     def _held(self, scene: Scene) -> Scene:
         """Return a scene for the fit: what takes no part is fixed."""
@@ -254,7 +276,7 @@ class Machine:
     @property
     def every_picture(self) -> frozenset[Picture]:
         """All pictures of the whole scene."""
-        kinds = (PictureKind.MODEL, PictureKind.RESIDUAL)
+        kinds = (PictureKind.MODEL, PictureKind.RESIDUAL, PictureKind.RESIDUAL_FLUX, PictureKind.CHI2)
         colors = {Picture(PictureKind.COLOR, k) for k in self._mixes}
         return frozenset({Picture(kind, k) for kind in kinds for k in range(len(self.observations))} | colors)
 
@@ -283,6 +305,10 @@ class Machine:
                 return self._mixes[picture.observation](model(picture.observation))
             if picture.kind is PictureKind.RESIDUAL:
                 return shown.residual_sigma(picture.observation)
+            if picture.kind is PictureKind.CHI2:
+                return chi2_map(self.observations[picture.observation], model(picture.observation))[None]
+            if picture.kind is PictureKind.RESIDUAL_FLUX:
+                return residual_flux(self.observations[picture.observation], model(picture.observation))
             return shown.component(rows[picture.source_id], picture.observation)
 
         return Frame(

@@ -61,6 +61,8 @@ class Markers:
         self._removing: list[str] = []
         self._writing = False
         self.layer: SourcesLayer | None = None
+        self.status: Callable[[Any], tuple[str, str]] | None = None
+        """What the status bar says at a world position while the layer is active; None for the data beneath it."""
         self._viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect(self) -> None:
@@ -89,7 +91,7 @@ class Markers:
             text={"string": "{name}", "size": 9, "color": "white", "anchor": "center", "translation": [LABEL_RISE, 0]},
             **self._world.place(self._document.scene.grid),
         )
-        set_status(layer, ReadOut(layer, observation, None, self._world))
+        set_status(layer, self.status or ReadOut(layer, observation, None, self._world))
         layer.events.data.connect(self._on_data)
         layer.selected_data.events.items_changed.connect(self._on_selected)
         self.layer, self._rows = layer, ()

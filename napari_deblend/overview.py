@@ -21,7 +21,7 @@ def overview_options(overview: Overview, world: World, request: Any) -> dict[str
     limits, softening = _stretch(overview.pixels)
     return {
         "name": f"{overview.path.name} overview",
-        "colormap": asinh_colormap(softening),
+        "colormap": asinh_colormap(1.0 / softening),
         "contrast_limits": limits,
         "metadata": {METADATA_KEY: {"observation": None, "world_center": world.center, "request": request}},
         **world.place(overview.grid) | {"affine": world.affine(overview.grid) @ _from_small(overview.step)},

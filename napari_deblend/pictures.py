@@ -6,40 +6,53 @@ are computed once, when data are opened, and belong to the user from then on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from napari.utils.colormaps import Colormap
+from napari.utils.colormaps import Colormap, ensure_colormap
 from scipy import ndimage
+
+from napari_deblend.stretch import Levels, LightRange, Stretch, knots
 
 RESIDUAL_LIMITS = (-5.0, 5.0)
 """Limits of residuals [sigma]."""
+CHI2_LIMITS = (0.0, 50.0)
+"""Limits of χ² per pixel, which is 1 where a model explains the images; its colors are linear up to there, then
+logarithmic."""
 RESIDUAL_STOPS = ("#bdebff", "#3fa7d6", "#1d5c85", "#16181d", "#8a3d1d", "#ee7b3c", "#ffe0b5")
 """Colors of residuals from too faint to too bright an image: diverging from dark, told apart by the color-blind."""
 KNOTS = 256
-BRIGHTEST = 400.0
-"""Where the stretch saturates at the latest [sigma of the noise]."""
 
 WAVELENGTHS = {"u": 368, "g": 480, "r": 623, "i": 764, "z": 890, "y": 975, "J": 1250, "H": 1635, "K": 2150}
 """Where the usual broad bands lie [nm]; used only to sort bands from blue to red."""
 
 
-def asinh_colormap(softening: float, name: str = "asinh gray") -> Colormap:
-    """Return a gray colormap linear below `softening` (as a fraction of the limits) and logarithmic above it.
-
-    Lupton et al. 1999: brightness = asinh(flux / softening) / asinh(1 / softening).
-    """
-    brightness = np.linspace(0.0, 1.0, KNOTS)
-    controls = softening * np.sinh(brightness * np.arcsinh(1.0 / softening))
-    controls[0], controls[-1] = 0.0, 1.0
-    colors = np.stack([brightness, brightness, brightness, np.ones(KNOTS)], axis=1)
-    return Colormap(colors, controls=controls, name=name, display_name=name)
+def asinh_colormap(q: float, name: str = "asinh gray") -> Colormap:
+    """Return a gray colormap of brightness asinh(q x) / asinh(q) of the limits (Lupton et al. 2004); 0 is linear."""
+    gray = np.linspace(0.0, 1.0, KNOTS)
+    colors = np.stack([gray, gray, gray, np.ones(KNOTS)], axis=1)
+    return Colormap(colors, controls=knots(q, KNOTS), name=name, display_name=name)
 
 
 def residual_colormap() -> Colormap:
     """Return the diverging colormap of residuals: blue where the model is too bright, dark at 0, orange above."""
     return Colormap(list(RESIDUAL_STOPS), name="residual", display_name="residual")
+
+
+def residual_flux_colormap(q: float) -> Colormap:
+    """Return the colors of residuals with the stretch of the data, to both sides of 0."""
+    half = KNOTS // 2 + 1
+    beside = 0.5 * knots(q, half)
+    controls = np.concatenate([0.5 - beside[:0:-1], 0.5 + beside])
+    colors = residual_colormap().map(np.linspace(0.0, 1.0, controls.size))
+    return Colormap(colors, controls=controls, name="residual in flux", display_name="residual in flux")
+
+
+def chi2_colormap() -> Colormap:
+    """Return the colormap of χ² per pixel: dark at 1 and below, and brighter by its logarithm."""
+    colors = ensure_colormap("inferno").map(np.linspace(0.0, 1.0, KNOTS))
+    return Colormap(colors, controls=knots(CHI2_LIMITS[1], KNOTS), name="chi2", display_name="chi²")
 
 
 def filled(images: Float[np.ndarray, "band y x"], weights: Float[np.ndarray, "band y x"]) -> np.ndarray:
@@ -57,18 +70,12 @@ def filled(images: Float[np.ndarray, "band y x"], weights: Float[np.ndarray, "ba
     return result
 
 
-def stretch_limits(
-    images: Float[np.ndarray, "band y x"], weights: Float[np.ndarray, "band y x"]
-) -> tuple[tuple[float, float], float]:
-    """Return contrast limits [nJy/pix] that hold for all bands, and the softening as a fraction of their range."""
+def light_of(images: Float[np.ndarray, "band y x"], weights: Float[np.ndarray, "band y x"]) -> LightRange:
+    """Return the range of the light of all bands of an observation, which share one pair of limits."""
     good = weights > 0
-    if not good.any():
-        return (0.0, 1.0), 0.1
-    noise = float(np.median([1.0 / np.sqrt(np.median(w[g])) for w, g in zip(weights, good, strict=True) if g.any()]))
-    peak = float(np.percentile(images[good], 99.98))
-    top = float(np.clip(peak, 10.0 * noise, BRIGHTEST * noise))
-    bottom = -2.0 * noise
-    return (bottom, top), 3.0 * noise / (top - bottom)
+    deviations = [1.0 / np.sqrt(np.median(w[g])) for w, g in zip(weights, good, strict=True) if g.any()]
+    noise = float(np.median(deviations)) if deviations else 1.0
+    return LightRange(images[good], noise, black=-2.0, top=(99.98, 10.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +86,9 @@ class ColorMix:
     """
 
     matrix: Float[np.ndarray, "3 band"]
-    noise: float
-    """Noise of the mean of the three colours, after the matrix."""
-    top: float
-    """Mean of the three colours that is shown at full brightness."""
+    light: LightRange
+    """Of the mean of the three colours, after the matrix."""
+    levels: Levels
 
     @classmethod
     def of(
@@ -99,23 +105,25 @@ class ColorMix:
         good = weights > 0
         variance = np.array([np.median(1.0 / w[g]) if g.any() else 0.0 for w, g in zip(weights, good, strict=True)])
         bright = images > 5.0 * np.sqrt(variance)[:, None, None]
-        light = np.array([i[b & g].sum() if (b & g).any() else 0 for i, b, g in zip(images, bright, good, strict=True)])
-        white = matrix @ np.maximum(light, 1e-30)
+        total = np.array([i[b & g].sum() if (b & g).any() else 0 for i, b, g in zip(images, bright, good, strict=True)])
+        white = matrix @ np.maximum(total, 1e-30)
         matrix = matrix / white[:, None] * white.mean()
         noise = float(np.sqrt(np.mean((matrix**2) @ variance))) or 1.0
         mean = np.einsum("cb,byx->yx", matrix, images) / 3.0
-        top = float(np.clip(np.percentile(mean, 99.9), 20.0 * noise, BRIGHTEST * noise))
-        return cls(matrix, noise, top)
+        light = LightRange(mean.ravel(), noise, black=-1.0, top=(99.9, 20.0))
+        return cls(matrix, light, light.levels(Stretch()))
+
+    def stretched(self, stretch: Stretch) -> ColorMix:
+        """Return the same colours in another stretch."""
+        return replace(self, levels=self.light.levels(stretch))
 
     def __call__(self, images: Float[np.ndarray, "band y x"]) -> UInt8[np.ndarray, "y x 3"]:
         """Return the composite, 8 bits a colour."""
         color = np.tensordot(self.matrix.astype(np.float32), np.asarray(images, np.float32), axes=1)
-        floor = np.float32(-1.0 * self.noise)
-        color = np.maximum(color - floor, 0.0)
+        levels = self.levels
+        color = np.maximum(color - np.float32(levels.black), 0.0)
         mean = color.mean(axis=0)
-        softening = np.float32(3.0 * self.noise)
-        scale = np.arcsinh(mean / softening) / np.arcsinh((self.top - floor) / softening)
-        color *= (scale / np.maximum(mean, 1e-12))[None]
+        color *= (levels(mean + np.float32(levels.black)) / np.maximum(mean, 1e-12))[None]
         peak = color.max(axis=0)
         color /= np.maximum(peak, 1.0)[None]
         return np.ascontiguousarray(np.moveaxis((255.0 * color + 0.5).astype(np.uint8), 0, -1))

@@ -17,8 +17,9 @@ import numpy as np
 from deblend import Observation
 from deblend.io import is_session, overviews
 from napari_deblend.overview import overview_options
+from napari_deblend.remembered import recall_stretch
 from napari_deblend.request import Request
-from napari_deblend.views import METADATA_KEY, data_layer_options, planes
+from napari_deblend.views import METADATA_KEY, data_layer_options, light_range, planes
 from napari_deblend.world import World
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -69,8 +70,9 @@ def layers_of(observations: Sequence[Observation]) -> list[LayerData]:
     world = World.of(observations, _present_center())
     n_bands = max(len(o.channels) for o in observations)
     layers: list[LayerData] = []
+    stretch = recall_stretch()
     for observation in observations:
-        options = data_layer_options(observation, world)
+        options = data_layer_options(observation, world, light_range(observation).levels(stretch))
         options["metadata"][METADATA_KEY]["offered"] = True
         layers.append((planes(observation, n_bands), options, "image"))
     return layers

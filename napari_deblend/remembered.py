@@ -1,14 +1,19 @@
-"""Corrections that a person has made, kept for the next files of the same kind: a small JSON in the settings folder."""
+"""What a person has set, kept for the next time: small JSON files in the settings folder.
+
+Corrections are kept for files of the same kind, the stretch of the pictures for all.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from deblend.io import Interpretation
+from napari_deblend.stretch import Stretch
 
 FOLDER_VARIABLE = "DEBLEND_CONFIG"
 """Names another folder for the file."""
@@ -46,16 +51,32 @@ def forget(signature: str) -> None:
         _write(everything)
 
 
-def _all() -> dict[str, dict[str, str]]:
+def recall_stretch() -> Stretch:
+    """Return the stretch that was used last; what suits the images without one, or where the file is not ours."""
     try:
-        found = json.loads(file().read_text(encoding="utf-8"))
+        return Stretch.from_dict(_read(folder() / "stretch.json"))
+    except (ValueError, TypeError):
+        return Stretch()
+
+
+def remember_stretch(stretch: Stretch) -> None:
+    _write(stretch.to_dict(), folder() / "stretch.json")
+
+
+def _all() -> dict[str, Any]:
+    return _read(file())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _write(everything: dict[str, dict[str, str]]) -> None:
-    path = file()
+def _write(everything: dict[str, Any], path: Path | None = None) -> None:
+    path = file() if path is None else path
     path.parent.mkdir(parents=True, exist_ok=True)
     # whoever reads meanwhile sees the old file or the new one
     part = path.with_suffix(".part")

@@ -70,6 +70,7 @@ class _Wishes:
     """Of the fit that is asked for; None for all sources."""
     cancel: bool = False
     redraw: bool = False
+    mixes: Mapping[int, Mix] | None = None
     stop: bool = False
     jobs: dict[str, Callable[[Machine], Any]] = field(default_factory=dict)
 
@@ -142,6 +143,10 @@ class Runner:
         self._wanted = pictures
         if has_new:
             self._wish(redraw=True)
+
+    def mix(self, mixes: Mapping[int, Mix]) -> None:
+        """Have color composites made in another way from now on."""
+        self._wish(mixes=dict(mixes), redraw=True)
 
     def submit(self, name: str, job: Callable[[Machine], Any]) -> None:
         """Have a job done in the thread; its result is posted under `name`. A newer job of that name replaces it."""
@@ -219,6 +224,8 @@ class Runner:
 
     def _obey(self, machine: Machine, wishes: _Wishes) -> None:
         """Do what is asked, in the order that a person would expect; then one iteration of the fit."""
+        if wishes.mixes is not None:
+            machine.mix(wishes.mixes)
         stopped = wishes.cancel and machine.is_fitting
         if stopped:
             machine.finish("The fit was stopped by hand.")

@@ -47,5 +47,5 @@ class ReadOut:
         data = layer.data
         key = (band, row, column)
         value = float(data[(round(position[-4]), *key)] if data.ndim == 4 else data[key])
-        unit = "σ" if self._role is Role.RESIDUAL else "nJy/pix"
-        return f"{channels[band].name} {value:.4g} {unit}"
+        name = "" if self._role is Role.CHI2 else f"{channels[band].name} "
+        return f"{name}{value:.4g} {self._role.unit}"

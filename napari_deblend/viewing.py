@@ -37,3 +37,15 @@ def next_telescope(bench: Workbench) -> None:
 def toggle_color(bench: Workbench) -> None:
     """Switch data and model between one band and the color of all."""
     bench.layers.look_at(bench.layers.view, not bench.layers.color)
+
+
+def toggle_color_bar(bench: Workbench) -> None:
+    """Show how brightness goes with value beside every picture that is not in color, or no longer."""
+    layers = [layer for layer in bench.layers if not layer.rgb]
+    if not layers:
+        raise ValueError("There are no pictures; open FITS files first.")
+    wanted = not any(layer.colorbar.visible for layer in layers)
+    for layer in layers:
+        layer.colorbar.visible = wanted
+    if wanted and bench.layers.role.is_color:
+        bench.tell("Color bars are shown for single bands; H switches to them.")

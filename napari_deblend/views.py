@@ -9,7 +9,17 @@ import numpy as np
 
 from deblend import Observation
 from napari_deblend.machine import PictureKind
-from napari_deblend.pictures import RESIDUAL_LIMITS, ColorMix, asinh_colormap, residual_colormap, stretch_limits
+from napari_deblend.pictures import (
+    CHI2_LIMITS,
+    RESIDUAL_LIMITS,
+    ColorMix,
+    asinh_colormap,
+    chi2_colormap,
+    light_of,
+    residual_colormap,
+    residual_flux_colormap,
+)
+from napari_deblend.stretch import Levels, LightRange
 from napari_deblend.world import World
 
 METADATA_KEY = "deblend"
@@ -23,6 +33,7 @@ class View(Enum):
     MODEL = "Model"
     RESIDUAL = "Residual"
     COMPONENT = "Component"
+    CHI2 = "χ²"
 
 
 class Role(Enum):
@@ -33,6 +44,8 @@ class Role(Enum):
     MODEL = "model"
     MODEL_COLOR = "model in color"
     RESIDUAL = "residual"
+    RESIDUAL_FLUX = "residual in flux"
+    CHI2 = "chi²"
     COMPONENTS = "components"
 
     @property
@@ -42,6 +55,8 @@ class Role(Enum):
             Role.MODEL: PictureKind.MODEL,
             Role.MODEL_COLOR: PictureKind.COLOR,
             Role.RESIDUAL: PictureKind.RESIDUAL,
+            Role.RESIDUAL_FLUX: PictureKind.RESIDUAL_FLUX,
+            Role.CHI2: PictureKind.CHI2,
             Role.COMPONENTS: PictureKind.COMPONENT,
         }.get(self)
 
@@ -49,33 +64,49 @@ class Role(Enum):
     def is_color(self) -> bool:
         return self in (Role.DATA_COLOR, Role.MODEL_COLOR)
 
+    @property
+    def unit(self) -> str:
+        """Of its values, as a person reads it."""
+        return {Role.RESIDUAL: "σ", Role.CHI2: "χ² per pixel"}.get(self, "nJy/pix")
 
-def role_of(view: View, color: bool) -> Role:
-    """Return which layer a view shows."""
+
+def role_of(view: View, color: bool, in_flux: bool = False) -> Role:
+    """Return which layer a view shows; residuals are in units of the noise unless `in_flux`."""
     if view is View.DATA:
         return Role.DATA_COLOR if color else Role.DATA
     if view is View.MODEL:
         return Role.MODEL_COLOR if color else Role.MODEL
-    return Role.RESIDUAL if view is View.RESIDUAL else Role.COMPONENTS
+    if view is View.RESIDUAL:
+        return Role.RESIDUAL_FLUX if in_flux else Role.RESIDUAL
+    return Role.CHI2 if view is View.CHI2 else Role.COMPONENTS
 
 
 def layer_name(observation: Observation, role: Role) -> str:
     return f"{observation.name} {role.value}"
 
 
-def data_layer_options(observation: Observation, world: World) -> dict[str, Any]:
+def look_of(role: Role, levels: Levels) -> dict[str, Any]:
+    """Return colormap and limits of a layer that is not in color, for these levels of its observation's light."""
+    if role is Role.RESIDUAL:
+        return {"colormap": residual_colormap(), "contrast_limits": RESIDUAL_LIMITS}
+    if role is Role.CHI2:
+        return {"colormap": chi2_colormap(), "contrast_limits": CHI2_LIMITS}
+    if role is Role.RESIDUAL_FLUX:
+        return {"colormap": residual_flux_colormap(levels.q), "contrast_limits": (-levels.white, levels.white)}
+    return {"colormap": asinh_colormap(levels.q), "contrast_limits": (levels.black, levels.white)}
+
+
+def data_layer_options(observation: Observation, world: World, levels: Levels) -> dict[str, Any]:
     """Return the options of the layer of the data themselves: place, stretch, limits, unit and where it came from."""
-    limits, softening = stretch_limits(observation.images, observation.weights)
     return {
         "name": layer_name(observation, Role.DATA),
-        "colormap": asinh_colormap(softening),
-        "contrast_limits": limits,
+        **look_of(Role.DATA, levels),
         "metadata": _metadata(observation, world, "nJy / pix"),
         **world.place(observation.grid, ("band",)),
     }
 
 
-def layer_options(observation: Observation, role: Role, world: World, visible: bool) -> dict[str, Any]:
+def layer_options(observation: Observation, role: Role, world: World, visible: bool, levels: Levels) -> dict[str, Any]:
     """Return the options of one of the layers of an observation."""
     if role.is_color:
         options: dict[str, Any] = {
@@ -83,18 +114,17 @@ def layer_options(observation: Observation, role: Role, world: World, visible: b
             "metadata": _metadata(observation, world, ""),
             **world.place(observation.grid),
         }
-    elif role is Role.RESIDUAL:
-        options = {
-            "colormap": residual_colormap(),
-            "contrast_limits": RESIDUAL_LIMITS,
-            "metadata": _metadata(observation, world, "sigma"),
-            **world.place(observation.grid, ("band",)),
-        }
     else:
-        options = data_layer_options(observation, world)
-        if role is Role.COMPONENTS:
+        options = data_layer_options(observation, world, levels) | look_of(role, levels)
+        if role in (Role.RESIDUAL, Role.CHI2):
+            options["metadata"] = _metadata(observation, world, "sigma" if role is Role.RESIDUAL else "")
+        elif role is Role.COMPONENTS:
             options |= world.place(observation.grid, ("component", "band")) | {"multiscale": False, "rgb": False}
     return options | {"name": layer_name(observation, role), "visible": visible}
+
+
+def light_range(observation: Observation) -> LightRange:
+    return light_of(observation.images, observation.weights)
 
 
 def planes(observation: Observation, n_bands: int) -> np.ndarray:

@@ -34,15 +34,18 @@ from napari_deblend.finder import Finder
 from napari_deblend.gestures import Gestures
 from napari_deblend.handles import Handles
 from napari_deblend.history import History
+from napari_deblend.hover import Hover
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
 from napari_deblend.known_stars import KnownStars
 from napari_deblend.layers import ImageLayers
+from napari_deblend.leftovers import Leftovers
 from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
 from napari_deblend.masking import Masking, without_hidden
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
+from napari_deblend.ownership import Ownership
 from napari_deblend.parameters import Parameters
 from napari_deblend.participation import Participation
 from napari_deblend.paths import Paths
@@ -51,7 +54,9 @@ from napari_deblend.request import Request
 from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
 from napari_deblend.showing import Showing
-from napari_deblend.views import METADATA_KEY
+from napari_deblend.source_look import SourceLooks
+from napari_deblend.stretching import Stretching
+from napari_deblend.views import METADATA_KEY, View
 from napari_deblend.world import World
 
 
@@ -108,6 +113,7 @@ class Workbench:
         self.stacks: tuple[Stack, ...] | None = None
         """All images together, from which a new source takes its size and profile; None until it is known."""
         self.layers = ImageLayers(self.viewer, self._render_all)
+        self.stretching = Stretching(self)
         self.markers = Markers(self.viewer, self.document, self.tell)
         self.paths = Paths(self.viewer, self.document)
         self.known_stars = KnownStars(self.viewer, self.document)
@@ -133,6 +139,8 @@ class Workbench:
         self.constraining.changed.connect(self.handles.show_part)
         self.parameters = Parameters(self)
         self.masking = Masking(self)
+        self.ownership, self.hover = Ownership(self), Hover(self)
+        self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
         self.rounds = Rounds(self)
         self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)
@@ -153,7 +161,8 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
-        for part in (*shown, self.masking, self.gestures, self.cutting, self._offers, self.comparing):
+        looks = self.hover, self.leftovers, self.source_looks, self.comparing
+        for part in (*shown, self.masking, self.gestures, self.cutting, self._offers, *looks):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:
@@ -274,8 +283,11 @@ class Workbench:
     # sources, and jobs of theirs ----------------------------------------------------------------------------------
 
     def add_at(self, x: float, y: float) -> None:
-        """Add a source at pixel (x, y) of the scene."""
+        """Add a source at pixel (x, y) of the scene; of a residual that is looked at, what is left over there."""
         document = self.document
+        if self.layers.view is View.RESIDUAL and self.frame is not None:
+            self.leftovers.add_at(x, y)
+            return
         source = start_source(document.observations, document.scene, x, y, self.kind, self.box_scale, seen=self.stacks)
         document.add(source)
 

@@ -9,13 +9,16 @@ measure(state.scene, observations).write("catalog.ecsv")
 """
 
 from deblend.detect import (
+    Blob,
     Peaks,
     detect,
     empty_scene,
     find_missed,
     find_peaks,
     positions_within,
+    residual_blobs,
     scene_from_positions,
+    source_from_residual,
     start_source,
     unlisted,
     with_missed,
@@ -83,6 +86,7 @@ from deblend.sky import Channel, Passband, PixelAffine, PixelGrid, TangentWcs
 
 __all__ = [
     "BlackBody",
+    "Blob",
     "Break",
     "Calibration",
     "Catalog",
@@ -159,7 +163,9 @@ __all__ = [
     "read_stars",
     "read_template",
     "register_morphology",
+    "residual_blobs",
     "scene_from_positions",
+    "source_from_residual",
     "start_dust",
     "start_source",
     "unlisted",

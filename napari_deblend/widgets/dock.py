@@ -18,10 +18,12 @@ from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
 from napari_deblend.widgets.guide import Guide
 from napari_deblend.widgets.keeping import KeptWorkOffer
+from napari_deblend.widgets.leftovers import LeftoversSection
 from napari_deblend.widgets.looking import LookingRow
 from napari_deblend.widgets.observations import ObservationsSection
 from napari_deblend.widgets.parameters import ParametersSection
 from napari_deblend.widgets.parts import Links, Section, action_button, fold, prose, row
+from napari_deblend.widgets.source_plots import SourcePlotsSection
 from napari_deblend.widgets.sources import SourcesSection
 from napari_deblend.workbench import Workbench
 
@@ -49,6 +51,8 @@ class DeblendWidget(QWidget):
         self.parameters = ParametersSection(bench)
         self.constraints = ConstraintsSection(bench)
         self.fitting = FitSection(bench)
+        self.leftovers = LeftoversSection(bench)
+        self.source_plots = SourcePlotsSection(bench)
         self.exporting = ExportSection(bench)
         self.undo_button = action_button(bench, "undo", "↶ Undo")
         self.redo_button = action_button(bench, "redo", "Redo ↷")
@@ -70,8 +74,13 @@ class DeblendWidget(QWidget):
             if section is self.sources:
                 self._parameters_fold = fold(self.parameters.title, self.parameters, open_=False)
                 column.addWidget(self._parameters_fold)
+                self._plots_fold = fold(self.source_plots.title, self.source_plots, open_=False)
+                self._plots_fold.toggled.connect(self.source_plots.set_open)
+                column.addWidget(self._plots_fold)
                 self._constraints_fold = fold(self.constraints.title, self.constraints, open_=False)
                 column.addWidget(self._constraints_fold)
+            if section is self.fitting:
+                column.addWidget(fold(self.leftovers.title, self.leftovers, open_=False))
             if section is self.observations:
                 self._cutting_fold = fold(self.cutting.title, self.cutting, open_=bench.cutting.request is not None)
                 column.addWidget(self._cutting_fold)
@@ -103,6 +112,7 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.cutting.changed, self._on_cutting)
         self._links.connect(bench.constraining.wanted, self._show_constraints)
         self._links.connect(bench.parameters.wanted, self._show_parameters)
+        self._links.connect(bench.source_looks.wanted, self._toggle_plots)
         self._scroll = scroll
         self._on_history()
         self._on_phase(bench.phase)
@@ -139,6 +149,14 @@ class DeblendWidget(QWidget):
     def _scroll_to_parameters(self) -> None:
         top = self._parameters_fold.mapTo(self._scroll.widget(), QPoint(0, 0)).y()
         self._scroll.verticalScrollBar().setValue(top)
+
+    def _toggle_plots(self) -> None:
+        """Unfold the plots of the chosen source and bring them into view, or fold them away."""
+        if self._plots_fold.isExpanded():
+            self._plots_fold.collapse(animate=False)
+        else:
+            self._plots_fold.expand(animate=False)
+            QTimer.singleShot(0, partial(self._scroll.ensureWidgetVisible, self.source_plots))
 
     def hide_constraints(self) -> None:
         """Fold the constraints away."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
 from napari_deblend.actions import ACTIONS, perform
+from napari_deblend.hover import Reading
 from napari_deblend.keys import qt_text
 from napari_deblend.views import View
 from napari_deblend.widgets.parts import Section
+from napari_deblend.widgets.stretch import StretchRow
 from napari_deblend.workbench import Workbench
 
 SEGMENT = """
@@ -35,13 +38,24 @@ class LookingRow(Section):
         line.addSpacing(8)
         self.color = self._button("Color", "toggle_color")
         line.addWidget(self.color)
+        self.flux = self._button("Flux", "toggle_flux")
+        line.addWidget(self.flux)
         self.column.addLayout(line)
         self._telescopes = QHBoxLayout()
         self._telescopes.setSpacing(1)
         self.column.addLayout(self._telescopes)
+        self.stretch = StretchRow(bench)
+        self.column.addWidget(self.stretch)
+        self.under_pointer = QLabel()
+        self.under_pointer.setTextFormat(Qt.TextFormat.PlainText)
+        self.under_pointer.setFixedHeight(3 * self.under_pointer.fontMetrics().lineSpacing() + 4)
+        # however much there is to say, the panel stays as wide as it is
+        self.under_pointer.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.column.addWidget(self.under_pointer)
         self.telescopes: list[QPushButton] = []
         self._names: tuple[str, ...] = ()
         self.listen(bench.layers.view_changed, self._show)
+        self.listen(bench.hover.read, self._show_reading)
         self._show()
 
     def _button(self, text: str, action: str) -> QPushButton:
@@ -68,6 +82,11 @@ class LookingRow(Section):
             self._telescopes.addWidget(button)
             self.telescopes.append(button)
 
+    def _show_reading(self, reading: Reading) -> None:
+        text = "\n".join((reading.place, reading.light, reading.owners))
+        if text != self.under_pointer.text():
+            self.under_pointer.setText(text)
+
     def _show(self) -> None:
         layers = self.bench.layers
         if (names := tuple(o.name for o in layers.observations)) != self._names:
@@ -76,4 +95,8 @@ class LookingRow(Section):
             button.setChecked(k == layers.seen_by)
         self.buttons[layers.view].setChecked(True)
         self.color.setChecked(layers.color)
+        self.color.setVisible(layers.view is not View.RESIDUAL)
         self.color.setEnabled(layers.view in (View.DATA, View.MODEL))
+        # what is there for residuals alone takes the place of what is not for them
+        self.flux.setVisible(layers.view is View.RESIDUAL)
+        self.flux.setChecked(layers.in_flux)

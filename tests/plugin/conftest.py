@@ -146,6 +146,17 @@ class Hands:
         if pause:
             self._qtbot.wait(pause)
 
+    def hover(self, x: float, y: float) -> None:
+        """Move without a button held."""
+        from qtpy.QtCore import QEvent, QPointF, Qt
+        from qtpy.QtGui import QMouseEvent
+        from qtpy.QtWidgets import QApplication
+
+        place, none = QPointF(self.place(x, y)), Qt.MouseButton.NoButton
+        event = QMouseEvent(QEvent.Type.MouseMove, place, place, none, none, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(self.native, event)
+        self._qtbot.wait(8)
+
     def click(self, x: float, y: float, modifier: Any = None) -> None:
         self.press(x, y, modifier)
         self.release(x, y, modifier)

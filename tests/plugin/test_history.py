@@ -209,7 +209,7 @@ def test_a_step_is_one_iteration(galaxies: Any, wait: Callable[..., None], qtbot
     wait(lambda: bench.phase is Phase.PAUSED and bench.frame.iteration == 1)
     qtbot.wait(200)
     assert bench.frame.iteration == 1 and widget.fitting.go.text() == "Go on"
-    qtbot.keyClick(widget, Qt.Key.Key_I, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.keyClick(widget, Qt.Key.Key_G, Qt.KeyboardModifier.AltModifier)
     wait(lambda: bench.frame.iteration == 2)
     qtbot.wait(200)
     assert bench.frame.iteration == 2

@@ -9,24 +9,81 @@ import pytest
 
 from deblend import Observation
 from napari_deblend.components import ComponentStack
-from napari_deblend.pictures import ColorMix, asinh_colormap, filled, residual_colormap, stretch_limits
+from napari_deblend.pictures import (
+    ColorMix,
+    asinh_colormap,
+    filled,
+    light_of,
+    residual_colormap,
+    residual_flux_colormap,
+)
+from napari_deblend.stretch import Preset, Stretch
 from napari_deblend.views import color_mix
 
 
-@pytest.mark.parametrize("softening", [0.3, 0.03, 0.005])
-def test_the_stretch_is_asinh(softening: float) -> None:
-    colormap = asinh_colormap(softening)
+@pytest.mark.parametrize("q", [0.5, 3.0, 30.0, 200.0])
+def test_the_stretch_is_asinh(q: float) -> None:
     flux = np.linspace(0.0, 1.0, 37)
-    expected = np.arcsinh(flux / softening) / np.arcsinh(1.0 / softening)
-    np.testing.assert_allclose(colormap.map(flux)[:, 0], expected, atol=0.005)
+    expected = np.arcsinh(q * flux) / np.arcsinh(q)
+    np.testing.assert_allclose(asinh_colormap(q).map(flux)[:, 0], expected, atol=0.005)
 
 
-def test_limits_frame_noise_and_peak(make_observation: Callable[..., Observation]) -> None:
+def test_q_of_zero_is_linear() -> None:
+    flux = np.linspace(0.0, 1.0, 37)
+    np.testing.assert_allclose(asinh_colormap(0.0).map(flux)[:, 0], flux, atol=0.005)
+
+
+def test_residuals_in_flux_have_the_stretch_of_the_data_to_both_sides() -> None:
+    x = np.array([0.01, 0.1, 0.5, 1.0])
+    even, stretched = residual_colormap(), residual_flux_colormap(20.0)
+    brightness = np.arcsinh(20.0 * x) / np.arcsinh(20.0)
+    for side in (-0.5, 0.5):
+        expected = even.map(0.5 + side * brightness)
+        np.testing.assert_allclose(stretched.map(0.5 + side * x), expected, atol=0.02)
+
+
+def test_levels_frame_noise_and_peak(make_observation: Callable[..., Observation]) -> None:
     observation = make_observation(size=(120, 120))
-    (low, high), softening = stretch_limits(observation.images, observation.weights)
-    assert low == pytest.approx(-2.0)
-    assert 10.0 <= high <= 1.05 * observation.images.max()
-    assert softening * (high - low) == pytest.approx(3.0)
+    levels = light_of(observation.images, observation.weights).levels(Stretch())
+    assert levels.black == pytest.approx(-2.0)
+    assert 10.0 <= levels.white <= 1.05 * observation.images.max()
+    assert levels.q == pytest.approx((levels.white - levels.black) / 3.0)
+
+
+def test_presets_are_those_of_astropy(make_observation: Callable[..., Observation]) -> None:
+    from astropy.visualization import AsymmetricPercentileInterval, ZScaleInterval
+
+    observation = make_observation(size=(120, 120))
+    weights = observation.weights.copy()
+    weights[0, :5] = 0.0
+    light = light_of(observation.images, weights)
+    good = observation.images[weights > 0]
+    for preset, interval in (
+        (Preset.ZSCALE, ZScaleInterval()),
+        (Preset.PERCENTILE, AsymmetricPercentileInterval(1.0, 99.5)),
+    ):
+        levels = light.levels(Stretch(preset))
+        assert (levels.black, levels.white) == pytest.approx(interval.get_limits(good))
+        assert levels.q == 0.0
+        assert light.levels(Stretch(preset, q=8.0)).q == 8.0
+    assert light.levels(Stretch(white=50.0)).white == pytest.approx(50.0 * light.noise)
+
+
+def test_colors_become_brighter_with_a_lower_white_level_and_keep_their_hue(
+    make_observation: Callable[..., Observation],
+) -> None:
+    mix = color_mix(make_observation(bands="griz"))
+    light = np.array([3.0, 5.0, 7.0, 8.0])[:, None, None] * np.ones((4, 2, 2))
+    dark, bright = (mix.stretched(Stretch(white=w, q=5.0))(light)[0, 0].astype(float) for w in (300.0, 60.0))
+    assert bright.sum() > 1.5 * dark.sum()
+    np.testing.assert_allclose(dark / dark.sum(), bright / bright.sum(), atol=0.02)
+
+
+def test_nonsense_for_a_stretch_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match="The stretch must be between 2 and 20000, got -1"):
+        Stretch(white=-1.0)
+    with pytest.raises(ValueError, match="The Q must be"):
+        Stretch(q=-2.0)
 
 
 def test_residuals_are_dark_at_zero_and_differ_to_both_sides() -> None:

@@ -5,7 +5,8 @@ from deblend.detect.components import Proposal, propose_components, with_bulge_a
 from deblend.detect.find import DEFAULT_METHOD, METHODS, Method, find_peaks
 from deblend.detect.footprints import Footprints, Group, footprints, groups
 from deblend.detect.known import in_star_cores
-from deblend.detect.missed import find_missed, with_missed
+from deblend.detect.leftover import Blob, residual_blobs
+from deblend.detect.missed import find_missed, left_over, source_from_residual, with_missed
 from deblend.detect.peaks import Peaks
 from deblend.detect.plain import as_free_as, plain
 from deblend.detect.seen import as_seen
@@ -25,6 +26,7 @@ from deblend.detect.velocity import FoundVelocity, find_velocity, taken_for_stil
 __all__ = [
     "DEFAULT_METHOD",
     "METHODS",
+    "Blob",
     "Footprints",
     "FoundVelocity",
     "Group",
@@ -44,12 +46,15 @@ __all__ = [
     "footprints",
     "groups",
     "in_star_cores",
+    "left_over",
     "model_psf_sigma",
     "plain",
     "positions_within",
     "propose_components",
+    "residual_blobs",
     "scene_from_positions",
     "signal_to_noise",
+    "source_from_residual",
     "stacked",
     "stacks",
     "start_source",

@@ -22,7 +22,7 @@ from deblend.detect.starlet import CONTRAST, starlet_peaks_of
 from deblend.detect.start import start_source
 from deblend.observe import Observation
 from deblend.program import Program
-from deblend.scene import Scene
+from deblend.scene import Scene, Source
 
 MISSED_THRESHOLD = 5.0
 """Signal to noise of what is left over, at the scale where it is clearest, for a source to be missed."""
@@ -56,10 +56,10 @@ def find_missed(
     if not threshold > 0:
         raise ValueError(f"The detection threshold must be positive, got {threshold}.")
     modelled = stacks([replace(o, images=np.asarray(m, float)) for o, m in zip(observations, models, strict=True)])
-    left_over = _left_over(observations, models)
+    leftover = left_over(observations, models)
     taken_x, taken_y = (np.array([getattr(source, axis) for source in scene.sources]) for axis in "xy")
     found, reaches = [], []
-    for stack in _mixed_and_apart(left_over):
+    for stack in _mixed_and_apart(leftover):
         affine = stack.grid.affine_to(scene.grid)
         peaks = starlet_peaks_of(stack, threshold)
         model = next(each for each in modelled if each.grid.is_same_as(stack.grid))
@@ -100,19 +100,45 @@ def with_missed(
     peaks = find_missed(observations, models, scene, threshold)
     if not len(peaks):
         return scene
-    left_over = _left_over(observations, models)
-    seen, new = stacks(left_over), replace(scene, sources=(), stars=None)
-    height, width = scene.grid.shape
+    residuals = left_over(observations, models)
+    seen, new = stacks(residuals), replace(scene, sources=(), stars=None)
     for x, y in zip(peaks.x, peaks.y, strict=True):
-        column, row = float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1))
-        source = start_source(left_over, scene, column, row, kind, box_scale, seen)
-        new = new.add(replace(source, center_scatter=max(source.center_scatter, PLACED_WITHIN)))
+        new = new.add(_started_in(residuals, scene, float(x), float(y), kind, box_scale, seen))
     if solve and not scene.calibrations:
-        new = Program(left_over, new).scene
+        new = Program(residuals, new).scene
     return scene.add(*(source.renamed("") for source in new.sources))
 
 
-def _left_over(observations: Sequence[Observation], models: Models) -> list[Observation]:
+def source_from_residual(
+    observations: Sequence[Observation],
+    models: Models,
+    scene: Scene,
+    x: float,
+    y: float,
+    kind: str = "galaxy",
+    box_scale: float = 1.0,
+) -> Source:
+    """Return a source for a place of a residual, sized by what is left over there; its fluxes are NaN."""
+    residuals = left_over(observations, models)
+    return _started_in(residuals, scene, x, y, kind, box_scale, stacks(residuals)).renamed("")
+
+
+def _started_in(
+    residuals: Sequence[Observation],
+    scene: Scene,
+    x: float,
+    y: float,
+    kind: str,
+    box_scale: float,
+    seen: Sequence[Stack],
+) -> Source:
+    height, width = scene.grid.shape
+    column, row = float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1))
+    source = start_source(residuals, scene, column, row, kind, box_scale, seen)
+    return replace(source, center_scatter=max(source.center_scatter, PLACED_WITHIN))
+
+
+def left_over(observations: Sequence[Observation], models: Models) -> list[Observation]:
     """Return the observations without what the models explain."""
     return [
         replace(o, images=np.where(o.weights > 0, o.images - m, 0.0)) for o, m in zip(observations, models, strict=True)

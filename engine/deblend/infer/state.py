@@ -73,6 +73,10 @@ class FitState:
         with self._lock:
             return self._program.pictures_of(self.scene)
 
+    def sources(self) -> list[tuple[Column, ...]]:
+        """Return each source, with its flux, as every observation sees it [nJy/pix]."""
+        return self._columns
+
     @cached_property
     def _full_scenes(self) -> list[tuple[Column, ...]]:
         with self._lock:

@@ -2,24 +2,29 @@
 
 from deblend.measure.calibration import calibration_lines, calibration_table
 from deblend.measure.catalog import Catalog, measure
+from deblend.measure.chi2_map import chi2_map
 from deblend.measure.flags import MEANINGS
 from deblend.measure.full_scene import full_scene_table
 from deblend.measure.motion import motion_lines, motion_table
 from deblend.measure.naming import column_key
+from deblend.measure.rings import Rings, rings
 from deblend.measure.sharing import Shares, share
 from deblend.measure.stars import star_table
 
 __all__ = [
     "MEANINGS",
     "Catalog",
+    "Rings",
     "Shares",
     "calibration_lines",
     "calibration_table",
+    "chi2_map",
     "column_key",
     "full_scene_table",
     "measure",
     "motion_lines",
     "motion_table",
+    "rings",
     "share",
     "star_table",
 ]
