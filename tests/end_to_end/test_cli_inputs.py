@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from deblend.cli import main
+from deblend.io import read_session
 from deblend.sky import TangentWcs
 from tests.end_to_end.blend import (
     COARSE,
@@ -141,6 +142,14 @@ def test_two_telescopes_are_fitted_together_each_on_its_own_pixels(blend: Blend,
             if hdu.header["OBS"] == "HST":
                 truth = blend.components["F814W"][hdu.header["SOURCE"]]
                 assert np.abs(hdu.data[0] - truth).sum() < 0.25 * truth.sum()
+
+
+def test_the_pixels_that_sources_live_on_can_be_chosen(blend: Blend, tmp_path: Path) -> None:
+    arguments = [*blend.coarse, blend.fine, *with_companions(blend, "g", "r", "F814W"), "-q", "--no-errors"]
+    chosen = ["--oversampling", "2", "--cover", "intersection", "--max-iterations", "1", "--passes", "0"]
+    assert main(["fit", *arguments, *chosen, "--out", str(tmp_path / "out")]) == 1
+    grid = read_session(tmp_path / "out" / "session.asdf").scene.grid
+    assert grid.shape == (2 * FINE_SHAPE[0], 2 * FINE_SHAPE[1])
 
 
 @pytest.mark.parametrize("fault", ["elsewhere", "no WCS"])

@@ -27,7 +27,7 @@ from deblend.infer.conjugate_gradients import dot
 from deblend.infer.errors import draw
 from deblend.io.session.plain import Reader, Writer
 from deblend.program.arrays import Parameters
-from deblend.program.operator import linearize
+from deblend.program.pictures import linearize
 from deblend.render.extinction import extinction_in
 from deblend.scene import EXTINCTION_LAWS
 from deblend.sky import Passband

@@ -21,6 +21,8 @@ from deblend import (
     fit,
     make_source,
     measure,
+    scene_from_positions,
+    with_missed,
 )
 from deblend.observe import gaussian_psf
 
@@ -138,6 +140,21 @@ def test_what_lies_beyond_the_grid_says_nothing(seen: list[Observation]) -> None
         difference = np.abs(program.model(k) - expected.model(k))[counted]
         assert difference.max() < 5e-3 * expected.model(k).max()
         assert np.isfinite(program.chi2_per_observation[observation.name])
+
+
+def test_sources_are_looked_for_where_they_are_to_live(seen: list[Observation]) -> None:
+    """Of a sharp image of the left part alone only what both images show; the rest of the coarse one is left aside."""
+    left = replace(seen[0], images=seen[0].images[..., :56], weights=seen[0].weights[..., :56])
+    union = detect([seen[1], left], 8.0, kind="gaussian", solve=False)
+    shared = detect([seen[1], left], 8.0, kind="gaussian", solve=False, cover="intersection", oversampling=2)
+    assert (len(union), len(shared)) == (3, 2)
+    assert shared.grid.shape[1] < 2 * 57 < 2 * union.grid.shape[1]
+    state = fit(shared, [seen[1], left]).run()
+    models = [state.model(k) for k in range(2)]
+    # the third source is in the residual of the coarse image, but off the grid
+    assert len(with_missed(state.scene, [seen[1], left], models, solve=False)) == 2
+    with pytest.raises(ValueError, match="is not on what all images share of the image of 42×40 px"):
+        scene_from_positions([seen[1], left], [0.0], [0.0], cover="intersection")
 
 
 def test_one_telescope_with_a_narrow_psf_is_fitted_on_finer_pixels() -> None:

@@ -16,7 +16,7 @@ from deblend.observe.kernel import difference_kernel
 from deblend.priors import draw_galaxy, learned_classes
 from deblend.priors.tables import WIDE, continued, learned_tables
 from deblend.program import learned as learned_
-from deblend.program import operator
+from deblend.program import operator, pictures
 from deblend.render.learned import FIRST_MODE, SIZE_CLASS, learned_light
 from deblend.scene import LEARNED_RADII, LEARNED_SIGMA, N_MODES, Learned
 from deblend.sky import PixelAffine
@@ -28,14 +28,14 @@ FWHM = (2.8, 3.3)
 """Of the PSFs of `systems`, which are integrated over pixels [pix]."""
 STEP = 1e-5
 value_and_gradient = jitted(gauss_newton.value_and_gradient)
-linearize = jitted(operator.linearize)
+linearize = jitted(pictures.linearize)
 settled = jitted(trial.settled)
-pictures_of = jitted(operator.pictures_of)
+pictures_of = jitted(pictures.pictures_of)
 
 
 @jitted
 def forward(layout: Any, data: Any, parameters: Any, lines: Any, v: Any) -> Any:
-    return operator.apply_jacobian(layout, data, parameters, lines, v, operator.picture_changes(data, lines, v))
+    return operator.apply_jacobian(layout, data, parameters, lines, v, pictures.picture_changes(data, lines, v))
 
 
 @jitted

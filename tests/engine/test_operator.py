@@ -17,15 +17,7 @@ from deblend.infer.gauss_newton import linearized, normal_product
 from deblend.infer.trial import data_loss
 from deblend.program.arrays import GroupParameters, Parameters
 from deblend.program.calibration import calibrated, calibration_tangents
-from deblend.program.operator import (
-    apply_adjoint,
-    apply_jacobian,
-    linearize,
-    picture_changes,
-    pictures_of,
-    render,
-    sky_of,
-)
+from deblend.program.operator import apply_adjoint, apply_jacobian, render, sky_of
 from deblend.program.penalty import (
     Noise,
     lag,
@@ -35,6 +27,7 @@ from deblend.program.penalty import (
     penalty_gradient,
     penalty_product,
 )
+from deblend.program.pictures import linearize, picture_changes, pictures_of
 from deblend.program.ties import tied
 from tests.engine.conftest import KIND_ORDER
 from tests.engine.jitted import jitted

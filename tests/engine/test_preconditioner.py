@@ -11,7 +11,8 @@ import pytest
 from deblend.infer import gauss_newton, trial
 from deblend.infer.gauss_newton import newton_blocks
 from deblend.infer.preconditioner import precondition
-from deblend.program.operator import apply_jacobian, picture_changes, pictures_of, render
+from deblend.program.operator import apply_jacobian, render
+from deblend.program.pictures import picture_changes, pictures_of
 from tests.engine.jitted import jitted
 
 linearized = jitted(gauss_newton.linearized)

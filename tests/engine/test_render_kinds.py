@@ -14,7 +14,7 @@ from scipy.special import gammainc, gammaincinv
 
 from deblend.priors.tables import learned_tables
 from deblend.program.layout import GroupLayout
-from deblend.program.operator import picture_of
+from deblend.program.pictures import picture_of
 from deblend.render import KINDS, kind_of
 from deblend.scene import MODEL_PSF_SIGMA, MORPHOLOGIES, start_morphology
 

@@ -15,7 +15,8 @@ import pytest
 
 from deblend import Observation, Program, empty_scene, make_source
 from deblend.observe.resampling import plan, resample, resample_adjoint, spectrum, spectrum_adjoint, tables
-from deblend.program.operator import pictures_of, render
+from deblend.program.operator import render
+from deblend.program.pictures import pictures_of
 from deblend.sky import Channel, PixelAffine, TangentWcs
 
 ANGLES = (0, 30, 45, 90, 137)

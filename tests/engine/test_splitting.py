@@ -30,8 +30,8 @@ from deblend.infer.conjugate_gradients import dot
 from deblend.infer.gauss_newton import linearized, normal_product
 from deblend.infer.solvers import GaussNewton
 from deblend.program.asked import PIXEL_KINDS, SPECTRUM_KINDS
-from deblend.program.operator import pictures_of
 from deblend.program.penalty import lag, penalty
+from deblend.program.pictures import pictures_of
 from tests.engine.jitted import jitted
 
 PLACES = (16.0, 20.0), (26.0, 24.0)

@@ -85,26 +85,28 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         if arguments.peaks:
             positions = io.read_positions(arguments.peaks, observations[0], arguments.peaks_origin)
         peaks = None if positions is None else (positions.x, positions.y)
-        if peaks is not None and arguments.cutout is not None:
-            peaks, aside = deblend.positions_within(observations, *peaks)
+        if peaks is not None and (arguments.cutout is not None or arguments.cover != "union"):
+            peaks, aside = deblend.positions_within(observations, *peaks, arguments.cover)
             if aside:
-                note(f"{arguments.peaks}: {aside} of its positions lie outside of the cut-out and are left aside.")
+                whole = "the cut-out" if arguments.cover == "union" else "what all images share"
+                note(f"{arguments.peaks}: {aside} of its positions lie outside of {whole} and are left aside.")
         stars = io.read_stars(arguments.stars, observations) if arguments.stars else None
     for sentence in (sentence for observation in observations for sentence in observation.notes):
         note(sentence)
     for sentence in (*(positions.notes if positions else ()), *(stars.notes if stars else ())):
         note(sentence)
     with blaming_the_input(), clock.phase("detect"):
-        options = {"kind": arguments.kind, "box_scale": arguments.box_scale}
+        options: dict[str, Any] = {"kind": arguments.kind, "box_scale": arguments.box_scale}
+        given: dict[str, Any] = {"oversampling": arguments.oversampling, "cover": arguments.cover, "stars": stars}
+        given |= {"solve": False, **options}
         if peaks is None:
-            how = {"method": arguments.detect, "stars": stars}
-            scene = deblend.detect(observations, arguments.threshold, **options, **how, solve=False)
+            scene = deblend.detect(observations, arguments.threshold, method=arguments.detect, **given)
         else:
-            scene = deblend.scene_from_positions(observations, *peaks, **options, solve=False, stars=stars)
+            scene = deblend.scene_from_positions(observations, *peaks, **given)
             if objects := deblend.unlisted(observations, *_listed(scene, observations, *peaks)):
                 note(about_unlisted(objects))
     finer = min(o.grid.affine_to(scene.grid).scale for o in observations)
-    if finer > 1.5:
+    if finer > 1.5 and arguments.oversampling is None:
         note(
             f"Sources live on pixels {finer:.0f} times finer than those of the sharpest image, which its PSF asks for."
         )
@@ -120,8 +122,8 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         scene = _constrained(scene, arguments)
         if arguments.diffuse is not None:
             scene = scene.with_full_scene(arguments.diffuse or None)
-    given = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
-    settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **given)
+    limits = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
+    settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **limits)
     with blaming_the_input(), clock.phase("prepare"):
         rounds = arguments.passes if peaks is None else 0
         rough = replace(settings, stop=deblend.StopRule.ROUGH)

@@ -109,6 +109,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how sources are looked for, without --peaks (default: %(default)s)",
     )
     add(
+        "--oversampling",
+        type=_count,
+        metavar="N",
+        help="cut each of the finest pixels into N² ones for sources to live on (default: as the PSFs ask for)",
+    )
+    add(
+        "--cover",
+        choices=("union", "intersection"),
+        default="union",
+        help="where sources live: on all images together, or only where all of them overlap (default: %(default)s)",
+    )
+    add(
         "--passes",
         type=_passes,
         default=1,

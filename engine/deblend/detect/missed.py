@@ -68,7 +68,7 @@ def find_missed(
         width = FULL_WIDTH * stack.psf_sigma * affine.scale
         distance = np.hypot(columns[:, None] - taken_x, rows[:, None] - taken_y)
         kept = (peaks.snr > least) & (distance > SAME_SOURCE * width).all(axis=1)
-        kept &= ~in_star_cores(columns, rows, scene, width)
+        kept &= ~in_star_cores(columns, rows, scene, width) & scene.grid.contains(rows, columns)
         found.append(replace(peaks, x=columns, y=rows).take(np.flatnonzero(kept)))
         reaches.append(np.full(len(found[-1]), ONE_AT_A_TIME * width))
     order = np.argsort(-np.concatenate([peaks.snr for peaks in found]), kind="stable")

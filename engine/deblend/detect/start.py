@@ -62,6 +62,8 @@ def detect(
     solve: bool = True,
     method: Method = DEFAULT_METHOD,
     stars: StarCatalog | StarField | None = None,
+    oversampling: int | None = None,
+    cover: Cover = "union",
 ) -> Scene:
     """Find sources and return a scene that is ready to be fitted.
 
@@ -79,12 +81,18 @@ def detect(
         How sources are looked for, as in `find_peaks`.
     stars
         Known stars, that the scene is to have besides its sources; no source is placed on them.
+    oversampling, cover
+        Of the pixels that sources live on, as in `empty_scene`. Peaks elsewhere are left aside.
     """
+    options: dict[str, Any] = {"oversampling": oversampling, "cover": cover}
+    empty = empty_scene(observations, **options)
     peaks = find_peaks(observations, threshold, method)
+    if cover != "union":
+        _, _, is_inside = on_scene(empty, observations[0].grid, peaks.x, peaks.y)
+        peaks = peaks.take(np.flatnonzero(is_inside))
     if stars is not None:
-        known = empty_scene(observations).with_stars(stars)
-        peaks = without_stars(peaks, observations[0].grid, known, stacks(observations))
-    options: dict[str, Any] = {"kind": kind, "box_scale": box_scale, "solve": solve, "stars": stars}
+        peaks = without_stars(peaks, observations[0].grid, empty.with_stars(stars), stacks(observations))
+    options |= {"kind": kind, "box_scale": box_scale, "solve": solve, "stars": stars}
     return scene_from_positions(observations, peaks.x, peaks.y, **options)
 
 
@@ -97,18 +105,21 @@ def scene_from_positions(
     box_scale: float = 1.0,
     solve: bool = True,
     stars: StarCatalog | StarField | None = None,
+    oversampling: int | None = None,
+    cover: Cover = "union",
 ) -> Scene:
     """Return a scene with a source at each position (0-based pixels of the first observation), fluxes solved jointly.
 
     Parameters as in `detect`. Raises ValueError where a position is on no image.
     """
-    scene = empty_scene(observations).with_stars(stars)
+    scene = empty_scene(observations, oversampling=oversampling, cover=cover).with_stars(stars)
     first = observations[0].grid
     row_x, row_y, is_inside = on_scene(scene, first, x, y)
+    where = "" if cover == "union" else "what all images share of "
     for row in range(len(row_x)):
         if not is_inside[row]:
             raise ValueError(
-                f"Position {row} (x {x[row]:.1f}, y {y[row]:.1f}) is not on the image of "
+                f"Position {row} (x {x[row]:.1f}, y {y[row]:.1f}) is not on {where}the image of "
                 f"{first.shape[1]}×{first.shape[0]} px (x by y); positions are 0-based pixels of the first image."
             )
     scene = scene.add(*_started(stacks(observations), scene, row_x, row_y, kind, box_scale))
@@ -119,10 +130,12 @@ def positions_within(
     observations: Sequence[Observation],
     x: Sequence[float] | Float[np.ndarray, " source"],
     y: Sequence[float] | Float[np.ndarray, " source"],
+    cover: Cover = "union",
 ) -> tuple[tuple[Float[np.ndarray, " source"], Float[np.ndarray, " source"]], int]:
-    """Return those positions (0-based pixels of the first observation) that are on an image, and how many are not."""
+    """Return those positions (0-based pixels of the first observation) that are on an image, or on what all images
+    share, and how many are not."""
     x, y = np.asarray(x, float), np.asarray(y, float)
-    _, _, is_inside = on_scene(empty_scene(observations), observations[0].grid, x, y)
+    _, _, is_inside = on_scene(empty_scene(observations, cover=cover), observations[0].grid, x, y)
     return (x[is_inside], y[is_inside]), int(np.count_nonzero(~is_inside))
 
 
@@ -130,10 +143,8 @@ def on_scene(
     scene: Scene, first: PixelGrid, x: Any, y: Any
 ) -> tuple[Float[np.ndarray, " source"], Float[np.ndarray, " source"], Bool[np.ndarray, " source"]]:
     """Return positions (x, y) of the first grid in pixels of the scene, and which of them are on it."""
-    height, width = scene.grid.shape
     row_y, row_x = first.affine_to(scene.grid)(np.asarray(y, float), np.asarray(x, float))
-    inside = (row_x >= -0.5) & (row_x <= width - 0.5) & (row_y >= -0.5) & (row_y <= height - 0.5)
-    return row_x, row_y, inside
+    return row_x, row_y, scene.grid.contains(row_y, row_x)
 
 
 def empty_scene(

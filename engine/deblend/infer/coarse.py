@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from deblend.infer.block_inverse import free_inverse
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.layout import Layout
-from deblend.program.operator import over_slots
+from deblend.program.pictures import over_slots
 from deblend.render import KINDS
 
 MOST_NUMBERS = 1024

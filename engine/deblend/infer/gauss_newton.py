@@ -33,15 +33,7 @@ from deblend.program.convolution import observe
 from deblend.program.full_scene_layer import full_scene_bounds
 from deblend.program.layout import Layout
 from deblend.program.noise import weighted
-from deblend.program.operator import (
-    Canvas,
-    Linearization,
-    apply_adjoint,
-    apply_jacobian,
-    linearize,
-    picture_changes,
-    sky_of,
-)
+from deblend.program.operator import Canvas, apply_adjoint, apply_jacobian, sky_of
 from deblend.program.penalty import (
     Lag,
     free_form_bound,
@@ -53,6 +45,7 @@ from deblend.program.penalty import (
     penalty_product,
     pixel_mask,
 )
+from deblend.program.pictures import Linearization, linearize, picture_changes
 from deblend.program.splitting import pull_products, pulls, with_flux, with_light
 from deblend.program.star_layer import star_bounds
 from deblend.program.ties import tied

@@ -29,8 +29,8 @@ from deblend.infer.star_blocks import StarBlocks, apply_star_blocks, make_star_b
 from deblend.program.arrays import GroupParameters, Parameters, ProblemData
 from deblend.program.calibration import Tangents, calibration_gram
 from deblend.program.layout import Layout
-from deblend.program.operator import Linearization, over_slots
 from deblend.program.penalty import Lag, penalty_diagonal
+from deblend.program.pictures import Linearization, over_slots
 from deblend.render import KINDS
 
 LEAST_WEIGHT = 0.05

@@ -21,7 +21,7 @@ from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.asked import lower_asked, nothing_asked
 from deblend.program.compiled import compiled, register
 from deblend.program.layout import Layout
-from deblend.program.operator import box_mask
+from deblend.program.pictures import box_mask
 from deblend.program.splitting import amplitude_of
 
 

@@ -32,8 +32,8 @@ from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.compiled import compiled, on_device, register, side_by_side, small_matrices
 from deblend.program.laws import Laws
 from deblend.program.layout import Layout
-from deblend.program.operator import Linearization
 from deblend.program.penalty import Lag
+from deblend.program.pictures import Linearization
 
 STEP_FRACTIONS = (1.0, 0.4, 0.16, 0.064, 0.0256)
 """Lengths tried along a step."""

@@ -14,8 +14,8 @@ from deblend.infer.coarse import Coarse
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import GroupLayout
-from deblend.program.operator import Linearization, unmoved
 from deblend.program.penalty import Lag, negative_weight
+from deblend.program.pictures import Linearization, unmoved
 from deblend.program.placement import prior_precision
 from deblend.program.splitting import amplitude_of
 from deblend.render import KINDS

@@ -23,7 +23,7 @@ from deblend.program import Program
 from deblend.program.arrays import Asked, Parameters, ProblemData, Tether
 from deblend.program.compiled import compiled, register
 from deblend.program.layout import GroupLayout, Layout
-from deblend.program.operator import box_mask, group_pictures, light_of, over_slots
+from deblend.program.pictures import box_mask, group_pictures, light_of, over_slots
 from deblend.program.splitting import amplitude_of, tether_energy
 from deblend.render import KINDS
 

@@ -18,8 +18,9 @@ from deblend.program.full_scene_layer import direction
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.learned import with_best_classes
 from deblend.program.noise import chi2
-from deblend.program.operator import (
-    Canvas,
+from deblend.program.operator import Canvas, render
+from deblend.program.penalty import lag, penalty
+from deblend.program.pictures import (
     Linearization,
     Pictures,
     box_mask,
@@ -29,10 +30,8 @@ from deblend.program.operator import (
     over_slots,
     pictures_of,
     profile_of,
-    render,
     shape_change,
 )
-from deblend.program.penalty import lag, penalty
 from deblend.program.placement import prior_precision
 from deblend.render import KINDS
 from deblend.render.learned import LearnedTables

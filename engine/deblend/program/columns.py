@@ -20,7 +20,7 @@ from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.aspects import outward, per_channel
 from deblend.program.compiled import compiled, register
 from deblend.program.layout import GroupLayout
-from deblend.program.operator import over_slots, picture_of
+from deblend.program.pictures import over_slots, picture_of
 from deblend.render.learned import LearnedTables
 
 CHUNK = 8

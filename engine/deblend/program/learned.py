@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from deblend.program.arrays import GroupData, GroupParameters, ProblemData
 from deblend.program.layout import GroupLayout
-from deblend.program.operator import box_mask, over_slots
+from deblend.program.pictures import box_mask, over_slots
 from deblend.render import KINDS
 from deblend.render.learned import (
     FIRST_MODE,

@@ -1,22 +1,15 @@
 """The forward model and its derivative, over all sources at once.
 
-A source's picture is its profile at the true sub-pixel center, or its free-form pixels moved there. Pixels that
-correct a profile are in units of an envelope, the light that a correction may add or take: with M = G + (τ G + ε ΣG) u
-and u of unit variance the prior needs no knowledge of the scene, no pixel of u can outlive the light that allowed it,
-and a center that moves takes the envelope along, so that such pixels need no interpolation. The sum is divided by its
-own total, so that a spectrum is the flux of its source and no scale can move between the two. Times its spectrum it is
-added to a canvas, and each observation convolves the canvas with its difference kernels.
-
-The derivative is kept as pictures: one per shape parameter and source, the envelope of its pixels, and for free-form
-ones two small matrices that move them. With these J v and Jᵀ u are a few products per source and one convolution per
-channel. Loops run over the used slots of a group and are compiled once, whatever their number.
+Pictures of sources times their spectra are added to a canvas, and each observation convolves the canvas with its
+difference kernels. With the linearization of the pictures J v and Jᵀ u are a few products per source and one
+convolution per channel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
-from deblend.program.aspects import aspects, aspects_adjoint, aspects_change, outward, per_channel
+from deblend.program.aspects import aspects_adjoint, aspects_change, outward, per_channel
 from deblend.program.calibration import (
     Tangents,
     calibrated,
@@ -38,203 +31,13 @@ from deblend.program.convolution import Canvas, observe, observe_adjoint
 from deblend.program.dust_layer import dimmed, dimmed_adjoint, dimmed_change, shines
 from deblend.program.full_scene_layer import full_scene_adjoint, full_scene_change, full_scene_light
 from deblend.program.layout import GroupLayout, Layout
+from deblend.program.pictures import (
+    Linearization,
+    Pictures,
+    over_slots,
+    shape_adjoint,
+)
 from deblend.program.star_layer import add_stars, stars_adjoint
-from deblend.render import KINDS, shift_matrix
-from deblend.render.learned import LearnedTables, learned_derivatives, learned_light
-
-CORRECTION_FLOOR = 3e-6
-"""Correction per pixel that one unit always stands for, relative to the flux of the source."""
-
-Pictures = tuple[Float[Array, "slot side side"], ...]
-
-
-class Linearization(NamedTuple):
-    """The derivative of a group's pictures at one point, for every slot."""
-
-    picture: Float[Array, "slot side side"]
-    """The source at its sub-pixel center, per unit flux."""
-    tangents: Float[Array, "slot theta side side"]
-    shift_y: Float[Array, "slot side side"] | None
-    shift_x: Float[Array, "slot side side"] | None
-    envelope: Float[Array, "slot side side"] | None
-    """Light that one unit of a pixel stands for, per unit flux of the source."""
-    seen: Float[Array, "slot part side side"]
-    """The picture and its aspects."""
-    outward: Float[Array, "slot side side"]
-
-
-def over_slots(count: Any, body: Callable[[Any, Any], Any], initial: Any) -> Any:
-    """Run `body(slot, carry)` over the used slots of a group."""
-    return lax.fori_loop(0, count, body, initial)
-
-
-def line_mask(side: int, radius: Any, dtype: Any) -> Float[Array, " side"]:
-    """Return 1 on the rows or columns of the box in use, 0 on its padding."""
-    return (jnp.abs(jnp.arange(side) - side // 2) <= radius).astype(dtype)
-
-
-def light_of(pictures: Float[Array, "*stack side side"]) -> Float[Array, "*stack"]:
-    """Return the sum of every picture; as a product with ones it takes a quarter of the time."""
-    return jnp.tensordot(pictures, jnp.ones(pictures.shape[-2:], pictures.dtype), axes=2)
-
-
-def box_mask(side: int, radius: Any, dtype: Any) -> Float[Array, "side side"]:
-    """Return 1 inside of the box in use, 0 in its padding."""
-    line = line_mask(side, radius, dtype)
-    return line[:, None] * line[None, :]
-
-
-def profile_of(
-    group: GroupLayout, theta: Any, scale: Any, psf_variance: Any, tables: LearnedTables | None
-) -> tuple[Float[Array, "side side"], Float[Array, "side side"]]:
-    """Return the profile of one source, and its scatter, that the light of its pixels goes by."""
-    kind = KINDS[group.kind]
-    if kind.is_learned:
-        return learned_light(theta, scale, psf_variance, group.side, known(tables))
-    profile = kind.profile(theta, scale, group.side, psf_variance)
-    return profile, profile
-
-
-def known(tables: LearnedTables | None) -> LearnedTables:
-    """Return tables that there are; raises ValueError where a source needs what it was not given."""
-    if tables is None:
-        raise ValueError("A learned morphology is drawn from tables; pass those of deblend.priors.tables.")
-    return tables
-
-
-def envelope_of(
-    group: GroupLayout, scatter: Float[Array, "*stack side side"], correction: Any, mask: Any
-) -> Float[Array, "*stack side side"]:
-    """Return the light that one unit of a pixel stands for; for a correction it is linear in the scatter."""
-    kind = KINDS[group.kind]
-    if not kind.is_correction:
-        return mask
-    floor = 0.0 if kind.is_learned else CORRECTION_FLOOR * light_of(scatter)[..., None, None]
-    return (correction * scatter + floor) * jnp.broadcast_to(mask, scatter.shape)
-
-
-def picture_of(
-    group: GroupLayout,
-    theta: Any,
-    pixels: Any,
-    scale: Any,
-    correction: Any,
-    radius: Any,
-    psf_variance: Any,
-    tables: LearnedTables | None = None,
-) -> Float[Array, "side side"]:
-    """Return one source per unit flux at its sub-pixel center."""
-    mask = box_mask(group.side, radius, theta.dtype)
-    profile, scatter = (part * mask for part in profile_of(group, theta, scale, psf_variance, tables))
-    if pixels is None:
-        return normalised(group, profile)
-    envelope = envelope_of(group, scatter, correction, mask)
-    if KINDS[group.kind].is_correction:
-        return normalised(group, profile + envelope * pixels)
-    shift_y, shift_x = shift_matrix(theta[0], group.side), shift_matrix(theta[1], group.side)
-    return normalised(group, shift_y @ (envelope * pixels) @ shift_x.T * mask)
-
-
-def normalised(group: GroupLayout, picture: Float[Array, "side side"]) -> Float[Array, "side side"]:
-    """Return the picture with sum 1, unless its kind has flux 1 by itself."""
-    return picture if KINDS[group.kind].is_normalised else picture / _total(picture)
-
-
-def _total(picture: Float[Array, "side side"]) -> Float[Array, ""]:
-    total = light_of(picture)
-    return jnp.where(jnp.abs(total) > 1e-6, total, 1.0)
-
-
-def linearize_group(
-    group: GroupLayout,
-    data: GroupData,
-    parameters: GroupParameters,
-    psf_variance: Any,
-    tables: LearnedTables | None = None,
-) -> Linearization:
-    """Return pictures and their derivatives for every used slot."""
-    kind, side = KINDS[group.kind], group.side
-    dtype = parameters.theta.dtype
-
-    def one(slot: Any) -> Linearization:
-        theta, scale = parameters.theta[slot], data.scale[slot]
-        line = line_mask(side, data.radius[slot], dtype)
-        mask = line[:, None] * line[None, :]
-        if kind.is_learned:
-            profile, scatter = learned_light(theta, scale, psf_variance, side, known(tables))
-            tangents, of_scatter = learned_derivatives(theta, scale, psf_variance, side, known(tables))
-            profile, scatter = profile * mask, scatter * mask
-            tangents, of_scatter = tangents * mask[None], of_scatter * mask[None]
-        else:
-            profile, tangents = kind.profile_with_derivatives(theta, scale, side, psf_variance)
-            profile, tangents = profile * mask, tangents * mask[None]
-            scatter, of_scatter = profile, tangents
-        out = outward(side, scale)
-        if parameters.pixels is None:
-            return Linearization(profile, tangents, None, None, None, _with_aspects(profile, out), out)
-        pixels = parameters.pixels[slot]
-        envelope = envelope_of(group, scatter, data.correction[slot], mask)
-        shifts: tuple[Any, Any] = (None, None)
-        if kind.is_correction:
-            picture = profile + envelope * pixels
-            # the scatter may depend on the offset alone
-            change = envelope_of(group, of_scatter, data.correction[slot], mask) * pixels[None]
-            tangents = tangents + jnp.pad(change, ((0, len(tangents) - len(change)), (0, 0), (0, 0)))
-        else:
-            (shift_y, slope_y), (shift_x, slope_x) = (
-                jax.jvp(lambda offset: shift_matrix(offset, side), (theta[axis],), (jnp.ones((), dtype),))
-                for axis in (0, 1)
-            )
-            # masked rows of the matrices keep moved pixels inside of the box without a further product
-            shifts = shift_y * line[:, None], shift_x * line[:, None]
-            moved = pixels @ shifts[1].T
-            picture = shifts[0] @ moved
-            tangents = jnp.stack([slope_y @ moved, shifts[0] @ (pixels @ slope_x.T)]) * mask[None]
-        total = _total(picture)
-        picture = picture / total
-        tangents = (tangents - light_of(tangents)[:, None, None] * picture[None]) / total
-        return Linearization(picture, tangents, *shifts, envelope / total, _with_aspects(picture, out), out)
-
-    example = jax.eval_shape(one, jnp.zeros((), int))
-    initial = jax.tree.map(lambda leaf: jnp.zeros((group.capacity, *leaf.shape), leaf.dtype), example)
-
-    def body(slot: Any, carry: Linearization) -> Linearization:
-        return jax.tree.map(lambda stack, value: stack.at[slot].set(value), carry, one(slot))
-
-    result: Linearization = over_slots(data.count, body, initial)
-    return result
-
-
-def _with_aspects(picture: Any, out: Any) -> Float[Array, "part side side"]:
-    return jnp.concatenate([picture[None], aspects(picture, out)])
-
-
-def moved_pixels(line: Linearization, slot: Any, pixels: Any) -> Float[Array, "side side"]:
-    """Return the light of pixels where they are seen."""
-    light = line.envelope[slot] * pixels  # type: ignore[index]
-    if line.shift_y is None or line.shift_x is None:
-        return light
-    return line.shift_y[slot] @ light @ line.shift_x[slot].T
-
-
-def unmoved(line: Linearization, slot: Any, light: Any) -> Float[Array, "side side"]:
-    """Return light, as it is seen, on the pixels that make it."""
-    if line.shift_y is None or line.shift_x is None:
-        return light
-    return line.shift_y[slot].T @ light @ line.shift_x[slot]
-
-
-def moved_pixels_adjoint(line: Linearization, slot: Any, light: Any) -> Float[Array, "side side"]:
-    """Return the transpose of `moved_pixels`."""
-    return line.envelope[slot] * unmoved(line, slot, light)  # type: ignore[index]
-
-
-def linearize(layout: Layout, data: ProblemData, parameters: Parameters) -> tuple[Linearization, ...]:
-    """Return the linearization of every group."""
-    return tuple(
-        linearize_group(group, d, p, data.psf_variance, data.learned)
-        for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True)
-    )
 
 
 def _corner(layout: Layout, group: GroupLayout, origin: Any) -> tuple[Any, Any]:
@@ -288,33 +91,6 @@ def draw(
     return canvas if everywhere is None else canvas + everywhere
 
 
-def group_pictures(
-    group: GroupLayout,
-    data: GroupData,
-    parameters: GroupParameters,
-    psf_variance: Any,
-    tables: LearnedTables | None = None,
-) -> Float[Array, "slot side side"]:
-    """Return every used slot's picture, per unit flux at its sub-pixel center."""
-
-    def body(slot: Any, carry: Any) -> Any:
-        pixels = parameters.pixels[slot] if parameters.pixels is not None else None
-        shape = data.scale[slot], data.correction[slot], data.radius[slot]
-        return carry.at[slot].set(picture_of(group, parameters.theta[slot], pixels, *shape, psf_variance, tables))
-
-    empty = jnp.zeros((group.capacity, group.side, group.side), parameters.theta.dtype)
-    result: Float[Array, "slot side side"] = over_slots(data.count, body, empty)
-    return result
-
-
-def pictures_of(layout: Layout, data: ProblemData, parameters: Parameters) -> Pictures:
-    """Return the pictures of every group."""
-    return tuple(
-        group_pictures(group, d, p, data.psf_variance, data.learned)
-        for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True)
-    )
-
-
 def sky_of(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> Canvas:
     """Return the canvas of all sources, in units of each channel's noise, from their pictures."""
     parameters = turned(data, parameters)
@@ -335,23 +111,6 @@ def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: 
     return with_background(layout, parameters, observe(layout, calibrated(layout, data, parameters), sky))
 
 
-def shape_change(line: Linearization, slot: Any, theta: Any, pixels: Any) -> Float[Array, "side side"]:
-    """Return how one source's picture changes with its shape parameters and pixels."""
-    change = jnp.tensordot(theta[slot], line.tangents[slot], axes=1)
-    if pixels is None:
-        return change
-    moved = moved_pixels(line, slot, pixels[slot])
-    return change + moved - light_of(moved) * line.picture[slot]
-
-
-def shape_adjoint(line: Linearization, slot: Any, light: Any) -> tuple[Float[Array, " theta"], Any]:
-    """Return the transpose of `shape_change`."""
-    theta = jnp.tensordot(line.tangents[slot], light, axes=2)
-    if line.envelope is None:
-        return theta, None
-    return theta, moved_pixels_adjoint(line, slot, light - jnp.vdot(light, line.picture[slot]))
-
-
 def brightness(parameters: Parameters, lines: tuple[Linearization, ...]) -> tuple[Callable[[Any], Canvas], ...]:
     """Return what every slot is in each channel without dust: its fluxes times its picture and aspects."""
 
@@ -363,18 +122,6 @@ def brightness(parameters: Parameters, lines: tuple[Linearization, ...]) -> tupl
         return patch
 
     return tuple(of(p, line) for p, line in zip(parameters.groups, lines, strict=True))
-
-
-def picture_changes(data: ProblemData, lines: tuple[Linearization, ...], change: Parameters) -> Pictures:
-    """Return how every picture changes with shape parameters and pixels."""
-    result = []
-    for d, line, v in zip(data.groups, lines, change.groups, strict=True):
-
-        def body(slot: Any, carry: Any, line: Linearization = line, v: GroupParameters = v) -> Any:
-            return carry.at[slot].set(shape_change(line, slot, v.theta, v.pixels))
-
-        result.append(over_slots(d.count, body, jnp.zeros_like(line.picture)))
-    return tuple(result)
 
 
 def apply_jacobian(

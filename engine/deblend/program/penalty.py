@@ -26,12 +26,7 @@ from deblend.program.full_scene_layer import (
 )
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.learned import volume_penalty
-from deblend.program.operator import (
-    Linearization,
-    Pictures,
-    box_mask,
-    over_slots,
-)
+from deblend.program.pictures import Linearization, Pictures, box_mask, over_slots
 from deblend.program.placement import prior_energy, prior_precision
 from deblend.program.splitting import tether_energy
 from deblend.program.star_layer import star_penalty, star_penalty_gradient, star_penalty_product

@@ -28,6 +28,13 @@ from deblend.program.layout import (
     aligned_layout,
 )
 from deblend.program.noise import inverse_noise_power
+from deblend.program.observation_layout import (
+    affine_covers,
+    carried_frequencies,
+    highest_frequencies,
+    is_inside,
+    resampled_layout,
+)
 from deblend.scene import Scene
 from deblend.sky import PixelAffine
 
@@ -39,8 +46,6 @@ TURN_SLACK = 3
 """How far the corners of an image that turns may go [pix of the model]."""
 NEAR = 2
 """Pixels to each side of a place that tell how bright an image is there."""
-DROPPED = 1e-6
-"""Fraction of what a kernel can bring through that may be lost with the highest waves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,11 +306,11 @@ def prepare_observations(
         carried = carried_frequencies(affine, observation.psf_oversampling)
         highest = min(let_through[0], carried[0]), min(let_through[1], carried[1])
         stop = start + len(noise)
-        if first is not None and _is_inside(first, observation.shape, scene.grid.shape):
+        if first is not None and is_inside(first, observation.shape, scene.grid.shape):
             layout = aligned_layout(start, stop, observation.shape, radius, first)
         else:
             slack = TURN_SLACK if turns else 0
-            layout = _resampled_layout(start, stop, observation.shape, affine, radius, scene.grid.shape, highest, slack)
+            layout = resampled_layout(start, stop, observation.shape, affine, radius, scene.grid.shape, highest, slack)
         layout = replace(layout, n_cells=1 if cells is None else len(cells))
         covered = affine_covers(affine, observation.shape, scene.grid.shape)
         if not covered.all():
@@ -360,65 +365,6 @@ def seen_cells(observation: Observation) -> PsfField | None:
     if len(counts) < 2:
         return None
     return PsfField(field.positions[counts], field.stamps[counts], field.oversampling)
-
-
-def _is_inside(first: tuple[int, int], shape: tuple[int, int], whole: tuple[int, int]) -> bool:
-    return all(f >= 0 and f + n <= w for f, n, w in zip(first, shape, whole, strict=True))
-
-
-def _resampled_layout(
-    start: int,
-    stop: int,
-    shape: tuple[int, int],
-    affine: PixelAffine,
-    radius: int,
-    whole: tuple[int, int],
-    highest: tuple[float, float],
-    slack: int = 0,
-) -> ObservationLayout:
-    """Return the layout of an observation of other pixels than the model's, that may turn by `slack` pixels."""
-    (height, width) = shape
-    corners = affine(*np.meshgrid([0.0, height - 1.0], [0.0, width - 1.0], indexing="ij"))
-    low = [max(int(np.floor(c.min())) - slack, 0) - radius for c in corners]
-    high = [min(int(np.ceil(c.max())) + slack, n - 1) + radius for c, n in zip(corners, whole, strict=True)]
-    extent = (high[0] - low[0] + 1, high[1] - low[1] + 1)
-    if slack:
-        angle = 2.0 * slack / np.hypot(height, width) / affine.scale * np.sign(affine.array[0, 1] or 1.0)
-        affine = PixelAffine.of(affine.array + angle * np.array([[0.0, 1.0], [-1.0, 0.0]]) @ affine.array, np.zeros(2))
-    is_turned = np.abs(affine.array * (1.0 - np.eye(2))).max() > 1e-9 < np.abs(np.diag(affine.array)).max()
-    # light that wraps around only spoils what it meets where a shear has moved it
-    resampling = plan(affine, shape, extent, radius if is_turned else 0, highest)
-    return ObservationLayout(start, stop, shape, radius, (low[0], low[1]), extent, resampling=resampling)
-
-
-def affine_covers(affine: PixelAffine, shape: tuple[int, int], whole: tuple[int, int]) -> np.ndarray:
-    """Tell which pixels of an observation have their middle on the model's grid."""
-    y, x = affine(*np.indices(shape))
-    return (y > -0.5 - 1e-3) & (y < whole[0] - 0.5 + 1e-3) & (x > -0.5 - 1e-3) & (x < whole[1] - 0.5 + 1e-3)
-
-
-def highest_frequencies(kernels: Float[np.ndarray, "band side side"], model_sigma: float) -> tuple[float, float]:
-    """Return the frequency along y and x above which kernels let next to nothing of a star through [1/pix]."""
-    n = scipy.fft.next_fast_len(2 * kernels.shape[-1])
-    frequency = np.abs(scipy.fft.fftfreq(n))
-    star = np.exp(-2.0 * np.pi**2 * model_sigma**2 * (frequency[:, None] ** 2 + frequency**2))
-    through = np.abs(scipy.fft.fft2(kernels, s=(n, n))).max(axis=0) * star
-    result = []
-    for axis in (1, 0):
-        along = through.sum(axis=axis)
-        order = np.argsort(frequency)
-        beyond = along.sum() - np.cumsum(along[order])
-        result.append(float(frequency[order][np.flatnonzero(beyond <= DROPPED * along.sum())[0]]))
-    return result[0], result[1]
-
-
-def carried_frequencies(affine: PixelAffine, oversampling: int) -> tuple[float, float]:
-    """Return the frequency along y and x above which samples of a PSF say nothing [1/pix of the model].
-
-    What a kernel has beyond comes from its edge, where it was cut.
-    """
-    reach = 0.5 * oversampling * np.abs(affine.inverse.array).sum(axis=0)
-    return float(reach[0]), float(reach[1])
 
 
 def noise_units(prepared: Sequence[PreparedObservation]) -> Float[np.ndarray, " channel"]:

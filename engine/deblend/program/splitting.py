@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from deblend.program.arrays import GroupParameters, Parameters, ProblemData, Tether
-from deblend.program.operator import Linearization, Pictures, light_of
+from deblend.program.pictures import Linearization, Pictures, light_of
 
 TINY = 1e-20
 

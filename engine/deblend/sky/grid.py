@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from deblend.sky.affine import PixelAffine
 from deblend.sky.wcs import TangentWcs
@@ -57,6 +58,11 @@ class PixelGrid:
         design = np.column_stack([y, x, np.ones(y.size)])
         rows, *_ = np.linalg.lstsq(design, np.column_stack([other_y, other_x]), rcond=None)
         return PixelAffine.of(rows[:2].T, rows[2])
+
+    def contains(self, y: Float[np.ndarray, " place"], x: Float[np.ndarray, " place"]) -> Bool[np.ndarray, " place"]:
+        """Tell which places are on a pixel of the grid."""
+        height, width = self.shape
+        return (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
 
     def refined(self, oversampling: int) -> PixelGrid:
         """Return the grid of the same sky with every pixel cut into `oversampling`² ones."""
