@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -51,7 +52,10 @@ def on_virtual_display(*arguments: str) -> int:
             raise SystemExit("Xvfb ended before it could open a display.")
         settings = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"}
         settings |= {"DISPLAY": f":{number}", "QT_QPA_PLATFORM": "xcb"}
-        return subprocess.run([sys.executable, *arguments], env=settings).returncode
+        # what nobody looks at is no work of anybody's to be kept, and nobody's settings hold for it
+        with tempfile.TemporaryDirectory(prefix="napari-deblend-") as folder:
+            settings |= {"DEBLEND_CONFIG": folder, "NAPARI_CONFIG": str(Path(folder) / "settings.yaml")}
+            return subprocess.run([sys.executable, *arguments], env=settings).returncode
     finally:
         display.terminate()
         display.wait()
@@ -156,6 +160,13 @@ class Director:
         self.wait(lambda: self.bench.constraining.thumbnails is not None, "The constrained component")
         self.wait(lambda: self.is_answered, "The constrained model")
         self.rest(1.0)
+        self.screenshot(path)
+
+    def unfold(self, action: str, path: Path) -> None:
+        """Unfold a part of the panel by its action, and save a picture of the window with it in view."""
+        self.wait(lambda: self.is_answered, "The present model")
+        self.do(action)
+        self.rest(4.0)
         self.screenshot(path)
 
     def fold_constraints(self) -> None:

@@ -34,6 +34,10 @@ def main() -> int:
         director.show_constraints("preset_irregular", IMAGES / "constraints.png")
         director.do("undo")
         director.fold_constraints()
+        director.unfold("show_parameters", IMAGES / "parameters.png")
+        director.unfold("show_plots", IMAGES / "plots.png")
+        director.do("show_plots")
+        director.look("look_at_chi2", IMAGES / "chi2.png")
         director.do("next_telescope")
         director.look("look_at_data", IMAGES / "main.png")
     return 0

@@ -33,8 +33,10 @@ REACH = 8.0
 CENTER_REACH = 9.0
 """So close to its center the pointer takes the source itself [screen pix]."""
 COLOR = "#4cc9f0"
-WIDTH = 0.16
-"""Of the outline [pix of the scene]."""
+WIDTH = 1.6
+"""Of the outline [screen pix]."""
+THINNER = 1.15
+"""By what factor the outline's width may be off before it is drawn anew."""
 SIZE = (9, 11)
 """Smallest and largest diameter of a handle [screen pix]."""
 LEAST_LIMIT = 0.1
@@ -82,9 +84,11 @@ class Handles:
         self._lines = np.zeros((0, 2, 2))
         self._places = np.zeros((0, 2))
         self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.scene.camera.events.zoom.connect(self._on_zoom)
 
     def disconnect(self) -> None:
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
 
     def open(self, world: World) -> None:
         """Begin anew, on the grid of the document's scene."""
@@ -202,9 +206,8 @@ class Handles:
     def _make(self) -> None:
         active = self._viewer.layers.selection.active
         place = self._world.place(self._document.scene.grid)
-        self.outline = Vectors(
-            np.zeros((0, 2, 2)), name="outline", edge_color=COLOR, edge_width=WIDTH, vector_style="line", **place
-        )
+        self.outline = Vectors(np.zeros((0, 2, 2)), name="outline", edge_color=COLOR, vector_style="line", **place)
+        self.outline.edge_width = self._width(self.outline)
         self.layer = Points(
             np.zeros((0, 2)),
             ndim=2,
@@ -222,6 +225,18 @@ class Handles:
             self._viewer.add_layer(layer)
         self.layer.mode = "pan_zoom"
         self._viewer.layers.selection.active = active
+
+    def _width(self, outline: Vectors) -> float:
+        """Return how wide a line of `WIDTH` is now [pix of the scene]."""
+        ends = np.array([outline.data_to_world(end)[-2:] for end in ((0.0, 0.0), (0.0, 1.0))])
+        return float(WIDTH / (self._viewer.scene.camera.zoom * np.hypot(*(ends[1] - ends[0]))))
+
+    def _on_zoom(self) -> None:
+        if self.outline is None:
+            return
+        wanted = self._width(self.outline)
+        if not 1.0 / THINNER < wanted / self.outline.edge_width < THINNER:
+            self.outline.edge_width = wanted
 
     def _clear(self) -> None:
         layers, self.outline, self.layer = (self.outline, self.layer), None, None
