@@ -21,7 +21,7 @@ def plots(opened: Any, make_hands: Any, wait: Callable[..., None]) -> Any:
     """The plots, unfolded by the key, of the second source."""
     _, widget = opened.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
     assert not widget._plots_fold.isExpanded()
-    make_hands(opened).key(Qt.Key.Key_S, Qt.KeyboardModifier.AltModifier)
+    make_hands(opened).key(Qt.Key.Key_A, Qt.KeyboardModifier.AltModifier)
     assert widget._plots_fold.isExpanded()
     opened.document.select([opened.document.scene.sources[1].id])
     wait(lambda: opened.source_looks.look is not None)
@@ -75,7 +75,7 @@ def test_it_follows_a_fit_and_sleeps_when_folded_away(
     assert np.any(opened.document.scene.sources[1].flux != before)
     wait(lambda: np.allclose(looks[-1].flux, opened.document.scene.sources[1].flux, rtol=1e-5))
     np.testing.assert_allclose(shown(plots.spectrum)[1], looks[-1].flux)
-    make_hands(opened).key(Qt.Key.Key_S, Qt.KeyboardModifier.AltModifier)
+    make_hands(opened).key(Qt.Key.Key_A, Qt.KeyboardModifier.AltModifier)
     looks.clear()
     opened.document.move({opened.document.scene.sources[0].id: (22.0, 22.0)})
     wait(lambda: opened.frame.revision == opened.document.revision)

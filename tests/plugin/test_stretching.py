@@ -118,7 +118,7 @@ def test_the_map_of_chi2_is_a_view_with_limits_of_its_own(
 ) -> None:
     from deblend.measure import chi2_map
 
-    make_hands(opened).key(Qt.Key.Key_C, Qt.KeyboardModifier.AltModifier)
+    make_hands(opened).key(Qt.Key.Key_Q, Qt.KeyboardModifier.AltModifier)
     layer = opened.layers.layer(Role.CHI2)
     assert layer.visible and opened.layers.caption.startswith("χ²")
     wait(lambda: np.nanmax(layer.data) > 0)
