@@ -26,16 +26,20 @@ from deblend.detect import (
 )
 from deblend.infer import (
     Classification,
+    Draw,
     Fit,
     FitSettings,
     FitState,
+    Method,
     Outcome,
+    Sampling,
     Scheme,
     Solver,
     StopRule,
     classified,
     classify,
     fit,
+    sample,
 )
 from deblend.io import read_observations, read_passband, read_stars, read_template
 from deblend.measure import Catalog, measure
@@ -97,6 +101,7 @@ __all__ = [
     "ConstraintKind",
     "CustomLaw",
     "DeVaucouleurs",
+    "Draw",
     "Dust",
     "EmissionLine",
     "Exponential",
@@ -110,6 +115,7 @@ __all__ = [
     "Gaussian",
     "Law",
     "LockedParameterError",
+    "Method",
     "Moffat",
     "Normal",
     "Observation",
@@ -124,6 +130,7 @@ __all__ = [
     "PowerLaw",
     "Program",
     "PsfField",
+    "Sampling",
     "Scene",
     "Scheme",
     "Sersic",
@@ -164,6 +171,7 @@ __all__ = [
     "read_template",
     "register_morphology",
     "residual_blobs",
+    "sample",
     "scene_from_positions",
     "source_from_residual",
     "start_dust",
