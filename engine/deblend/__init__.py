@@ -42,7 +42,7 @@ from deblend.infer import (
     sample,
 )
 from deblend.io import read_observations, read_passband, read_stars, read_template
-from deblend.measure import Catalog, measure
+from deblend.measure import Catalog, Samples, measure
 from deblend.observe import Observation, PsfField, StarPsf, find_passband, find_stars, psf_from_stars
 from deblend.program import Program, compilations, give_way
 from deblend.render import elliptical_radius, forget_morphology, register_morphology
@@ -130,6 +130,7 @@ __all__ = [
     "PowerLaw",
     "Program",
     "PsfField",
+    "Samples",
     "Sampling",
     "Scene",
     "Scheme",
