@@ -92,7 +92,7 @@ def test_what_is_known_in_no_draw_is_not_a_number(systems: Any) -> None:
     assert len(samples.table()) == 0
     assert np.isnan(samples.catalog()["flux_total_p50"][0])
     sampling = sample(scene, program.observations, "rto", 1, 0, program)
-    samples.add(Draw(0, sampling.sampler.mode, program.snapshot()))
+    samples.add(Draw(0, sampling.sampler.mode, True, program.snapshot()))
     catalog = samples.catalog()
     assert np.isnan(catalog["color_image_g_image_i_p50"][0]) and np.isnan(catalog["flux_total_std"][0])
     assert catalog["flux_total_p50"][0] == 0 * u.nJy

@@ -81,8 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
     interrupted = _draw(sampling, samples, quiet=arguments.quiet)
     if not len(samples):
         raise KeyboardInterrupt
+    if not arguments.quiet:
+        for sentence in _doubts(sampling):
+            print(f"note: {sentence}", file=sys.stderr)
     with blaming_the_input():
-        _write(arguments, session.observations, samples, interrupted)
+        _write(arguments, session.observations, samples, interrupted, _doubts(sampling))
     if not arguments.quiet:
         said = "Interrupted; what there was is kept: " if interrupted else ""
         print(f"{said}{len(samples)} draws ({sampling.method.label}) are in {arguments.out}.")
@@ -101,8 +104,28 @@ def _draw(sampling: Sampling, samples: Samples, *, quiet: bool) -> bool:
     return sampling.n_done < sampling.n_draws
 
 
+def _doubts(sampling: Sampling) -> list[str]:
+    """Return sentences about draws that are not what they should be."""
+    doubts = []
+    if not sampling.sampler.has_settled:
+        doubts.append(
+            "The fit is not at a minimum, and none was reached from it: draws lie around where it was left; run the "
+            "fit on, or hold what the data do not decide."
+        )
+    if sampling.n_unsettled:
+        doubts.append(
+            f"{sampling.n_unsettled} of {sampling.n_done} refits did not reach their minimum; they lie too near to the "
+            "fit, so that errors are too small: use --method gaussian, or a simpler scene."
+        )
+    return doubts
+
+
 def _write(
-    arguments: argparse.Namespace, observations: Sequence[Observation], samples: Samples, interrupted: bool
+    arguments: argparse.Namespace,
+    observations: Sequence[Observation],
+    samples: Samples,
+    interrupted: bool,
+    doubts: Sequence[str],
 ) -> None:
     from deblend import Catalog, io
 
@@ -122,6 +145,7 @@ def _write(
             "draws": len(samples),
             "draws_wanted": arguments.draws,
             "interrupted": interrupted,
+            "notes": doubts,
         },
     )
 

@@ -115,13 +115,16 @@ class NoiseSolver:
             noisy, priors = self.laws.with_noise(noisy, rng)
         return self.solve(self.data, self.parameters, noisy)[0], priors
 
-    def solve(self, data: ProblemData, parameters: Parameters, step: Step) -> tuple[Parameters, float]:
+    def solve(
+        self, data: ProblemData, parameters: Parameters, step: Step, caution: float = 0.0
+    ) -> tuple[Parameters, float]:
         """Return the minimum of a step's quadratic model, and the fall that it promises; its preconditioner is that of
-        the first point that was solved at."""
+        the first point that was solved at. `caution` damps shape parameters (see `newton_blocks`)."""
+        damping = self._damping[0], np.asarray(caution, self._dtype)
         with small_matrices():
             if self._blocks is None:
                 self._blocks = compiled_blocks(self.layout, data, parameters, step, *self._damping)
             change, promise = compiled_direction(
-                self.layout, data, parameters, step, self._blocks, *self._damping, *self._numbers
+                self.layout, data, parameters, step, self._blocks, *damping, *self._numbers
             )
             return change, float(promise)

@@ -25,12 +25,16 @@ from deblend.program.layout import Layout
 from deblend.program.penalty import Noise, is_free_form, noise_response
 from deblend.program.ties import tied
 
-MOST_STEPS, MOST_FIRST_STEPS = 8, 40
+MOST_STEPS, MOST_FIRST_STEPS = 12, 30
 """Of one draw, and to the fit's own minimum, where it was not quite reached."""
 QUIET = 0.01
 """A step that lowers ½ χ² by less than this moves no number by more than a seventh of its error, and is the last."""
-FRACTIONS = (1.0, 0.5, 0.2, 0.05)
-"""Lengths tried along a step."""
+RESOLUTION = 3e-6
+"""Of the loss: a smaller fall is lost in single precision."""
+KEPT = 0.25
+"""Of its promise: a step that keeps less has gone beyond where the linearization can be trusted."""
+FIRST_CAUTION, MOST_CAUTION = 1.0, 1e5
+"""Weight of the belief that shape parameters stay there, once a plain step has failed; tenfold per failure."""
 
 
 def perturbed(
@@ -58,11 +62,11 @@ class Refits:
         self._dtype = program.dtype
         images, noise = unit_noise(self._data, parameters, np.random.default_rng(0), program.dtype)
         images, noise = jax.tree.map(np.zeros_like, (images, noise))
-        self.mode = self._fitted(parameters, images, noise, MOST_FIRST_STEPS)
-        """The parameters of the unperturbed minimum."""
+        self.mode, self.has_settled = self._fitted(parameters, images, noise, MOST_FIRST_STEPS)
+        """The parameters of the unperturbed minimum, and whether it was reached."""
 
-    def draw(self, rng: np.random.Generator) -> Parameters:
-        """Return the parameters that fit perturbed data best."""
+    def draw(self, rng: np.random.Generator) -> tuple[Parameters, bool]:
+        """Return the parameters that fit perturbed data best, and whether that minimum was reached."""
         images, noise = unit_noise(self._data, self.mode, rng, self._dtype)
         pixels = tuple(
             None if drawn is None else drawn if is_free_form(group) else _without_negative_light(drawn)
@@ -70,30 +74,33 @@ class Refits:
         )
         return self._fitted(self.mode, images, noise._replace(pixels=pixels), MOST_STEPS)
 
-    def _fitted(self, start: Parameters, images: Any, noise: Noise, most: int) -> Parameters:
+    def _fitted(self, start: Parameters, images: Any, noise: Noise, most: int) -> tuple[Parameters, bool]:
         layout, data = self._solver.layout, self._data
         noisy = [_weighted_noise(o, image) for o, image in zip(self._observations, images, strict=True)]
-        here = as_numpy(start)
+        here, caution, is_new = as_numpy(start), 0.0, True
         loss = self._seen(here, noisy)
         for _ in range(most):
-            plain = compiled_linearized(layout, data, here)
-            step, tilt = compiled_perturbed(layout, data, here, plain, images, noise)
-            direction, promise = self._solver.solve(data, here, step)
-            if not np.isfinite(promise):
-                break
-            direction, tilt, lower, upper = map(as_numpy, (direction, tilt, step.lower, step.upper))
-            for fraction in FRACTIONS:
-                there = _moved(here, direction, fraction, lower, upper)
-                loss_there = self._seen(there, noisy)
-                # priors are nearly quadratic: their noise acts along the step as it does where it began
-                if loss_there + _dot(tilt, there) - _dot(tilt, here) < loss:
-                    here, loss = there, loss_there
-                    break
+            if is_new:
+                plain = compiled_linearized(layout, data, here)
+                step, tilt = compiled_perturbed(layout, data, here, plain, images, noise)
+                slope, lower, upper = map(as_numpy, (tilt, step.lower, step.upper))
+            found, promise = self._solver.solve(data, here, step, caution)
+            enough = max(QUIET, RESOLUTION * abs(loss))
+            if promise < enough and caution <= FIRST_CAUTION:
+                return here, True
+            there = _moved(here, as_numpy(found), lower, upper)
+            loss_there = self._seen(there, noisy)
+            # priors are nearly quadratic: their noise acts along the step as it does where it began
+            fall = loss - loss_there - _dot(slope, there) + _dot(slope, here)
+            is_new = fall > KEPT * promise
+            if is_new:
+                here, loss = there, loss_there
+                caution = 0.1 * caution if caution > FIRST_CAUTION else 0.0
+            elif caution >= MOST_CAUTION or not np.isfinite(promise):
+                return here, False
             else:
-                break
-            if promise < QUIET:
-                break
-        return here
+                caution = max(10.0 * caution, FIRST_CAUTION)
+        return here, False
 
     def _seen(self, parameters: Parameters, noisy: list[np.ndarray]) -> float:
         """Return the loss for perturbed data, but for a constant and for the noise of priors."""
@@ -102,11 +109,9 @@ class Refits:
         return float(trial.loss) + sum(float(np.vdot(n, m)) for n, m in zip(noisy, models, strict=True))
 
 
-def _moved(
-    here: Parameters, direction: Parameters, fraction: float, lower: Parameters, upper: Parameters
-) -> Parameters:
+def _moved(here: Parameters, direction: Parameters, lower: Parameters, upper: Parameters) -> Parameters:
     def moved(u: Any, d: Any, lo: Any, hi: Any) -> Any:
-        return np.clip(u + np.asarray(fraction, u.dtype) * d, lo, hi)
+        return np.clip(u + d, lo, hi)
 
     result: Parameters = jax.tree.map(moved, here, direction, lower, upper)
     return result

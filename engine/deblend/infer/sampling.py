@@ -53,6 +53,8 @@ class Draw:
     """From 0."""
     parameters: Parameters
     """NumPy arrays."""
+    has_settled: bool
+    """Whether it is what it claims to be: a refit that did not reach its minimum is not."""
     _raise: Callable[[Parameters], Scene]
 
     @cached_property
@@ -66,6 +68,8 @@ class AbstractSampler(ABC):
 
     mode: Parameters
     """Where it starts."""
+    has_settled: bool
+    """Whether that is a minimum, as far as can be told."""
 
     @abstractmethod
     def __init__(self, program: Program) -> None:
@@ -77,8 +81,8 @@ class AbstractSampler(ABC):
         """Raise ValueError with a sentence where the program's scene is not for this method."""
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None]:
-        """Return parameters as drawn, NumPy arrays, and where the laws of spectra stand then."""
+    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None, bool]:
+        """Return parameters as drawn, where the laws of spectra stand then, and whether the draw has settled."""
 
 
 class GaussianSampler(AbstractSampler):
@@ -91,12 +95,15 @@ class GaussianSampler(AbstractSampler):
     def __init__(self, program: Program) -> None:
         # operators and laws would be left by going downhill without them
         is_plain = program.laws is None and not _is_asked(program.scene)
-        self.mode = Refits(program, program.parameters).mode if is_plain else as_numpy(program.parameters)
+        self.mode, self.has_settled = as_numpy(program.parameters), True
+        if is_plain:
+            nearest = Refits(program, self.mode)
+            self.mode, self.has_settled = nearest.mode, nearest.has_settled
         self._solver = NoiseSolver(program, self.mode)
         step = self._solver.step
         self._lower, self._upper = as_numpy(step.lower), as_numpy(step.upper)
 
-    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None]:
+    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None, bool]:
         change, _ = self._solver.draw(rng)
         laws = self._solver.laws
         if laws is not None:
@@ -115,7 +122,7 @@ class GaussianSampler(AbstractSampler):
         straight = jax.tree.map(
             lambda u, d: u + np.asarray(d), self.mode._replace(groups=()), change._replace(groups=())
         )
-        return straight._replace(groups=tuple(moved)), laws
+        return straight._replace(groups=tuple(moved)), laws, True
 
 
 class RefitSampler(AbstractSampler):
@@ -135,10 +142,11 @@ class RefitSampler(AbstractSampler):
 
     def __init__(self, program: Program) -> None:
         self._refits = Refits(program, program.parameters)
-        self.mode = self._refits.mode
+        self.mode, self.has_settled = self._refits.mode, self._refits.has_settled
 
-    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None]:
-        return self._refits.draw(rng), None
+    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None, bool]:
+        parameters, has_settled = self._refits.draw(rng)
+        return parameters, None, has_settled
 
 
 SAMPLERS: dict[Method, type[AbstractSampler]] = {Method.GAUSSIAN: GaussianSampler, Method.RTO: RefitSampler}
@@ -153,6 +161,8 @@ class Sampling(Iterator[Draw]):
         """How many there are to be; more may be asked for at any time."""
         self.n_done = 0
         """How many there are so far."""
+        self.n_unsettled = 0
+        """How many of these did not reach their minimum: they are too near to the fit, and scatter too little."""
         self._sampler: AbstractSampler | None = None
         self._cancelled = threading.Event()
 
@@ -163,9 +173,10 @@ class Sampling(Iterator[Draw]):
         """Make one draw; raises StopIteration behind the last, and once cancelled."""
         if self._cancelled.is_set() or self.n_done >= self.n_draws:
             raise StopIteration
-        parameters, laws = self.sampler.draw(np.random.default_rng([self.seed, self.n_done]))
+        parameters, laws, has_settled = self.sampler.draw(np.random.default_rng([self.seed, self.n_done]))
         self.n_done += 1
-        return Draw(self.n_done - 1, parameters, self.program.snapshot(laws))
+        self.n_unsettled += not has_settled
+        return Draw(self.n_done - 1, parameters, has_settled, self.program.snapshot(laws))
 
     @property
     def sampler(self) -> AbstractSampler:
