@@ -26,19 +26,23 @@ from deblend.detect import (
 )
 from deblend.infer import (
     Classification,
+    Draw,
     Fit,
     FitSettings,
     FitState,
+    Method,
     Outcome,
+    Sampling,
     Scheme,
     Solver,
     StopRule,
     classified,
     classify,
     fit,
+    sample,
 )
 from deblend.io import read_observations, read_passband, read_stars, read_template
-from deblend.measure import Catalog, measure
+from deblend.measure import Catalog, Samples, measure
 from deblend.observe import Observation, PsfField, StarPsf, find_passband, find_stars, psf_from_stars
 from deblend.program import Program, compilations, give_way
 from deblend.render import elliptical_radius, forget_morphology, register_morphology
@@ -97,6 +101,7 @@ __all__ = [
     "ConstraintKind",
     "CustomLaw",
     "DeVaucouleurs",
+    "Draw",
     "Dust",
     "EmissionLine",
     "Exponential",
@@ -110,6 +115,7 @@ __all__ = [
     "Gaussian",
     "Law",
     "LockedParameterError",
+    "Method",
     "Moffat",
     "Normal",
     "Observation",
@@ -124,6 +130,8 @@ __all__ = [
     "PowerLaw",
     "Program",
     "PsfField",
+    "Samples",
+    "Sampling",
     "Scene",
     "Scheme",
     "Sersic",
@@ -164,6 +172,7 @@ __all__ = [
     "read_template",
     "register_morphology",
     "residual_blobs",
+    "sample",
     "scene_from_positions",
     "source_from_residual",
     "start_dust",

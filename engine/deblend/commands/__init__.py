@@ -3,8 +3,8 @@
 Nothing heavy is imported before a command runs, so that `--help` is quick.
 """
 
-from deblend.commands import export, fit, run, view
+from deblend.commands import export, fit, run, sample, view
 
-COMMANDS = (fit, view, export, run)
+COMMANDS = (fit, view, export, run, sample)
 
 __all__ = ["COMMANDS"]

@@ -4,17 +4,21 @@ from deblend.infer.classify import Classification, classified, classify
 from deblend.infer.fit import Fit, fit
 from deblend.infer.part import holding, neighbours, set_free
 from deblend.infer.preview import Glimpse, Lights
+from deblend.infer.sampling import Draw, Method, Sampling, sample
 from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver, StopRule
 from deblend.infer.state import FitState
 
 __all__ = [
     "Classification",
+    "Draw",
     "Fit",
     "FitSettings",
     "FitState",
     "Glimpse",
     "Lights",
+    "Method",
     "Outcome",
+    "Sampling",
     "Scheme",
     "Solver",
     "StopRule",
@@ -23,5 +27,6 @@ __all__ = [
     "fit",
     "holding",
     "neighbours",
+    "sample",
     "set_free",
 ]

@@ -12,60 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from deblend.infer.gauss_newton import Step
-from deblend.infer.solvers import compiled_blocks, compiled_direction, compiled_linearized
+from deblend.infer.noise_solver import NoiseSolver
 from deblend.program import Program
-from deblend.program.arrays import Parameters, ProblemData
-from deblend.program.calibration import calibrated
 from deblend.program.calibration_terms import in_units_of_scene
-from deblend.program.compiled import compiled, register, small_matrices
-from deblend.program.full_scene_layer import ROUGH, full_scene_bounds
-from deblend.program.layout import Layout
-from deblend.program.noise import weighted_noise
-from deblend.program.operator import apply_adjoint
-from deblend.program.penalty import Noise, negative_weights, noise_response
 
 MOST_SAMPLES, LEAST_SAMPLES = 32, 12
-"""Solutions; an error is known to 1/√(2·32) = 12 % of itself, or 20 %."""
-EASY = 200_000
-"""Pixels of sky, over all channels, up to which there are as many as may be; they take the more time the more there
-are, and a fifth of an error sooner is worth more than an eighth later."""
-TOLERANCE, MOST_ITERATIONS = 0.005, (80, 400)
-"""Of a solution. Of iterations there may be fewer on large scenes, down to the first number, as of samples."""
-SMALL_DAMPING = 1e-5
+"""Solutions, of a scene of usual size and of a large one: an error is known to 1/√(2·32) = 12 % of itself, or 20 %.
 
-
-def noise_step(
-    layout: Layout,
-    data: ProblemData,
-    parameters: Parameters,
-    step: Step,
-    images: Any,
-    noise: Noise,
-) -> Step:
-    """Return the linearized problem with a gradient made of unit noise instead of residuals, and all fluxes free."""
-    seen = calibrated(layout, data, parameters)
-    negative = negative_weights(layout, data, step.lags, step.lines)
-    lights = tuple(None if w is None else w * pictures[1] for w, pictures in zip(negative, noise.pixels, strict=True))
-    response = apply_adjoint(layout, seen, parameters, step.lines, weighted_noise(data, images), lights, step.tangents)
-    gradient = jax.tree.map(jnp.add, response, noise_response(layout, data, parameters, step.lags, noise))
-    free = []
-    for group, d, f in zip(layout.groups, data.groups, step.free.groups, strict=True):
-        used = (jnp.arange(group.capacity) < d.count)[:, None]
-        free.append(f._replace(flux=d.flux_free * used))
-    stars = None if data.stars is None else data.stars.free
-    _, _, everywhere = full_scene_bounds(data.full_scene)
-    every = step.free._replace(groups=tuple(free), stars=stars, full_scene=everywhere)
-    return step._replace(gradient=gradient, free=every)
-
-
-register(Noise)
-compiled_noise_step = compiled(noise_step)
+They take the more time the more sky there is, and a fifth of an error sooner is worth more than an eighth later."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,23 +91,11 @@ def draw(
     Without `n_samples` there are fewer of them for large scenes. `progress` is called with how many samples are done,
     and how many there are.
     """
-    layout, data, parameters = program.layout, program.data, program.parameters
-    ease = EASY / (len(layout.planes) * np.prod(layout.canvas_shape))
+    noise_solver = NoiseSolver(program, program.parameters)
+    layout, parameters, laws = program.layout, noise_solver.parameters, noise_solver.laws
     if n_samples is None:
-        n_samples = int(np.clip(MOST_SAMPLES * ease, LEAST_SAMPLES, MOST_SAMPLES))
+        n_samples = int(np.clip(MOST_SAMPLES * noise_solver.ease, LEAST_SAMPLES, MOST_SAMPLES))
     rng = np.random.default_rng(seed)
-    laws = None if program.laws is None else program.laws.touching()
-    data = data if laws is None else laws.tying(data)
-    step = compiled_linearized(layout, data, parameters)
-    dtype = program.dtype
-
-    def unit_noise(shape: tuple[int, ...]) -> Any:
-        return rng.standard_normal(shape).astype(dtype)
-
-    damped = np.asarray(SMALL_DAMPING, dtype), np.zeros((), dtype)
-    least, most = MOST_ITERATIONS
-    numbers = np.asarray(TOLERANCE, dtype), np.int32(np.clip(most * ease, least, most))
-    blocks = None
     rows = program.rows
     fluxes = np.zeros((n_samples, len(program.scene), layout.n_channels))
     centers = np.zeros((n_samples, len(program.scene), 2))
@@ -160,25 +105,7 @@ def draw(
     everywhere: list[np.ndarray] = []
     of_dust: dict[str, list[np.ndarray]] = {}
     for sample in range(n_samples):
-        images = tuple(unit_noise(o.images.shape) for o in data.observations)
-        noise = Noise(
-            tuple(unit_noise(p.theta.shape) for p in parameters.groups),
-            tuple(None if p.pixels is None else unit_noise((3, *p.pixels.shape)) for p in parameters.groups),
-            tuple(unit_noise(p.aspect.shape) for p in parameters.groups),
-            None if parameters.calibration is None else unit_noise(parameters.calibration.shape),
-            None if parameters.stars is None else unit_noise(parameters.stars.shape),
-            None
-            if parameters.full_scene is None
-            else tuple(unit_noise(parameters.full_scene.coefficients.shape) for _ in range(ROUGH)),
-        )
-        noisy = compiled_noise_step(layout, data, parameters, step, images, noise)
-        priors: list[np.ndarray] = []
-        if laws is not None:
-            noisy, priors = laws.with_noise(noisy, rng)
-        with small_matrices():
-            if blocks is None:
-                blocks = compiled_blocks(layout, data, parameters, noisy, *damped)
-            change, _ = compiled_direction(layout, data, parameters, noisy, blocks, *damped, *numbers)
+        change, priors = noise_solver.draw(rng)
         for members, group in zip(rows, change.groups, strict=True):
             # a source's flux is that of all its components
             np.add.at(fluxes[sample], members, np.asarray(group.flux)[: len(members)] * program.noise)
@@ -186,7 +113,7 @@ def draw(
         if laws is not None:
             for key, values in laws.changes(change, priors).items():
                 of_laws.setdefault(key, []).append(values)
-        if terms is not None:
+        if terms is not None and change.calibration is not None:
             terms[sample] = in_units_of_scene(change.calibration, program.calibration_units)
         if program.scene.stars is not None:
             of_stars.append(program.star_fluxes(change))

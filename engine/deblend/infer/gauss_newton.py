@@ -110,10 +110,17 @@ def value_and_gradient(
     return loss, slope.gradient
 
 
-def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Step:
-    """Return the problem linearized at `parameters`."""
-    lags = lag(parameters)
-    lines, _, gradient, tangents = slope_at(layout, data, parameters, lags)
+class Range(NamedTuple):
+    """Where parameters may go from a point."""
+
+    movable: Parameters
+    """1 for what is free, at a bound or not."""
+    lower: Parameters
+    upper: Parameters
+
+
+def range_at(layout: Layout, data: ProblemData, parameters: Parameters) -> Range:
+    """Return which parameters are free, and their bounds."""
     lower, upper, movable = [], [], []
     for group, d, p in zip(layout.groups, data.groups, parameters.groups, strict=True):
         used = (jnp.arange(group.capacity) < d.count).astype(p.theta.dtype)
@@ -140,15 +147,29 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
     *everywhere, free_everywhere = full_scene_bounds(data.full_scene)
     least = Parameters(tuple(lower), bounds[0], star_range[0], everywhere[0])
     most = Parameters(tuple(upper), bounds[1], star_range[1], everywhere[1])
-    free = jax.tree.map(
+    return Range(Parameters(tuple(movable), free_terms, free_stars, free_everywhere), least, most)
+
+
+def free_within(where: Range, parameters: Parameters, gradient: Parameters) -> Parameters:
+    """Return 1 for what is free and at no bound that going downhill would cross."""
+    free: Parameters = jax.tree.map(
         lambda m, u, lo, hi, g: m * ~(((u <= lo) & (g > 0)) | ((u >= hi) & (g < 0))),
-        Parameters(tuple(movable), free_terms, free_stars, free_everywhere),
+        where.movable,
         parameters,
-        least,
-        most,
+        where.lower,
+        where.upper,
         gradient,
     )
-    return Step(lines, lags, free, least, most, gradient, tangents)
+    return free
+
+
+def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Step:
+    """Return the problem linearized at `parameters`."""
+    lags = lag(parameters)
+    lines, _, gradient, tangents = slope_at(layout, data, parameters, lags)
+    where = range_at(layout, data, parameters)
+    free = free_within(where, parameters, gradient)
+    return Step(lines, lags, free, where.lower, where.upper, gradient, tangents)
 
 
 def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, step: Step, v: Parameters) -> Parameters:

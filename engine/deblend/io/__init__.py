@@ -20,6 +20,7 @@ from deblend.io.results import (
     write_summary,
     write_tables,
 )
+from deblend.io.samples import write_samples
 from deblend.io.session import (
     DataFile,
     Edit,
@@ -86,6 +87,7 @@ __all__ = [
     "write_regions",
     "write_report",
     "write_residuals",
+    "write_samples",
     "write_script",
     "write_session",
     "write_summary",

@@ -8,13 +8,16 @@ from deblend.measure.full_scene import full_scene_table
 from deblend.measure.motion import motion_lines, motion_table
 from deblend.measure.naming import column_key
 from deblend.measure.rings import Rings, rings
+from deblend.measure.samples import PERCENTILES, Samples
 from deblend.measure.sharing import Shares, share
 from deblend.measure.stars import star_table
 
 __all__ = [
     "MEANINGS",
+    "PERCENTILES",
     "Catalog",
     "Rings",
+    "Samples",
     "Shares",
     "calibration_lines",
     "calibration_table",

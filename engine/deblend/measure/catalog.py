@@ -15,7 +15,6 @@ from astropy.table import QTable
 from jaxtyping import Float
 
 from deblend.infer.errors import draw
-from deblend.infer.solvers import compiled_linearized
 from deblend.measure.calibration import calibration_table
 from deblend.measure.dust import add_dust
 from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
@@ -23,14 +22,11 @@ from deblend.measure.full_scene import full_scene_table
 from deblend.measure.laws import add_laws
 from deblend.measure.motion import motion_table, on_image, on_sky, spread
 from deblend.measure.naming import column_key
-from deblend.measure.shapes import centroid, half_light_radius, on_one_box
+from deblend.measure.quantities import shapes_of, significance_of
 from deblend.measure.sharing import Shares
 from deblend.measure.stars import listing, star_table
 from deblend.observe import Observation
 from deblend.program import Program
-from deblend.program.columns import Column
-from deblend.program.noise import weighted_column
-from deblend.program.slots import box_origin
 from deblend.scene import Scene
 from deblend.sky import AB_ZERO_POINT_NJY, PixelAffine
 
@@ -139,7 +135,7 @@ def measure(
         table["host"] = ["" if s.host is None else names[s.host] for s in sources]
     draws = draw(program, progress=progress) if errors and not scene.is_empty else None
     centers = None if draws is None else draws.centers
-    shapes = _shapes(program)
+    shapes = shapes_of(program)
     to_image = scene.grid.affine_to(program.observations[0].grid)
     _add_places(table, scene, to_image, centers, shapes)
     if scene.motions:
@@ -157,7 +153,7 @@ def measure(
         positive = np.where(fluxes[:, index] > 0, fluxes[:, index], np.nan)
         table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
     table["half_light_radius"] = shapes[:, 2] * to_image.scale * u.pix
-    table["snr"], table["blendedness"] = _significance(program)
+    table["snr"], table["blendedness"] = significance_of(program)
     table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
     for name, is_set in flags_of(program, converged).items():
         table[f"flag_{name}"] = is_set
@@ -203,44 +199,3 @@ def _add_places(
         if centers is not None:
             errors = spread(on_sky(centers, scene.grid.wcs)) * u.mas
             table["ra_err"], table["dec_err"] = errors[:, 0], errors[:, 1]
-
-
-def _shapes(program: Program) -> np.ndarray:
-    """Return centroid x, y and half-light radius of every source [pix]."""
-    result = np.full((len(program.scene), 3), np.nan)
-    if not len(program.scene):
-        return result
-    step = compiled_linearized(program.layout, program.data, program.parameters)
-    parts: dict[int, list[np.ndarray]] = {}
-    for members, rows, line in zip(program.members, program.rows, step.lines, strict=True):
-        pictures = np.asarray(line.picture)
-        for slot, ((source, index), row) in enumerate(zip(members, rows, strict=True)):
-            share = source.components[index].spectrum.value.sum() if len(source.components) > 1 else 1.0
-            parts.setdefault(row, []).append(share * pictures[slot])
-    for row, pictures_of_source in parts.items():
-        source, picture = program.scene.sources[row], on_one_box(pictures_of_source)
-        y0, x0 = box_origin(source, program.scene.grid.shape)
-        dx, dy = centroid(picture)
-        size = half_light_radius(picture, (source.x - x0, source.y - y0), program.scene.model_psf_sigma)
-        result[row] = (x0 + dx, y0 + dy, size)
-    return result
-
-
-def _significance(program: Program) -> tuple[np.ndarray, np.ndarray]:
-    """Return the signal to noise and the blendedness of every source, over all bands."""
-    n = len(program.scene)
-    own, shared, information = np.zeros(n), np.zeros(n), np.zeros(n)
-    columns = program.pictures_of(program.scene)
-    for index, observation in enumerate(program.observations):
-        model = program.model(index) - program.background(index) - program.full_scene_light(index)
-        for row in range(n):
-            column: Column = columns[row][index]
-            rows, across = column.window
-            weighted = observation.weights[:, rows, across] * column.patch
-            own[row] += np.sum(weighted * column.patch)
-            shared[row] += np.sum(weighted * model[:, rows, across])
-            held = weighted_column(column, observation.weights, observation.whitening)
-            information[row] += np.sum(held.cut(rows, across) * column.patch)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        blendedness = np.where(shared > 0, 1.0 - own / shared, 0.0)
-    return np.sqrt(information), np.clip(blendedness, 0.0, 1.0)

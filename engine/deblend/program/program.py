@@ -502,18 +502,18 @@ class Program(AbstractSight):
     def pictures_of(self, scene: Scene) -> list[tuple[Column, ...]]:
         """Return each source of a scene, with its flux, as every observation sees it [nJy/pix]; the program's own
         scene stays as it is."""
-        with self._standing_at(scene):
+        with self.standing_at(scene):
             return self.sources()
 
     def full_scenes_of(self, scene: Scene) -> list[tuple[Column, ...]]:
         """Return each component of light that covers a whole scene as every observation sees it [nJy/pix], as
         `pictures_of` does sources."""
-        with self._standing_at(scene):
+        with self.standing_at(scene):
             return self.full_scenes()
 
     @contextmanager
-    def _standing_at(self, scene: Scene) -> Iterator[None]:
-        """Take another scene for a while."""
+    def standing_at(self, scene: Scene) -> Iterator[None]:
+        """Take another scene for a while; what was known of the present one is known afterwards."""
         mine, drawing, normal, everywhere = self._scene, copy(self._drawing), self._normal, self._everywhere
         try:
             self._lower(scene)

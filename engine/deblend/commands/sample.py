@@ -1,0 +1,162 @@
+"""`deblend sample`: draws from the posterior of a fitted scene, with percentiles, covariances and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblend.commands.errors import blaming_the_input
+from deblend.commands.export import read
+from deblend.commands.fit import interruptible
+from deblend.commands.fit_arguments import CATALOG_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deblend import Observation, Sampling
+    from deblend.measure import Samples
+
+NAME = "sample"
+HELP = "Draw scenes that the data may have come from, around a fitted one: how sure its numbers and pictures are."
+EXAMPLES = """examples:
+  deblend sample deblend_output/session.asdf --draws 200
+      Gaussian errors around the fit, with all that neighbours trade
+  deblend sample session.asdf --method rto --draws 100 --seed 7 --out errors
+      refits of perturbed data: slower, and no flux is negative
+
+Ctrl-C ends after the present draw and writes what there is; a second one ends at once."""
+METHODS = ("gaussian", "rto")
+DONE, INTERRUPTED = 0, 130
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add = parser.add_argument
+    add("session", type=Path, metavar="SCENE", help="a session (ASDF), as `deblend fit` and the window write it")
+    add("--out", type=Path, default=Path("deblend_output"), metavar="DIR", help="(default: %(default)s)")
+    add(
+        "--method",
+        choices=METHODS,
+        default=METHODS[0],
+        help="gaussian: of the Gauss-Newton matrix of the fit; rto: randomise, then optimise (default: %(default)s)",
+    )
+    add("--draws", type=_whole(1), default=100, metavar="N", help="how many (default: %(default)s)")
+    add("--seed", type=_whole(0), default=0, metavar="S", help="the same one gives the same draws (default: 0)")
+    add(
+        "--catalog-format",
+        choices=("ecsv", "fits"),
+        default="ecsv",
+        help="of the catalog with percentiles (default: %(default)s)",
+    )
+    add(
+        "--morphology",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE.py",
+        help="Python that registers morphologies of your own, where the session has some",
+    )
+    add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw, write and return the exit status; raises BadInputError with a sentence where the session is at fault."""
+    import deblend
+    from deblend.measure import Samples
+
+    session = read(arguments)
+    with blaming_the_input():
+        try:
+            sampling = deblend.sample(
+                session.scene, session.observations, arguments.method, arguments.draws, arguments.seed
+            )
+        except ValueError as error:
+            raise ValueError(f"{arguments.session}: {error}") from error
+    samples = Samples(sampling.program)
+    interrupted = _draw(sampling, samples, quiet=arguments.quiet)
+    if not len(samples):
+        raise KeyboardInterrupt
+    if not arguments.quiet:
+        for sentence in _doubts(sampling):
+            print(f"note: {sentence}", file=sys.stderr)
+    with blaming_the_input():
+        _write(arguments, session.observations, samples, interrupted, _doubts(sampling))
+    if not arguments.quiet:
+        said = "Interrupted; what there was is kept: " if interrupted else ""
+        print(f"{said}{len(samples)} draws ({sampling.method.label}) are in {arguments.out}.")
+    return INTERRUPTED if interrupted else DONE
+
+
+def _draw(sampling: Sampling, samples: Samples, *, quiet: bool) -> bool:
+    """Make the draws with a progress bar; return whether a person stopped them before their end."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=sampling.n_draws, desc="draws", disable=quiet, file=sys.stderr)
+    with bar, interruptible() as is_interrupted:
+        while not is_interrupted() and (draw := next(sampling, None)) is not None:
+            samples.add(draw)
+            bar.update()
+    return sampling.n_done < sampling.n_draws
+
+
+def _doubts(sampling: Sampling) -> list[str]:
+    """Return sentences about draws that are not what they should be."""
+    doubts = []
+    if not sampling.sampler.has_settled:
+        doubts.append(
+            "The fit is not at a minimum, and none was reached from it: draws lie around where it was left; run the "
+            "fit on, or hold what the data do not decide."
+        )
+    if sampling.n_unsettled:
+        doubts.append(
+            f"{sampling.n_unsettled} of {sampling.n_done} refits did not reach their minimum; they lie too near to the "
+            "fit, so that errors are too small: use --method gaussian, or a simpler scene."
+        )
+    return doubts
+
+
+def _write(
+    arguments: argparse.Namespace,
+    observations: Sequence[Observation],
+    samples: Samples,
+    interrupted: bool,
+    doubts: Sequence[str],
+) -> None:
+    from deblend import Catalog, io
+
+    out = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    io.write_samples(out, observations, samples)
+    catalog = Catalog(samples.catalog())
+    catalog.table.meta |= {"method": arguments.method, "seed": arguments.seed}
+    # not the name of the fit's own catalog, which may be in the same folder
+    io.write_catalog(out / f"percentiles{CATALOG_SUFFIXES[arguments.catalog_format]}", catalog)
+    io.write_summary(
+        out / "sampling.json",
+        {
+            "session": str(arguments.session),
+            "method": arguments.method,
+            "seed": arguments.seed,
+            "draws": len(samples),
+            "draws_wanted": arguments.draws,
+            "interrupted": interrupted,
+            "notes": doubts,
+        },
+    )
+
+
+def _whole(least: int) -> type[int]:
+    """Return the reader of a whole number that is no less than this."""
+
+    def number(text: str) -> int:
+        value = int(text) if text.strip().lstrip("+-").isdigit() else None
+        if value is None or value < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        return value
+
+    return number  # type: ignore[return-value]
