@@ -85,14 +85,14 @@ class ImageLayers:
 
     def open(self, observations: Sequence[Observation], world: World, adopted: Mapping[int, Image]) -> None:
         """Make the layers of these observations, around data layers that are there already."""
+        # first, since whoever hears of layers that go looks through it at the new observations
+        self.seen_by, self.is_spread = 0, False
         self.clear(keep=list(adopted.values()))
         self._observations, self.world = tuple(observations), world
         self._n_bands = max(len(o.channels) for o in observations)
         self._lights = {k: light_range(o) for k, o in enumerate(observations)}
         self.mixes = {k: color_mix(o).stretched(self.stretch) for k, o in enumerate(observations)}
         self._source_ids = ()
-        self.seen_by = 0
-        self.is_spread = False
         self.view, self.color = View.DATA, any(len(o.channels) > 1 for o in observations)
         for k, layer in adopted.items():
             self._take(Role.DATA, k, layer)
