@@ -312,7 +312,8 @@ class Loop:
         self._note_edits("delete", waits)
         waits = [self.repainted_after(lambda: self.press("undo"), "Undo") for _ in range(EDITS)]
         self._note_edits("undo", waits)
-        first, second = document.scene.sources[:2]
+        first = document.scene.sources[0]
+        second = min(document.scene.sources[1:], key=lambda s: np.hypot(s.x - first.x, s.y - first.y))
         document.select([first.id, second.id])
         merged = self.repainted_after(lambda: self.press("merge_sources"), "Merging")
         self.note("edit", "merge to its picture", 0.15, merged)
