@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QComboBox, QPushButton
 from deblend import Status, make_source
 from deblend.measure import MEANINGS
 from napari_deblend.composing import duplicated, kinds, merged, retyped, with_component
-from napari_deblend.parameter_lines import LARGEST_BOX
 from napari_deblend.flags import MENDS, SIGNS, sentences_of, signs_of
+from napari_deblend.parameter_lines import LARGEST_BOX
 from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, NAME, SNR
 from tests.plugin.conftest import STARS
 
