@@ -39,6 +39,7 @@ from napari_deblend.loading import load_sources
 from napari_deblend.machine import Machine
 from napari_deblend.masking import draw_mask, seen_by_machine, uncover_all, without_hidden
 from napari_deblend.moving import toggle_placing
+from napari_deblend.panels import toggle_panels
 from napari_deblend.parameters import show_parameters
 from napari_deblend.placing import KINDS_OF_KEYS, choose_kind
 from napari_deblend.rounds import have_classified
@@ -316,6 +317,7 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_residual", "Look at the residual", look(View.RESIDUAL), "Shift-R"),
         Action("look_at_component", "Look at the selected source alone", look(View.COMPONENT), "Shift-C"),
         Action("look_at_chi2", "Look at the chi² of every place", look(View.CHI2), "Alt-Q"),
+        Action("toggle_panels", "Look at data, model, residual and source side by side", toggle_panels, "Alt-V"),
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("toggle_color_bar", "Show or hide color bars", toggle_color_bar, "Shift-H"),

@@ -118,7 +118,7 @@ class Comparing:
         was_on, self._models = self.is_on, []
         self._clear()
         if was_on:
-            self._bench.layers.look_at(self._bench.layers.view)
+            self._bench.layers.look_at()
         self.changed.emit()
 
     # the layer of A ----------------------------------------------------------------------------------------------

@@ -11,6 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
+from napari._vispy.overlays.text import VispyLayerNameOverlay
+from napari._vispy.utils.visual import overlay_to_visual
+from napari.components.overlays import LayerNameOverlay
 from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
 from napari.layers.points._points_constants import Mode
 from napari.layers.points._points_mouse_bindings import select
@@ -19,6 +22,8 @@ from napari.utils.colormaps import Colormap
 from qtpy.QtWidgets import QMainWindow
 
 Status = Callable[..., dict[str, str]]
+TITLE = "deblend_title"
+"""Under which name a layer has its title."""
 
 
 def unwrap(viewer: Any) -> Any:
@@ -134,6 +139,59 @@ def show_progress(viewer: Any, bar: progress, value: int, description: str) -> N
         if widget.progress is bar:
             widget.qt_progress_bar.setValue(value)
             widget.description_label.setText(f"{description}: ")
+
+
+def divide_canvas(viewer: Any, cell_of: Callable[[Layer], int], shape: tuple[int, int], gap: int) -> None:
+    """Divide the canvas into `shape` rows and columns of cells with one camera; a layer is in the cell `cell_of` says.
+
+    napari's grid deals the layers out by their place in the list, as many to each cell; there is no public way to say
+    which goes where. Cells without a visible layer are left out.
+    """
+    grid = unwrap(viewer).canvas.grid
+
+    def groups(layers: Sequence[Layer]) -> tuple[dict[int, int], list[int]]:
+        cells = {index: cell_of(layer) for index, layer in enumerate(layers)}
+        return cells, sorted({cells[index] for index, layer in enumerate(layers) if layer.visible})
+
+    object.__setattr__(grid, "_viewbox_groups", groups)
+    grid.shape, grid.stride, grid.spacing = shape, 1, gap
+    grid.enabled = True
+
+
+def undivide_canvas(viewer: Any) -> None:
+    """Have one picture fill the canvas again, and napari's grid be as a person has set it."""
+    canvas = unwrap(viewer).canvas
+    canvas.grid.enabled = False
+    if "_viewbox_groups" in vars(canvas.grid):
+        object.__delattr__(canvas.grid, "_viewbox_groups")
+    canvas._update_viewer_grid()
+
+
+class Title(LayerNameOverlay):
+    """A text of ours over a layer, where napari has only the layer's name."""
+
+    text: str = ""
+
+
+class _DrawnTitle(VispyLayerNameOverlay):
+    def _connect_events(self) -> None:
+        self.overlay.events.text.connect(self._on_text_change)
+
+    def _on_text_change(self) -> None:
+        self.node.text = self.overlay.text
+        self._on_position_change()
+
+
+overlay_to_visual[Title] = _DrawnTitle
+
+
+def set_title(layer: Layer, text: str) -> None:
+    """Have a text stand over a layer, in the upper left corner of the canvas or of its cell; none where it is empty."""
+    title = layer._overlays.get(TITLE)
+    if title is None:
+        title = Title(text=text, font_size=11)
+        layer._overlays[TITLE] = title
+    title.text, title.visible = text, bool(text)
 
 
 def set_status(layer: Layer, status: Callable[[Any], tuple[str, str]]) -> None:

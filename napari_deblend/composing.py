@@ -13,6 +13,7 @@ from deblend import Component, Point, Source, make_source
 from deblend.scene import MORPHOLOGIES, start_components, start_morphology
 from deblend.scene.source import BULGE_AND_DISK
 from napari_deblend.document import named
+from napari_deblend.parameter_lines import LARGEST_BOX
 
 if TYPE_CHECKING:
     from napari_deblend.workbench import Workbench
@@ -79,7 +80,8 @@ def merged(sources: Sequence[Source]) -> Source:
         kind = "galaxy"
     first = brightest.components[0]
     if kind in MORPHOLOGIES:
-        radius = int(np.ceil(max(o + s.radius for o, s in zip(off, sources, strict=True))))
+        # of sources that lie far apart no box holds all
+        radius = min(int(np.ceil(max(o + s.radius for o, s in zip(off, sources, strict=True)))), LARGEST_BOX)
         one = make_source(kind, x, y, n_channels=len(flux), flux=flux, half_light_radius=size, radius=radius)
         parts: tuple[Component, ...] = (replace(one.components[0], is_variable=first.is_variable, law=first.law),)
     else:

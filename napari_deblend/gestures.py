@@ -109,7 +109,9 @@ class Gestures:
             is_lasso, self.region = self.region, None
             yield from follow(event, is_lasso, self._handles.sketch, self._chooses(event))
             return
-        handle = self._handles.at(event.position, event.camera_zoom)
+        # of several panels only the first has markers and handles; in the others a drag is free to pan
+        is_beside = event.viewbox not in (None, (0, 0))
+        handle = None if is_beside else self._handles.at(event.position, event.camera_zoom)
         if handle is not None:
             yield from self._handles.drag(event, handle, self.pixel)
             return
@@ -117,14 +119,15 @@ class Gestures:
             yield from self._click(event, self._add)
             return
         source_id = self.source_at(event.position, event.camera_zoom)
-        if source_id is not None:
+        if source_id is not None and not is_beside:
             yield from self._drag(event, source_id)
         elif "Control" in event.modifiers:
             yield from follow(event, False, self._handles.sketch, self._chooses(event))
         elif "Alt" in event.modifiers:
             yield from follow(event, True, self._handles.sketch, self._chooses(event))
         elif str(self._markers.layer.mode) != "select":
-            yield from self._click(event, self._choose_nothing, pan=True)
+            chosen = () if source_id is None else (source_id,)
+            yield from self._click(event, lambda _: self._document.select(chosen), pan=True)
 
     def _click(self, event: Any, done: Callable[[Any], None], pan: bool = False) -> Generator[None, None, None]:
         start = np.array(event.pos)
@@ -165,9 +168,6 @@ class Gestures:
             self._document.select([*before, *(s.id for s, is_in in zip(seen, chosen, strict=True) if is_in)])
 
         return choose
-
-    def _choose_nothing(self, position: Any) -> None:
-        self._document.select(())
 
     def _drag(self, event: Any, source_id: str) -> Generator[None, None, None]:
         """Choose the source; where the mouse moves, move it, and all that are chosen with it."""

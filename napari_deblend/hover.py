@@ -78,9 +78,10 @@ class Hover:
         if observation.wcs is not None:
             ra, dec = observation.wcs.pixel_to_sky(x, y)
             place = f"{sky_text(float(ra), float(dec))}   {place}"
-        band = None if layers.role.is_color else min(layers.band, len(observation.channels) - 1)
-        owners = self._bench.ownership.text(*pixel, None if layers.role is Role.CHI2 else band)
-        return Reading(place, self._light(observation, *pixel, band), owners)
+        role = layers.role_of(self._bench.panels.pointed)
+        band = None if role.is_color else min(layers.band, len(observation.channels) - 1)
+        owners = self._bench.ownership.text(*pixel, None if role is Role.CHI2 else band)
+        return Reading(place, self._light(observation, role, *pixel, band), owners)
 
     def status(self, position: Any) -> tuple[str, str]:
         """Return what the status bar says; napari asks for it in a thread of its own."""
@@ -92,10 +93,10 @@ class Hover:
         y, x, _ = to_pixel @ np.array([position[-2], position[-1], 1.0])
         return float(y), float(x)
 
-    def _light(self, observation: Observation, row: int, column: int, band: int | None) -> str:
-        """Return the value of the picture in view, with its unit; of all bands where it is in color."""
+    def _light(self, observation: Observation, role: Role, row: int, column: int, band: int | None) -> str:
+        """Return the value of the picture under the pointer, with its unit; of all bands where it is in color."""
         layers, index = self._bench.layers, self._bench.layers.seen_by
-        role, channels = layers.role, observation.channels
+        channels = observation.channels
         if band is None:
             pixels: Any = observation.images
             if role is Role.MODEL_COLOR:

@@ -22,6 +22,7 @@ from napari_deblend.pictures import ColorMix, filled
 from napari_deblend.status import ReadOut
 from napari_deblend.stretch import Levels, LightRange, Stretch
 from napari_deblend.views import (
+    PANELS,
     Role,
     View,
     color_mix,
@@ -58,6 +59,8 @@ class ImageLayers:
         self._observations: tuple[Observation, ...] = ()
         self._source_ids: tuple[str, ...] = ()
         self._n_bands = 1
+        self._row_seen = 0
+        """Where the component slider stood while components were looked at last."""
         self._stale = False
         """Whether sources have come or gone since the component layers were made."""
         self.world = World(None)
@@ -65,6 +68,8 @@ class ImageLayers:
         self.stretch = Stretch()
         self._lights: dict[int, LightRange] = {}
         self.view, self.color = View.DATA, True
+        self.is_spread = False
+        """Whether data, model, residual and component are looked at side by side."""
         self.in_flux = False
         """Whether residuals are seen in flux, and not in units of the noise."""
         self.seen_by = 0
@@ -80,13 +85,14 @@ class ImageLayers:
 
     def open(self, observations: Sequence[Observation], world: World, adopted: Mapping[int, Image]) -> None:
         """Make the layers of these observations, around data layers that are there already."""
+        # first, since whoever hears of layers that go looks through it at the new observations
+        self.seen_by, self.is_spread = 0, False
         self.clear(keep=list(adopted.values()))
         self._observations, self.world = tuple(observations), world
         self._n_bands = max(len(o.channels) for o in observations)
         self._lights = {k: light_range(o) for k, o in enumerate(observations)}
         self.mixes = {k: color_mix(o).stretched(self.stretch) for k, o in enumerate(observations)}
         self._source_ids = ()
-        self.seen_by = 0
         self.view, self.color = View.DATA, any(len(o.channels) > 1 for o in observations)
         for k, layer in adopted.items():
             self._take(Role.DATA, k, layer)
@@ -101,7 +107,7 @@ class ImageLayers:
                     layer = Image(self._first_pixels(role, k), **options)
                     self._take(role, k, layer)
                     self._viewer.add_layer(layer)
-        self.look_at(self.view, self.color)
+        self.look_at()
 
     def clear(self, keep: Sequence[Image] = ()) -> None:
         """Remove our layers from the window, but those to keep."""
@@ -161,23 +167,45 @@ class ImageLayers:
     def look_through(self, observation: int) -> None:
         """Show the same view as another observation has it."""
         self.seen_by = observation % max(len(self._observations), 1)
-        self.look_at(self.view)
+        self.look_at()
 
-    def look_at(self, view: View, color: bool | None = None, in_flux: bool | None = None) -> None:
-        """Show one of data, model, residual and component, of one observation; all else is hidden."""
-        self.view = view
+    def look_at(self, view: View | None = None, color: bool | None = None, in_flux: bool | None = None) -> None:
+        """Show one of data, model, residual and component, of one observation; all else is hidden.
+
+        Without a `view`, what is in view stays: one of them, or all side by side.
+        """
+        if view is not None:
+            self.view, self.is_spread = view, False
         self.color = self.color if color is None else color
         self.in_flux = self.in_flux if in_flux is None else in_flux
+        roles = {self.role_of(seen) for seen in (PANELS if self.is_spread else (self.view,))}
         for (role, k), layer in self._layers.items():
-            has_color = (Role.DATA_COLOR, k) in self._layers or (Role.MODEL_COLOR, k) in self._layers
-            layer.visible = k == self.seen_by and role is role_of(view, self.color and has_color, self.in_flux)
+            layer.visible = k == self.seen_by and role in roles
         self.view_changed.emit()
+
+    def spread(self) -> None:
+        """Show data, model, residual and component, all at once; `panels` has them side by side."""
+        self.view, self.is_spread = View.DATA, True
+        self.look_at()
+
+    def has_in_view(self, view: View) -> bool:
+        """Tell whether a view is looked at, alone or beside others."""
+        return view in PANELS if self.is_spread else view is self.view
+
+    def view_of(self, layer: Any) -> View | None:
+        """Return what a layer shows; None where it is none of ours."""
+        return next((role.view for (role, _), ours in self._layers.items() if ours is layer), None)
+
+    def role_of(self, view: View) -> Role:
+        """Return what shows a view of the observation that is looked through."""
+        k = self.seen_by
+        has_color = (Role.DATA_COLOR, k) in self._layers or (Role.MODEL_COLOR, k) in self._layers
+        return role_of(view, self.color and has_color, self.in_flux)
 
     @property
     def role(self) -> Role:
         """What is in view, of the observation that is looked through."""
-        has_color = bool(self._observations) and len(self._observations[self.seen_by].channels) > 1
-        return role_of(self.view, self.color and has_color, self.in_flux)
+        return self.role_of(self.view)
 
     def light(self, observation: int) -> LightRange:
         """Return the range of the light of an observation's single bands."""
@@ -235,17 +263,22 @@ class ImageLayers:
     @property
     def caption(self) -> str:
         """What is on the screen, in words."""
+        return self.caption_of(self.view)
+
+    def caption_of(self, view: View) -> str:
+        """Return what a view shows, in words."""
         if not self._observations:
             return ""
+        role = self.role_of(view)
         observation = self._observations[self.seen_by]
         bands = [channel.name for channel in observation.channels]
-        title = self.view.value if len(self._observations) == 1 else f"{self.view.value} · {observation.name}"
-        if self.view is View.CHI2:
+        title = view.value if len(self._observations) == 1 else f"{view.value} · {observation.name}"
+        if view is View.CHI2:
             return f"{title} per pixel, over the PSF"
-        if self.channel is None:
+        if role.is_color:
             joint = "" if all(len(b) == 1 for b in bands) else " "
             return f"{title} · {joint.join(bands)}"
-        return f"{title} · {self.channel.name} [{self.role.unit}]"
+        return f"{title} · {bands[min(self.band, len(bands) - 1)]} [{role.unit}]"
 
     @property
     def component_row(self) -> int:
@@ -282,8 +315,10 @@ class ImageLayers:
     def _on_step(self) -> None:
         if self.shows_components:
             self.wanted_changed.emit()
-            if self.component_row < len(self._source_ids):
-                self.component_chosen.emit(self._source_ids[self.component_row])
+            row = self.component_row
+            if row != self._row_seen and row < len(self._source_ids):
+                self.component_chosen.emit(self._source_ids[row])
+            self._row_seen = row
         self.view_changed.emit()
 
     # pictures ----------------------------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ class Leftovers:
             layers.look_through(blob.observation)
         if blob.band is not None and dims.ndim >= 3:
             dims.set_current_step(dims.ndim - 3, blob.band)
-        layers.look_at(View.RESIDUAL)
+        if not layers.has_in_view(View.RESIDUAL):
+            layers.look_at(View.RESIDUAL)
         self._center(blob)
         here = Peaks(np.array([blob.x]), np.array([blob.y]), np.array([blob.significance]))
         self._ring.show(here, bench.document.scene.grid, layers.world)
@@ -117,7 +118,7 @@ class Leftovers:
         camera.center = (*tuple(camera.center)[:-2], float(north), float(east))
         corner = np.array(layer.data_to_world((blob.y, blob.x + CLOSE_UP * blob.reach))[-2:])
         reach = float(np.hypot(*(corner - (north, east))))
-        camera.zoom = max(camera.zoom, min(bench.viewer.canvas.size) / (2.0 * reach))
+        camera.zoom = max(camera.zoom, min(bench.viewer.canvas.viewbox_size(bench.viewer.layers)) / (2.0 * reach))
 
     def _ask(self) -> None:
         bench = self._bench
@@ -141,7 +142,7 @@ class Leftovers:
             bench.document.add(outcome[1], label="Add a source from the residual")
 
     def _on_view(self) -> None:
-        if self._bench.layers.view is not View.RESIDUAL:
+        if not self._bench.layers.has_in_view(View.RESIDUAL):
             self._ring.clear()
 
     def _forget(self) -> None:

@@ -33,7 +33,7 @@ def toggle_placing(bench: Workbench) -> None:
     epochs_of(bench.document.scene.channels)
     if bench.layers.channel is None:
         # of all epochs at once a click could not tell which it means
-        bench.layers.look_at(bench.layers.view, color=False)
+        bench.layers.look_at(color=False)
     channel, seen = bench.layers.channel, bench.document.observations[bench.layers.seen_by]
     others = "the slider below the image takes" if len(seen.channels) > 1 else "Shift-T takes"
     bench.gestures.place_next(lambda x, y: _look_where_it_goes(bench, x, y))

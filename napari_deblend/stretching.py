@@ -114,7 +114,7 @@ def fainter(bench: Workbench) -> None:
 
 def toggle_flux(bench: Workbench) -> None:
     """See residuals in flux, with the stretch of the data, or in units of the noise again."""
-    bench.layers.look_at(bench.layers.view, in_flux=not bench.layers.in_flux)
+    bench.layers.look_at(in_flux=not bench.layers.in_flux)
 
 
 def _needs_images(bench: Workbench) -> None:

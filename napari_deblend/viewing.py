@@ -36,7 +36,7 @@ def next_telescope(bench: Workbench) -> None:
 
 def toggle_color(bench: Workbench) -> None:
     """Switch data and model between one band and the color of all."""
-    bench.layers.look_at(bench.layers.view, not bench.layers.color)
+    bench.layers.look_at(color=not bench.layers.color)
 
 
 def toggle_color_bar(bench: Workbench) -> None:

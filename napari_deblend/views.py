@@ -36,6 +36,10 @@ class View(Enum):
     CHI2 = "χ²"
 
 
+PANELS = (View.DATA, View.MODEL, View.RESIDUAL, View.COMPONENT)
+"""What is looked at side by side, in that order."""
+
+
 class Role(Enum):
     """What an image layer shows of its observation; the value is its name in the layer list."""
 
@@ -59,6 +63,18 @@ class Role(Enum):
             Role.CHI2: PictureKind.CHI2,
             Role.COMPONENTS: PictureKind.COMPONENT,
         }.get(self)
+
+    @property
+    def view(self) -> View:
+        """What a person looks at with it."""
+        return {
+            Role.DATA: View.DATA,
+            Role.DATA_COLOR: View.DATA,
+            Role.MODEL: View.MODEL,
+            Role.MODEL_COLOR: View.MODEL,
+            Role.CHI2: View.CHI2,
+            Role.COMPONENTS: View.COMPONENT,
+        }.get(self, View.RESIDUAL)
 
     @property
     def is_color(self) -> bool:

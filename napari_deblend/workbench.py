@@ -46,6 +46,7 @@ from napari_deblend.masking import Masking, without_hidden
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
 from napari_deblend.ownership import Ownership
+from napari_deblend.panels import Panels
 from napari_deblend.parameters import Parameters
 from napari_deblend.participation import Participation
 from napari_deblend.paths import Paths
@@ -139,6 +140,7 @@ class Workbench:
         self.constraining.changed.connect(self.handles.show_part)
         self.parameters = Parameters(self)
         self.masking = Masking(self)
+        self.panels = Panels(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
         self.rounds = Rounds(self)
@@ -161,7 +163,7 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
-        looks = self.hover, self.leftovers, self.source_looks, self.comparing
+        looks = self.panels, self.hover, self.leftovers, self.source_looks, self.comparing
         for part in (*shown, self.masking, self.gestures, self.cutting, self._offers, *looks):
             part.disconnect()
 
@@ -285,7 +287,7 @@ class Workbench:
     def add_at(self, x: float, y: float) -> None:
         """Add a source at pixel (x, y) of the scene; of a residual that is looked at, what is left over there."""
         document = self.document
-        if self.layers.view is View.RESIDUAL and self.frame is not None:
+        if self.panels.pointed is View.RESIDUAL and self.frame is not None:
             self.leftovers.add_at(x, y)
             return
         source = start_source(document.observations, document.scene, x, y, self.kind, self.box_scale, seen=self.stacks)

@@ -16,7 +16,7 @@ from napari_deblend.widgets.stretch import StretchRow
 from napari_deblend.workbench import Workbench
 
 SEGMENT = """
-QPushButton { border-radius: 0px; padding: 5px 9px; margin: 0px; }
+QPushButton { border-radius: 0px; padding: 5px 6px; margin: 0px; }
 QPushButton:checked { background-color: #1f7a99; color: white; }
 """
 
@@ -35,6 +35,9 @@ class LookingRow(Section):
             self.buttons[view] = self._button(view.value, f"look_at_{view.name.lower()}")
             self._group.addButton(self.buttons[view])
             line.addWidget(self.buttons[view])
+        self.panels = self._button("All", "toggle_panels")
+        self._group.addButton(self.panels)
+        line.addWidget(self.panels)
         line.addSpacing(8)
         self.color = self._button("Color", "toggle_color")
         line.addWidget(self.color)
@@ -93,7 +96,7 @@ class LookingRow(Section):
             self._offer_telescopes(names)
         for k, button in enumerate(self.telescopes):
             button.setChecked(k == layers.seen_by)
-        self.buttons[layers.view].setChecked(True)
+        (self.panels if layers.is_spread else self.buttons[layers.view]).setChecked(True)
         self.color.setChecked(layers.color)
         self.color.setVisible(layers.view is not View.RESIDUAL)
         self.color.setEnabled(layers.view in (View.DATA, View.MODEL))

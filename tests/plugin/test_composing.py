@@ -15,6 +15,7 @@ from deblend import Status, make_source
 from deblend.measure import MEANINGS
 from napari_deblend.composing import duplicated, kinds, merged, retyped, with_component
 from napari_deblend.flags import MENDS, SIGNS, sentences_of, signs_of
+from napari_deblend.parameter_lines import LARGEST_BOX
 from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, NAME, SNR
 from tests.plugin.conftest import STARS
 
@@ -36,6 +37,11 @@ def test_one_of_two_stars_has_their_light_in_its_middle() -> None:
     assert both.radius >= 4.5 + 8 and both.anchor == (11.5, 10.0)
     close = merged([one, star(10.4, 10.0, (1.0, 1.0))])
     assert close.kind == "point" and close.x == pytest.approx(10.1)
+
+
+def test_what_lies_far_apart_is_merged_into_the_largest_box() -> None:
+    """A box that holds both would be larger than any that can be computed."""
+    assert merged([star(10.0, 10.0), star(290.0, 200.0)]).radius == LARGEST_BOX
 
 
 def test_what_has_no_flux_yet_is_merged_all_the_same() -> None:
