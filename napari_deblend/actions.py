@@ -32,6 +32,7 @@ from napari_deblend.history_actions import (
     other_manner,
     walk,
 )
+from napari_deblend.isolating import Isolation, look_isolated, next_isolation
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
 from napari_deblend.leftovers import add_from_residual, next_residual
@@ -315,6 +316,13 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_model", "Look at the model", look(View.MODEL), "Shift-M"),
         Action("look_at_residual", "Look at the residual", look(View.RESIDUAL), "Shift-R"),
         Action("look_at_component", "Look at the selected source alone", look(View.COMPONENT), "Shift-C"),
+        Action("next_isolation", "Isolate the selected sources: model, data minus others, share", next_isolation, "I"),
+        Action("look_at_isolated", "Look at the selected sources without the others", look_isolated(), "Alt-I"),
+        Action("isolate_model", "Isolate the selected sources: their model", look_isolated(Isolation.MODEL)),
+        Action("isolate_data", "Isolate the selected sources: data minus all others", look_isolated(Isolation.DATA)),
+        Action(
+            "isolate_share", "Isolate the selected sources: their share of the data", look_isolated(Isolation.SHARE)
+        ),
         Action("look_at_chi2", "Look at the chi² of every place", look(View.CHI2), "Alt-C"),
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),

@@ -35,6 +35,7 @@ from napari_deblend.gestures import Gestures
 from napari_deblend.handles import Handles
 from napari_deblend.history import History
 from napari_deblend.hover import Hover
+from napari_deblend.isolating import Isolating
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
 from napari_deblend.known_stars import KnownStars
@@ -141,6 +142,7 @@ class Workbench:
         self.masking = Masking(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
+        self.isolating = Isolating(self)
         self.rounds = Rounds(self)
         self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)
