@@ -22,6 +22,7 @@ from napari_deblend.constraint_actions import (
     switch_constraint,
     use_preset,
 )
+from napari_deblend.dusting import toggle_dust
 from napari_deblend.exporting import ask_catalog, ask_folder, ask_regions, ask_report, ask_script
 from napari_deblend.fit_actions import FIT_LABEL, cancel_fit, fit_or_pause, step_fit
 from napari_deblend.handles import toggle_limit
@@ -270,6 +271,9 @@ ACTIONS: dict[str, Action] = {
         Action("duplicate_sources", "Duplicate the selected sources", duplicate_sources, "Control-D"),
         Action("merge_sources", "Merge the selected sources into one", merge_sources, "Control-J"),
         Action("split_sources", "Split the selected sources into bulge and disk", split_sources, "Control-B"),
+        Action(
+            "toggle_dust", "Put dust in front of the selected sources, or take it away", toggle_dust, "Control-Alt-D"
+        ),
         Action("show_parameters", "Edit the numbers of the selected source", show_parameters, "Shift-E"),
         Action("load_stars", "Load known stars…", load_stars),
         Action("forget_stars", "Forget the known stars", forget_stars),
@@ -316,7 +320,9 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_model", "Look at the model", look(View.MODEL), "Shift-M"),
         Action("look_at_residual", "Look at the residual", look(View.RESIDUAL), "Shift-R"),
         Action("look_at_component", "Look at the selected source alone", look(View.COMPONENT), "Shift-C"),
-        Action("next_isolation", "Isolate the selected sources: model, data minus others, share", next_isolation, "I"),
+        Action(
+            "next_isolation", "Isolate the selected sources: model, data minus others, share", next_isolation, "Shift-Z"
+        ),
         Action("look_at_isolated", "Look at the selected sources without the others", look_isolated(), "Alt-I"),
         Action("isolate_model", "Isolate the selected sources: their model", look_isolated(Isolation.MODEL)),
         Action("isolate_data", "Isolate the selected sources: data minus all others", look_isolated(Isolation.DATA)),

@@ -54,7 +54,7 @@ def test_a_key_goes_around_model_data_and_share(chosen: Any, make_hands: Any, wa
     hands = make_hands(chosen)
     chosen.layers.look_at(View.DATA, color=False)
     for manner in (Isolation.DATA, Isolation.SHARE, Isolation.MODEL, Isolation.DATA):
-        hands.key(Qt.Key.Key_I)
+        hands.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ShiftModifier)
         assert chosen.layers.view is View.ISOLATED and chosen.layers.isolated.manner is manner
         wait(lambda m=manner: shows(chosen, m))
         assert manner.value in chosen.viewer.canvas.overlays.text.text
