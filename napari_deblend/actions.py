@@ -44,6 +44,7 @@ from napari_deblend.moving import toggle_placing
 from napari_deblend.parameters import show_parameters
 from napari_deblend.placing import KINDS_OF_KEYS, choose_kind
 from napari_deblend.rounds import have_classified
+from napari_deblend.samp import send_catalog, send_image, toggle_samp
 from napari_deblend.selecting import draw_selection, group_selected, select_all, select_group, ungroup_selected
 from napari_deblend.source_look import show_plots
 from napari_deblend.star_psf import make_star_psf
@@ -347,6 +348,9 @@ ACTIONS: dict[str, Action] = {
         Action("export_regions", "Write the sources as DS9 regions…", ask_regions),
         Action("export_report", "Write a report: pictures, catalog, curve and assumptions…", ask_report),
         Action("export_script", "Write a Python script that does the same work again…", ask_script),
+        Action("send_catalog", "Send the catalog to TOPCAT and others (SAMP)", send_catalog),
+        Action("send_image", "Send the image in view to DS9 and others (SAMP)", send_image),
+        Action("toggle_samp", "Take tables of TOPCAT and others as sources (SAMP), or no longer", toggle_samp),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
         Action("open_session", "Open a session", open_session),
     )

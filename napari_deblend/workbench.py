@@ -54,6 +54,7 @@ from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
 from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
+from napari_deblend.samp import Samp
 from napari_deblend.showing import Showing
 from napari_deblend.source_look import SourceLooks
 from napari_deblend.stretching import Stretching
@@ -142,7 +143,7 @@ class Workbench:
         self.masking = Masking(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
-        self.isolating = Isolating(self)
+        self.isolating, self.samp = Isolating(self), Samp(self)
         self.rounds = Rounds(self)
         self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)
