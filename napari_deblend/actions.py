@@ -22,6 +22,7 @@ from napari_deblend.constraint_actions import (
     switch_constraint,
     use_preset,
 )
+from napari_deblend.dusting import toggle_dust
 from napari_deblend.exporting import ask_catalog, ask_folder, ask_regions, ask_report, ask_script
 from napari_deblend.fit_actions import FIT_LABEL, cancel_fit, fit_or_pause, step_fit
 from napari_deblend.handles import toggle_limit
@@ -32,6 +33,7 @@ from napari_deblend.history_actions import (
     other_manner,
     walk,
 )
+from napari_deblend.isolating import Isolation, look_isolated, next_isolation
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.known_stars import forget_stars, load_stars
 from napari_deblend.leftovers import add_from_residual, next_residual
@@ -43,6 +45,7 @@ from napari_deblend.panels import toggle_panels
 from napari_deblend.parameters import show_parameters
 from napari_deblend.placing import KINDS_OF_KEYS, choose_kind
 from napari_deblend.rounds import have_classified
+from napari_deblend.samp import send_catalog, send_image, toggle_samp
 from napari_deblend.selecting import draw_selection, group_selected, select_all, select_group, ungroup_selected
 from napari_deblend.source_look import show_plots
 from napari_deblend.star_psf import make_star_psf
@@ -270,6 +273,9 @@ ACTIONS: dict[str, Action] = {
         Action("duplicate_sources", "Duplicate the selected sources", duplicate_sources, "Control-D"),
         Action("merge_sources", "Merge the selected sources into one", merge_sources, "Control-J"),
         Action("split_sources", "Split the selected sources into bulge and disk", split_sources, "Control-B"),
+        Action(
+            "toggle_dust", "Put dust in front of the selected sources, or take it away", toggle_dust, "Control-Alt-D"
+        ),
         Action("show_parameters", "Edit the numbers of the selected source", show_parameters, "Shift-E"),
         Action("load_stars", "Load known stars…", load_stars),
         Action("forget_stars", "Forget the known stars", forget_stars),
@@ -318,6 +324,15 @@ ACTIONS: dict[str, Action] = {
         Action("look_at_component", "Look at the selected source alone", look(View.COMPONENT), "Shift-C"),
         Action("look_at_chi2", "Look at the chi² of every place", look(View.CHI2), "Alt-Q"),
         Action("toggle_panels", "Look at data, model, residual and source side by side", toggle_panels, "Alt-V"),
+        Action(
+            "next_isolation", "Isolate the selected sources: model, data minus others, share", next_isolation, "Shift-Z"
+        ),
+        Action("look_at_isolated", "Look at the selected sources without the others", look_isolated(), "Alt-I"),
+        Action("isolate_model", "Isolate the selected sources: their model", look_isolated(Isolation.MODEL)),
+        Action("isolate_data", "Isolate the selected sources: data minus all others", look_isolated(Isolation.DATA)),
+        Action(
+            "isolate_share", "Isolate the selected sources: their share of the data", look_isolated(Isolation.SHARE)
+        ),
         Action("next_telescope", "Look at the next of the observations", next_telescope, "Shift-T"),
         Action("toggle_color", "Color of all bands or one band", toggle_color, "H"),
         Action("toggle_color_bar", "Show or hide color bars", toggle_color_bar, "Shift-H"),
@@ -335,6 +350,9 @@ ACTIONS: dict[str, Action] = {
         Action("export_regions", "Write the sources as DS9 regions…", ask_regions),
         Action("export_report", "Write a report: pictures, catalog, curve and assumptions…", ask_report),
         Action("export_script", "Write a Python script that does the same work again…", ask_script),
+        Action("send_catalog", "Send the catalog to TOPCAT and others (SAMP)", send_catalog),
+        Action("send_image", "Send the image in view to DS9 and others (SAMP)", send_image),
+        Action("toggle_samp", "Take tables of TOPCAT and others as sources (SAMP), or no longer", toggle_samp),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
         Action("open_session", "Open a session", open_session),
     )

@@ -23,6 +23,8 @@ from napari_deblend.jobs import (
     NOISE,
     PEAKS,
     ROUND,
+    SAMP,
+    SAMP_TABLE,
     STACKED,
     STARS,
     STRETCHED,
@@ -34,6 +36,7 @@ from napari_deblend.noise import take_noise
 from napari_deblend.request import Request
 from napari_deblend.rounds import take_classes
 from napari_deblend.runner import ERROR
+from napari_deblend.samp import receive_table
 
 if TYPE_CHECKING:
     from napari_deblend.workbench import Workbench
@@ -74,6 +77,10 @@ class Answers:
             take_stars(bench, *found)
         elif name == LOADED_SOURCES:
             take_sources(bench, *found)
+        elif name == SAMP:
+            bench.tell(found[0])
+        elif name == SAMP_TABLE:
+            receive_table(bench, *found)
         elif name == LIGHTS:
             bench.constraining.take_pictures(*found)
         elif name == PEAKS:

@@ -14,7 +14,7 @@ from qtpy.QtCore import QTimer
 
 from deblend import Observation
 from napari_deblend.compat import main_window
-from napari_deblend.machine import Picture, PictureKind
+from napari_deblend.layers import LIGHT_OF_COLOR
 from napari_deblend.views import Role
 from napari_deblend.world import sky_text
 
@@ -99,9 +99,9 @@ class Hover:
         channels = observation.channels
         if band is None:
             pixels: Any = observation.images
-            if role is Role.MODEL_COLOR:
-                frame = self._bench.frame
-                pixels = None if frame is None else frame.pictures.get(Picture(PictureKind.MODEL, index))
+            if (shown := layers.picture(role, index)) is not None:
+                frame, light = self._bench.frame, shown._replace(kind=LIGHT_OF_COLOR[shown.kind])
+                pixels = None if frame is None else frame.pictures.get(light)
             if pixels is None:
                 return ""
             values = pixels[:, row, column]

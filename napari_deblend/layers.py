@@ -17,6 +17,7 @@ from psygnal import Signal
 from deblend import Channel, Observation, Source
 from napari_deblend.compat import recolor, repaint, reshape, set_status, show_pixels, unwrap
 from napari_deblend.components import ComponentStack, Cube
+from napari_deblend.isolating import Isolated
 from napari_deblend.machine import Frame, Picture, PictureKind
 from napari_deblend.pictures import ColorMix, filled
 from napari_deblend.status import ReadOut
@@ -35,6 +36,8 @@ from napari_deblend.views import (
 )
 from napari_deblend.world import World
 
+LIGHT_OF_COLOR = {PictureKind.COLOR: PictureKind.MODEL, PictureKind.ISOLATED_COLOR: PictureKind.ISOLATED}
+"""From what is in color to the same light in bands."""
 RenderAll = Callable[[int, Sequence[str]], Mapping[str, Cube]]
 """From an observation's index and source ids to their components; may wait."""
 
@@ -70,6 +73,8 @@ class ImageLayers:
         self.view, self.color = View.DATA, True
         self.is_spread = False
         """Whether data, model, residual and component are looked at side by side."""
+        self.isolated = Isolated()
+        """Which sources are seen alone, and how."""
         self.in_flux = False
         """Whether residuals are seen in flux, and not in units of the noise."""
         self.seen_by = 0
@@ -102,12 +107,26 @@ class ImageLayers:
         """Make those layers that are missing: all of them at first, deleted ones when a person asks for them."""
         for role in Role:
             for k, observation in enumerate(self._observations):
-                if (role, k) not in self._layers and not (role.is_color and len(observation.channels) == 1):
-                    options = layer_options(observation, role, self.world, visible=False, levels=self.levels(k))
-                    layer = Image(self._first_pixels(role, k), **options)
-                    self._take(role, k, layer)
-                    self._viewer.add_layer(layer)
+                if (role, k) in self._layers or role.is_isolated or (role.is_color and len(observation.channels) == 1):
+                    continue
+                self._viewer.add_layer(self._made(role, k))
         self.look_at()
+
+    def _made(self, role: Role, k: int) -> Image:
+        options = layer_options(self._observations[k], role, self.world, visible=False, levels=self.levels(k))
+        layer = Image(self._first_pixels(role, k), **options)
+        self._take(role, k, layer)
+        return layer
+
+    def _make_isolated(self) -> None:
+        """Have the layer for isolated sources, above our others and below markers; what is selected stays so."""
+        role, k, layers = self.role, self.seen_by, self._viewer.layers
+        if not role.is_isolated or (role, k) in self._layers or not self._layers:
+            return
+        active = layers.selection.active
+        highest = max(layers.index(layer) for layer in self._layers.values())
+        layers.insert(highest + 1, self._made(role, k))
+        layers.selection.active = active
 
     def clear(self, keep: Sequence[Image] = ()) -> None:
         """Remove our layers from the window, but those to keep."""
@@ -141,7 +160,7 @@ class ImageLayers:
             return planes(observation, self._n_bands)
         if role is Role.DATA_COLOR:
             return self.mixes[k](filled(observation.images, observation.weights))
-        if role is Role.MODEL_COLOR:
+        if role in (Role.MODEL_COLOR, Role.ISOLATED_COLOR):
             return np.zeros((height, width, 3), np.uint8)
         if role is Role.COMPONENTS:
             return self._new_stack(k)
@@ -178,6 +197,7 @@ class ImageLayers:
             self.view, self.is_spread = view, False
         self.color = self.color if color is None else color
         self.in_flux = self.in_flux if in_flux is None else in_flux
+        self._make_isolated()
         roles = {self.role_of(seen) for seen in (PANELS if self.is_spread else (self.view,))}
         for (role, k), layer in self._layers.items():
             layer.visible = k == self.seen_by and role in roles
@@ -201,6 +221,20 @@ class ImageLayers:
         k = self.seen_by
         has_color = (Role.DATA_COLOR, k) in self._layers or (Role.MODEL_COLOR, k) in self._layers
         return role_of(view, self.color and has_color, self.in_flux)
+
+    def isolate(self, isolated: Isolated) -> None:
+        """See other sources alone, or in another manner."""
+        if isolated != self.isolated:
+            self.isolated = isolated
+            if self.view is View.ISOLATED:
+                self.wanted_changed.emit()
+                self.view_changed.emit()
+
+    def picture(self, role: Role, observation: int) -> Picture | None:
+        """Return what the machine has to render for a layer; None where it is the data, or goes by the slider."""
+        if role.picture is None or role is Role.COMPONENTS:
+            return None
+        return Picture(role.picture, observation, isolated=self.isolated if role.is_isolated else None)
 
     @property
     def role(self) -> Role:
@@ -238,11 +272,11 @@ class ImageLayers:
         for (role, k), layer in self._layers.items():
             if role.picture is None or not layer.visible:
                 continue
-            if role is not Role.COMPONENTS:
-                wanted.add(Picture(role.picture, k))
-                if role is Role.MODEL_COLOR:
+            if (picture := self.picture(role, k)) is not None:
+                wanted.add(picture)
+                if role.is_color:
                     # its light under the pointer; it is made on the way
-                    wanted.add(Picture(PictureKind.MODEL, k))
+                    wanted.add(picture._replace(kind=LIGHT_OF_COLOR[picture.kind]))
             elif (shown := self._stacks[k].source_id(self.component_row)) is not None:
                 wanted.add(Picture(role.picture, k, shown))
         return frozenset(wanted)
@@ -273,6 +307,8 @@ class ImageLayers:
         observation = self._observations[self.seen_by]
         bands = [channel.name for channel in observation.channels]
         title = view.value if len(self._observations) == 1 else f"{view.value} · {observation.name}"
+        if view is View.ISOLATED:
+            title = f"{title}: {self.isolated.manner.value}"
         if view is View.CHI2:
             return f"{title} per pixel, over the PSF"
         if role.is_color:
@@ -347,7 +383,7 @@ class ImageLayers:
         for (role, k), layer in self._layers.items():
             if role is Role.COMPONENTS:
                 self._show_components(k, layer, frame)
-            elif role.picture is not None and (array := frame.pictures.get(Picture(role.picture, k))) is not None:
+            elif (picture := self.picture(role, k)) is not None and (array := frame.pictures.get(picture)) is not None:
                 pixels = array if role.is_color else repeat_bands(np.asarray(array, np.float32), self._n_bands)
                 if layer.visible:
                     show_pixels(layer, pixels)

@@ -6,7 +6,7 @@ Everything here runs in that one thread; what leaves it is a `Frame`, whose arra
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +18,7 @@ from deblend import FitSettings, Observation, Program, Scene, fit
 from deblend.infer import Glimpse, holding, set_free
 from deblend.io import Edit, Run
 from deblend.measure import chi2_map
+from napari_deblend.isolating import Isolated, isolated_light
 from napari_deblend.past import MOST_WITH_STATES, PastRun
 
 Mix = Callable[[np.ndarray], np.ndarray]
@@ -33,6 +34,8 @@ class PictureKind(Enum):
     CHI2 = "chi2"
     COLOR = "color"
     COMPONENT = "component"
+    ISOLATED = "isolated"
+    ISOLATED_COLOR = "isolated in color"
 
 
 class Picture(NamedTuple):
@@ -41,6 +44,7 @@ class Picture(NamedTuple):
     kind: PictureKind
     observation: int
     source_id: str = ""
+    isolated: Isolated | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,12 @@ class Frame:
     """The scene at every point of the curve."""
     past: tuple[PastRun, ...] = ()
     """The runs that have ended, the oldest first."""
+
+
+ISOLATED_INTERVAL = 0.25
+"""Least time between two pictures of isolated sources while a fit runs [s]: every source is drawn for one."""
+ISOLATED_PART = 0.3
+"""Fraction of the time of a running fit that these may take."""
 
 
 class Window(Protocol):
@@ -129,6 +139,12 @@ class Machine:
         """The scene that the fit was begun with, or was edited to, where some take no part."""
         self._said: tuple[Scene, Scene] | None = None
         """The last scene that was shown, and what is said of it."""
+        self._isolated: dict[Picture, np.ndarray] = {}
+        """The last pictures of isolated sources."""
+        self._next_isolated = 0.0
+        """When a running fit may draw them again."""
+        self.is_behind = False
+        """Whether pictures of isolated sources are of an earlier state than the others."""
 
     @property
     def program(self) -> Program:
@@ -260,6 +276,10 @@ class Machine:
         self._other.update(scene, solve=False)
         return self._other
 
+    def apart(self) -> Program:
+        """Return a program at what is shown, that no fit works with."""
+        return self.beside(self.scene) if self.is_fitting else self.at_rest()
+
     def at_rest(self) -> Program:
         """Return the program, at what is shown; where there is no fit."""
         if self.program.scene is not self.scene:
@@ -284,14 +304,15 @@ class Machine:
         """Forget a fit that cannot go on."""
         self._fit = self._states = None
 
-    def frame(self, wanted: frozenset[Picture]) -> Frame:
-        """Return what is shown now, with the wanted pictures of it."""
+    def frame(self, wanted: frozenset[Picture], is_streaming: bool = False) -> Frame:
+        """Return what is shown now, with the wanted pictures of it; those that take long may lag where they stream."""
         shown = self._shown
         if shown is None:
             raise ValueError("There is no model to show yet.")
         scene = self.scene
         rows = {source.id: row for row, source in enumerate(scene.sources)}
         models: dict[int, np.ndarray] = {}
+        isolated = self._draw_isolated({p for p in wanted if p.isolated is not None}, is_streaming)
 
         def model(observation: int) -> np.ndarray:
             if observation not in models:
@@ -299,6 +320,8 @@ class Machine:
             return models[observation]
 
         def draw(picture: Picture) -> np.ndarray:
+            if picture.isolated is not None:
+                return isolated[picture]
             if picture.kind is PictureKind.MODEL:
                 return model(picture.observation)
             if picture.kind is PictureKind.COLOR:
@@ -325,3 +348,23 @@ class Machine:
             states=tuple(self._states_passed),
             past=self._past,
         )
+
+    def _draw_isolated(self, wanted: Set[Picture], is_streaming: bool) -> Mapping[Picture, np.ndarray]:
+        """Return pictures of isolated sources; while a fit runs they may be those of some steps ago."""
+        begin = time.monotonic()
+        self.is_behind = is_streaming and begin < self._next_isolated and wanted <= self._isolated.keys()
+        if self.is_behind or not wanted:
+            return self._isolated
+        drawn: dict[Picture, np.ndarray] = {}
+        for picture in sorted(wanted, key=lambda p: p.kind is PictureKind.ISOLATED_COLOR):
+            assert picture.isolated is not None, "only such are asked for"
+            bands = picture._replace(kind=PictureKind.ISOLATED)
+            if bands not in drawn:
+                drawn[bands] = isolated_light(self, picture.isolated, picture.observation)
+            if picture.kind is PictureKind.ISOLATED_COLOR:
+                # what is masked has no light
+                drawn[picture] = self._mixes[picture.observation](np.nan_to_num(drawn[bands]))
+        cost = time.monotonic() - begin
+        self._next_isolated = begin + max(ISOLATED_INTERVAL, cost / ISOLATED_PART)
+        self._isolated = drawn
+        return drawn

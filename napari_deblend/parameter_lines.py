@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from deblend import Channel, Component, Parameter, Source, Status
+from deblend import Channel, Component, Dust, Parameter, Source, Status
 from deblend.program.layout import SIDES
 from deblend.scene import axis_ratio, ellipticity_of, major_angle, start_morphology
 
@@ -89,7 +89,7 @@ def groups_of(
     for part, component in enumerate(source.components):
         several = len(source.components) > 1
         name = f"Part {part + 1}: {component.morphology.label}" if several else component.morphology.label.capitalize()
-        shape, numbers = _shape(component, part, sky)
+        shape, numbers = shape_lines(component, part, sky)
         groups.append(Group(name, shape))
         groups.append(Group(f"Fluxes of part {part + 1}" if several else "Fluxes", _fluxes(component, part, channels)))
         details += [Group(f"{title} ({name.lower()})", lines, is_detail=True) for title, lines in numbers]
@@ -120,7 +120,7 @@ def _position(source: Source, place: tuple[float, float]) -> tuple[Line, ...]:
     return x, y, Line("center_scatter", "known to", source.center_scatter, "px", help_, changed=believed), limit
 
 
-def _shape(
+def shape_lines(
     component: Component, part: int, sky: Float[np.ndarray, "2 2"] | None
 ) -> tuple[tuple[Line, ...], list[tuple[str, tuple[Line, ...]]]]:
     """Return what is usually looked at, and long lists of numbers with their titles."""
@@ -290,11 +290,11 @@ def angle_on_pixels(degrees: float, sky: Float[np.ndarray, "2 2"] | None) -> flo
 
 def _in_morphology(part: int, name: str) -> Place:
     def put(source: Source, parameter: Parameter) -> Source:
-        component = source.components[part]
+        component = source.parts[part]
         morphology = component.morphology.with_parameters(**{name: parameter})
         return _with_component(source, part, replace(component, morphology=morphology))
 
-    return Place(lambda s: s.components[part].morphology.parameters[name], put)
+    return Place(lambda s: s.parts[part].morphology.parameters[name], put)
 
 
 def _in_law(part: int, name: str) -> Place:
@@ -340,7 +340,7 @@ def _lit(part: int, channel: int, source: Source, flux: float) -> Source:
 
 
 def _sized(part: int, source: Source, size: float) -> Source:
-    component = source.components[part]
+    component = source.parts[part]
     if not size > 0:
         raise ValueError(f"A half-light radius is above 0 px, got {size:g}.")
     return _with_component(
@@ -353,11 +353,19 @@ def _boxed(part: int, source: Source, radius: float) -> Source:
         raise ValueError(f"The radius of a box is a whole number of pixels, got {radius:g}.")
     if not 1 <= radius <= LARGEST_BOX:
         raise ValueError(f"The radius of a box lies between 1 and {LARGEST_BOX} px, got {radius:g}.")
-    component = replace(source.components[part].resized(round(radius)), is_box_held=True)
+    component = replace(source.parts[part].resized(round(radius)), is_box_held=True)
     return _with_component(source, part, component)
 
 
+def dust_of(source: Source) -> Dust:
+    assert source.dust is not None, "lines of dust are of sources that have some"
+    return source.dust
+
+
 def _with_component(source: Source, part: int, component: Component) -> Source:
+    if part == len(source.components):
+        dust = dust_of(source)
+        return source.dimmed(replace(dust, morphology=component.morphology, radius=component.radius))
     return replace(source, components=(*source.components[:part], component, *source.components[part + 1 :]))
 
 

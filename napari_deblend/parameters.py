@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from deblend import Source, Status
 from napari_deblend.document import named
+from napari_deblend.dust_lines import dust_groups
 from napari_deblend.parameter_lines import Group, Line, groups_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Parameters:
         if source is None:
             return ()
         y, x = document.to_image(source.y, source.x)
-        return groups_of(source, document.scene.channels, (float(x), float(y)), self.sky)
+        channels, sky = document.scene.channels, self.sky
+        return *groups_of(source, channels, (float(x), float(y)), sky), *dust_groups(source, channels, sky)
 
     @property
     def sky(self) -> Float[np.ndarray, "2 2"] | None:

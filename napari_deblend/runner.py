@@ -243,13 +243,15 @@ class Runner:
             machine.start(wishes.settings, wishes.taking_part)
         for name, job in wishes.jobs.items():
             self.mailbox.post(name, job(machine))
+        if machine.is_behind and machine.is_fitting and not self._goes_on:
+            self._show(machine)
         if self._goes_on:
             machine.step()
             self._n_steps = max(self._n_steps - 1, 0)
             self._show(machine)
 
     def _show(self, machine: Machine) -> None:
-        self.mailbox.post(FRAME, machine.frame(self._wanted))
+        self.mailbox.post(FRAME, machine.frame(self._wanted, is_streaming=self._goes_on))
 
     @property
     def _goes_on(self) -> bool:

@@ -12,6 +12,9 @@ def look(view: View) -> Callable[[Workbench], None]:
     """Return the action that shows one of data, model, residual and component."""
 
     def look_at(bench: Workbench) -> None:
+        if view is View.ISOLATED and bench.document.selection:
+            bench.isolating.look()
+            return
         bench.layers.look_at(view)
         if view is View.COMPONENT and bench.document.selection:
             bench.layers.show_component(bench.document.selection[-1])
@@ -25,7 +28,7 @@ def blink(bench: Workbench) -> None:
 
 
 def next_view(bench: Workbench) -> None:
-    views = list(View)
+    views = [view for view in View if view is not View.ISOLATED or bench.layers.isolated.source_ids]
     look(views[(views.index(bench.layers.view) + 1) % len(views)])(bench)
 
 

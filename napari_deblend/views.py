@@ -33,6 +33,7 @@ class View(Enum):
     MODEL = "Model"
     RESIDUAL = "Residual"
     COMPONENT = "Component"
+    ISOLATED = "Isolated"
     CHI2 = "χ²"
 
 
@@ -51,6 +52,8 @@ class Role(Enum):
     RESIDUAL_FLUX = "residual in flux"
     CHI2 = "chi²"
     COMPONENTS = "components"
+    ISOLATED = "isolated"
+    ISOLATED_COLOR = "isolated in color"
 
     @property
     def picture(self) -> PictureKind | None:
@@ -62,6 +65,8 @@ class Role(Enum):
             Role.RESIDUAL_FLUX: PictureKind.RESIDUAL_FLUX,
             Role.CHI2: PictureKind.CHI2,
             Role.COMPONENTS: PictureKind.COMPONENT,
+            Role.ISOLATED: PictureKind.ISOLATED,
+            Role.ISOLATED_COLOR: PictureKind.ISOLATED_COLOR,
         }.get(self)
 
     @property
@@ -78,7 +83,12 @@ class Role(Enum):
 
     @property
     def is_color(self) -> bool:
-        return self in (Role.DATA_COLOR, Role.MODEL_COLOR)
+        return self in (Role.DATA_COLOR, Role.MODEL_COLOR, Role.ISOLATED_COLOR)
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether it shows chosen sources without the others; such a layer is made when it is first looked at."""
+        return self in (Role.ISOLATED, Role.ISOLATED_COLOR)
 
     @property
     def unit(self) -> str:
@@ -92,6 +102,8 @@ def role_of(view: View, color: bool, in_flux: bool = False) -> Role:
         return Role.DATA_COLOR if color else Role.DATA
     if view is View.MODEL:
         return Role.MODEL_COLOR if color else Role.MODEL
+    if view is View.ISOLATED:
+        return Role.ISOLATED_COLOR if color else Role.ISOLATED
     if view is View.RESIDUAL:
         return Role.RESIDUAL_FLUX if in_flux else Role.RESIDUAL
     return Role.CHI2 if view is View.CHI2 else Role.COMPONENTS

@@ -35,6 +35,7 @@ from napari_deblend.gestures import Gestures
 from napari_deblend.handles import Handles
 from napari_deblend.history import History
 from napari_deblend.hover import Hover
+from napari_deblend.isolating import Isolating
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
 from napari_deblend.known_stars import KnownStars
@@ -54,6 +55,7 @@ from napari_deblend.pulse import Pulse
 from napari_deblend.request import Request
 from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
+from napari_deblend.samp import Samp
 from napari_deblend.showing import Showing
 from napari_deblend.source_look import SourceLooks
 from napari_deblend.stretching import Stretching
@@ -143,6 +145,7 @@ class Workbench:
         self.panels = Panels(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
+        self.isolating, self.samp = Isolating(self), Samp(self)
         self.rounds = Rounds(self)
         self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)

@@ -22,7 +22,11 @@ class ExportSection(Section):
         script = action_button(bench, "export_script", "Script…")
         report = action_button(bench, "export_report", "Report…")
         self.column.addLayout(row(catalog, everything, regions, None))
+        table = action_button(bench, "send_catalog", "Send catalog")
+        image = action_button(bench, "send_image", "Send image")
+        listen = action_button(bench, "toggle_samp", "SAMP")
         self.column.addLayout(row(report, script, None))
+        self.column.addLayout(row(table, image, listen, None))
 
     def write_catalog(self, path: Path) -> None:
         """Measure the scene and write the catalog."""

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSize
 
 from napari_deblend.actions import ACTIONS, perform
 from napari_deblend.hover import Reading
+from napari_deblend.isolating import Isolation
 from napari_deblend.keys import qt_text
 from napari_deblend.views import View
 from napari_deblend.widgets.parts import Section
@@ -16,9 +17,11 @@ from napari_deblend.widgets.stretch import StretchRow
 from napari_deblend.workbench import Workbench
 
 SEGMENT = """
-QPushButton { border-radius: 0px; padding: 5px 6px; margin: 0px; }
+QPushButton { border-radius: 0px; padding: 5px 5px; margin: 0px; }
 QPushButton:checked { background-color: #1f7a99; color: white; }
 """
+
+MANNERS = {Isolation.MODEL: "Model alone", Isolation.DATA: "Data − others", Isolation.SHARE: "Share of data"}
 
 
 class LookingRow(Section):
@@ -38,12 +41,19 @@ class LookingRow(Section):
         self.panels = self._button("All", "toggle_panels")
         self._group.addButton(self.panels)
         line.addWidget(self.panels)
-        line.addSpacing(8)
+        line.addSpacing(3)
         self.color = self._button("Color", "toggle_color")
         line.addWidget(self.color)
         self.flux = self._button("Flux", "toggle_flux")
         line.addWidget(self.flux)
         self.column.addLayout(line)
+        self._manners = QHBoxLayout()
+        self._manners.setSpacing(1)
+        self.manners: dict[Isolation, QPushButton] = {}
+        for manner in Isolation:
+            self.manners[manner] = self._button(MANNERS[manner], f"isolate_{manner.name.lower()}")
+            self._manners.addWidget(self.manners[manner])
+        self.column.addLayout(self._manners)
         self._telescopes = QHBoxLayout()
         self._telescopes.setSpacing(1)
         self.column.addLayout(self._telescopes)
@@ -65,8 +75,11 @@ class LookingRow(Section):
         button = QPushButton(text)
         button.setCheckable(True)
         button.setStyleSheet(SEGMENT)
-        button.setToolTip(f"{ACTIONS[action].title}  ({qt_text(ACTIONS[action].key)})")
+        key = ACTIONS[action].key
+        button.setToolTip(f"{ACTIONS[action].title}  ({qt_text(key)})" if key else ACTIONS[action].title)
         button.clicked.connect(lambda: perform(self.bench, action))
+        # what could not be done is not to look done
+        button.clicked.connect(self._show)
         return button
 
     def _offer_telescopes(self, names: tuple[str, ...]) -> None:
@@ -90,7 +103,7 @@ class LookingRow(Section):
         if text != self.under_pointer.text():
             self.under_pointer.setText(text)
 
-    def _show(self) -> None:
+    def _show(self, *_: object) -> None:
         layers = self.bench.layers
         if (names := tuple(o.name for o in layers.observations)) != self._names:
             self._offer_telescopes(names)
@@ -99,7 +112,10 @@ class LookingRow(Section):
         (self.panels if layers.is_spread else self.buttons[layers.view]).setChecked(True)
         self.color.setChecked(layers.color)
         self.color.setVisible(layers.view is not View.RESIDUAL)
-        self.color.setEnabled(layers.view in (View.DATA, View.MODEL))
+        self.color.setEnabled(layers.view in (View.DATA, View.MODEL, View.ISOLATED))
+        for manner, button in self.manners.items():
+            button.setVisible(layers.view is View.ISOLATED)
+            button.setChecked(layers.isolated.manner is manner)
         # what is there for residuals alone takes the place of what is not for them
         self.flux.setVisible(layers.view is View.RESIDUAL)
         self.flux.setChecked(layers.in_flux)

@@ -1,6 +1,6 @@
 """The sources as a tree model: what is shown comes from the document, what is typed becomes an edit of it.
 
-A source of several components has a row below it for each of them.
+A source of several components, or behind dust, has a row below it for each of them, and one for the dust.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from qtpy.QtGui import QColor
 from deblend import Component, Source, Status
 from napari_deblend.composing import retyped, with_component
 from napari_deblend.document import named
+from napari_deblend.dusting import with_dust_kind
 from napari_deblend.flags import sentences_of, signs_of
 from napari_deblend.markers import COLORS
 from napari_deblend.widgets.parts import typed_number
@@ -56,7 +57,7 @@ class SourceTable(QAbstractItemModel):
         """Show the document's scene as it is now."""
         document = self._bench.document
         new = document.scene.sources if document.is_open else ()
-        if tuple(len(source.components) for source in new) != self.shape:
+        if tuple(map(_n_parts, new)) != self.shape:
             self.beginResetModel()
             self._rows = new
             self.endResetModel()
@@ -78,8 +79,8 @@ class SourceTable(QAbstractItemModel):
         """Have these columns drawn anew."""
         self.dataChanged.emit(self.index(0, first), self.index(len(self._rows) - 1, last))
         for row, source in enumerate(self._rows):
-            if len(source.components) > 1:
-                above, n_parts = self.index(row, 0), len(source.components)
+            if n_parts := _n_parts(source):
+                above = self.index(row, 0)
                 self.dataChanged.emit(self.index(0, first, above), self.index(n_parts - 1, last, above))
 
     def source(self, line: int) -> Source:
@@ -108,26 +109,25 @@ class SourceTable(QAbstractItemModel):
             return len(self._rows)
         if parent.internalId() or parent.column() or parent.row() >= len(self._rows):
             return 0
-        n_parts = len(self._rows[parent.row()].components)
-        return n_parts if n_parts > 1 else 0
+        return _n_parts(self._rows[parent.row()])
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
         return len(TITLES)
 
     def member(self, index: QModelIndex) -> tuple[Source, int | None]:
-        """Return the source of a row, and which component the row is of; None for the whole source."""
+        """Return the source of a row, and which component the row is of, the dust last; None for the whole source."""
         source = int(index.internalId())
         return (self._rows[source - 1], index.row()) if source else (self._rows[index.row()], None)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many components every source has."""
-        return tuple(len(source.components) for source in self._rows)
+        """How many rows every source has below its own."""
+        return tuple(map(_n_parts, self._rows))
 
     @property
     def has_components(self) -> bool:
-        """Whether a source has several."""
-        return any(len(source.components) > 1 for source in self._rows)
+        """Whether a source has several, or dust."""
+        return any(self.shape)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole) -> Any:
         if orientation != Qt.Orientation.Horizontal:
@@ -152,6 +152,8 @@ class SourceTable(QAbstractItemModel):
             return None
         (source, part), column = self.member(index), index.column()
         if part is not None:
+            if part == len(source.components):
+                return self._of_dust(source, column, role)
             return self._of_component(source.components[part], part, column, role)
         if role == Role.DisplayRole and column == NAME and source.group:
             return f"{source.name} · {source.group}"
@@ -235,10 +237,32 @@ class SourceTable(QAbstractItemModel):
             return TOOLTIPS[column] if column in (KIND, FLUX) else "A component of the source above; click to choose it"
         return None
 
+    def _of_dust(self, source: Source, column: int, role: int) -> Any:
+        """Return what a cell of the row of a layer of dust has."""
+        assert source.dust is not None, "a row of dust is of a source that has some"
+        if role in (Role.DisplayRole, Role.EditRole):
+            texts = {NAME: "dust", KIND: source.dust.morphology.label, FLUX: f"τ {source.dust.depth:.2g}"}
+            return texts.get(column, "")
+        if role == Role.TextAlignmentRole and column == FLUX:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Role.ToolTipRole:
+            of = {KIND: TOOLTIPS[KIND], FLUX: "Mean optical depth within the ellipse that holds half of the dust"}
+            return of.get(column, "Dust in front of the source above; its numbers are under Parameters")
+        return None
+
     def _retype_component(self, source: Source, part: int, kind: str) -> bool:
         """Make one component another kind; raises ValueError where there is no such kind of one component."""
-        if kind == source.components[part].morphology.label:
+        if kind == source.parts[part].morphology.label:
             return False
+        if part == len(source.components):
+            label = f"Make the dust of {named([source])} {kind}"
+            self._bench.document.change([source.id], lambda s: with_dust_kind(s, kind), label, "change the dust of")
+            return True
         label = f"Make component {part + 1} of {named([source])} a {kind} one"
         self._bench.document.change([source.id], lambda s: with_component(s, part, kind), label, "change the kind of")
         return True
+
+
+def _n_parts(source: Source) -> int:
+    """Return how many rows a source has below its own: none where it is of one component without dust."""
+    return len(source.parts) if len(source.parts) > 1 else 0

@@ -96,6 +96,7 @@ class SourcesSection(Section):
                 action_button(bench, "duplicate_sources", "Duplicate"),
                 action_button(bench, "merge_sources", "Merge"),
                 action_button(bench, "split_sources", "Bulge + disk"),
+                action_button(bench, "toggle_dust", "Dust"),
                 None,
             )
         )
@@ -138,7 +139,10 @@ class SourcesSection(Section):
         try:
             members = [self.model.member(index) for index in self.view.selectionModel().selectedRows()]
             self.bench.document.select(source.id for source, _ in members)
-            self.bench.constraining.choose_part(members[-1][1] if members else None)
+            part = members[-1][1] if members else None
+            # dust is asked nothing, and has no handles
+            is_light = part is not None and part < len(members[-1][0].components)
+            self.bench.constraining.choose_part(part if is_light else None)
         finally:
             self._selecting = False
 

@@ -96,6 +96,16 @@ class Dust:
         """Mean optical depth within the ellipse that holds half of the dust, where k is 1, or over the channels."""
         return float(np.mean(self.total.value)) / _area(self.morphology)
 
+    @property
+    def depths(self) -> np.ndarray:
+        """Mean optical depth within that ellipse: one number, or one per channel where the law is free."""
+        return np.asarray(self.total.value) / _area(self.morphology)
+
+    def with_depths(self, depths: float | np.ndarray) -> Dust:
+        """Return the layer with other mean optical depths; raises LockedParameterError where they are locked."""
+        total = np.broadcast_to(depths, np.shape(self.total.value)) * _area(self.morphology)
+        return replace(self, total=self.total.edited(total))
+
     def with_status(self, status: Status) -> Dust:
         """Return the layer with every parameter free, fixed or locked."""
         parameters = {name: p.with_status(status) for name, p in self.morphology.parameters.items()}
