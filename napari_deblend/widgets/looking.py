@@ -17,7 +17,7 @@ from napari_deblend.widgets.stretch import StretchRow
 from napari_deblend.workbench import Workbench
 
 SEGMENT = """
-QPushButton { border-radius: 0px; padding: 5px 5px; margin: 0px; }
+QPushButton { border-radius: 0px; padding: 5px 3px; margin: 0px; }
 QPushButton:checked { background-color: #1f7a99; color: white; }
 """
 

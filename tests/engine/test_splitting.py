@@ -225,7 +225,7 @@ def test_a_fit_goes_on_where_it_was_and_stays_where_it_ended(fitted: Any, system
     np.testing.assert_allclose(end.scene.fluxes, state.scene.fluxes, rtol=0.02)
 
 
-def test_projecting_after_every_step_wanders_and_the_splitting_converges(
+def test_projecting_after_every_step_stalls_and_the_splitting_converges(
     systems: Any, truth: Scene, observation: Observation, warm: Program, fitted: Any
 ) -> None:
     """A failure of others: an operator that does not act in the metric of the step undoes it."""
@@ -251,9 +251,9 @@ def test_projecting_after_every_step_wanders_and_the_splitting_converges(
         warm.take(scene.with_sources(projected))
         position = solver.start(position.damping)
         losses.append(position.loss)
-    # it rises again and again, and ends above
-    assert np.sum(np.diff(losses[5:]) > 0.5) >= 3
-    assert min(losses) > state.loss
+    # with more steps than the whole fit has taken it is far above, and as good as stands still there
+    assert len(losses) >= state.iteration
+    assert min(losses) > state.loss + 20.0 and losses[-5] - losses[-1] < 5.0
 
 
 @pytest.mark.usefixtures("double")
