@@ -76,6 +76,8 @@ class Blend:
     bands: str = BANDS
     is_given: np.ndarray | None = None
     """Which sources are told of; None for all."""
+    things: tuple[tuple[Part, ...], ...] = ()
+    """What the sources are made of, where they were drawn here."""
 
     @property
     def given(self) -> np.ndarray:
@@ -252,6 +254,8 @@ class Part:
     """Fourier transform of the picture before the PSF, of flux 1."""
     colors: Float[np.ndarray, " band"]
     """Flux per band, where i of the whole has 1."""
+    sersic: tuple[float, float, float, float] | None = None
+    """Index, half-light radius [pix], axis ratio and angle [deg] of a Sérsic profile; None where it is none."""
 
 
 def star(rng: np.random.Generator) -> tuple[Part, ...]:
@@ -285,7 +289,8 @@ def observed(
     noise = rng.normal(size=(len(BANDS), SIDE, SIDE)) * sigma[:, None, None]
     images = np.einsum("kc,kcyx->cyx", flux, templates_) + noise
     variance = np.broadcast_to(sigma[:, None, None] ** 2, images.shape)
-    return Blend(images, variance, psf, centers[:, 0], centers[:, 1], np.array(is_star), flux, templates_)
+    x, y = centers.T
+    return Blend(images, variance, psf, x, y, np.array(is_star), flux, templates_, things=tuple(things))
 
 
 def make_blend(galaxies: Galaxies, seed: int, number: int) -> Blend:

@@ -52,6 +52,9 @@ COLORS = (
 """Of galaxies, from blue to red."""
 SIZES = 0.8, 4.0
 """Range of half-light radii, uniform in the logarithm [pix]."""
+INDICES = 0.7, 3.0
+"""Range of Sérsic indices."""
+AXIS_RATIOS = 0.3, 1.0
 STAMP_SIDE = 321
 """Of the pictures that galaxies are made of [STAMP_PIXEL]; light beyond is left out."""
 PSF_ERROR = 0.03
@@ -63,7 +66,7 @@ Make = Callable[[int, int], Blend]
 """(seed, number) to scene."""
 
 
-def _spectrum(rng: np.random.Generator, draw: Callable[..., np.ndarray]) -> np.ndarray:
+def drawn_spectrum(rng: np.random.Generator, draw: Callable[..., np.ndarray]) -> np.ndarray:
     """Return the Fourier transform of a drawing of the sample data's generator."""
     offsets = (np.arange(STAMP_SIDE) - (STAMP_SIDE - 1) / 2) * STAMP_PIXEL / PIXEL
     dx, dy = np.meshgrid(offsets, offsets)
@@ -71,16 +74,16 @@ def _spectrum(rng: np.random.Generator, draw: Callable[..., np.ndarray]) -> np.n
 
 
 def _part(rng: np.random.Generator, colors: tuple, share: float, draw: Callable[..., np.ndarray]) -> Part:
-    return Part(_spectrum(rng, draw), generate.fluxes(share, colors))
+    return Part(drawn_spectrum(rng, draw), generate.fluxes(share, colors))
 
 
 def smooth(rng: np.random.Generator, colors: tuple | None = None) -> tuple[Part, ...]:
     """Return a Sérsic galaxy."""
     if colors is None:
         colors = COLORS[rng.integers(len(COLORS))]
-    size = np.exp(rng.uniform(*np.log(SIZES)))
-    shape = generate.sersic(rng.uniform(0.7, 3.0), size, rng.uniform(0.3, 1.0), rng.uniform(0, 180))
-    return (_part(rng, colors, 1.0, shape),)
+    size = float(np.exp(rng.uniform(*np.log(SIZES))))
+    shape = float(rng.uniform(*INDICES)), size, float(rng.uniform(*AXIS_RATIOS)), float(rng.uniform(0, 180))
+    return (replace(_part(rng, colors, 1.0, generate.sersic(*shape)), sersic=shape),)
 
 
 def spiral(rng: np.random.Generator) -> tuple[Part, ...]:
