@@ -41,12 +41,14 @@ def _normalized(of: str) -> Row:
     return Row(constraints=(Constraint(ConstraintKind.NORMALIZATION, settings=(("of", of),)),))
 
 
+HARDLY = 1e-3
+"""Of its profile's brightness, what a correction may be where there is to be none; switched off it were free."""
 _POSITIVE = Constraint(ConstraintKind.POSITIVITY)
 _MONOTONIC = Constraint(ConstraintKind.MONOTONIC)
 ROWS: dict[str, Row] = {
     "default": Row(),
     "default + monotonic": Row(constraints=(_MONOTONIC,)),
-    "profile alone": Row(constraints=(Constraint(ConstraintKind.CORRECTION, 0.0, False), _POSITIVE), only_these=True),
+    "profile alone": Row(constraints=(Constraint(ConstraintKind.CORRECTION, HARDLY), _POSITIVE), only_these=True),
     "free-form, soft symmetry and monotonicity": Row("free-form"),
     "free-form, symmetric and monotonic": Row(
         "free-form", (_POSITIVE, Constraint(ConstraintKind.SYMMETRIC), _MONOTONIC), only_these=True
