@@ -122,10 +122,47 @@ def tried(
     lines: tuple[Linearization, ...],
 ) -> Trial:
     """Return the scene a fraction along a direction, within its bounds; with `trust` 1 corrections make up for what
-    the direction leaves out (see `follow`), with 0 it goes straight."""
+    the direction leaves out (see `follow`), with 0 it goes straight. It rests where it is best to stand."""
+    moved = _moved(layout, parameters, direction, fraction, lower, upper)
+    return _followed(layout, data, parameters, direction, fraction, trust, lines, settled(layout, data, moved))
+
+
+def tried_restless(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    direction: Parameters,
+    fraction: Any,
+    trust: Any,
+    lower: Parameters,
+    upper: Parameters,
+    lines: tuple[Linearization, ...],
+) -> Trial:
+    """Return what `tried` does, without putting what the data cannot see to where the prior is: where priors have
+    noise of their own that is not where they are least."""
+    moved = _moved(layout, parameters, direction, fraction, lower, upper)
+    return _followed(layout, data, parameters, direction, fraction, trust, lines, moved)
+
+
+def _moved(
+    layout: Layout, parameters: Parameters, direction: Parameters, fraction: Any, lower: Parameters, upper: Parameters
+) -> Parameters:
     going = carried(layout, direction, fraction)
-    moved = jax.tree.map(lambda u, d, lo, hi: jnp.clip(u + d, lo, hi), parameters, going, lower, upper)
-    rested = settled(layout, data, moved)
+    moved: Parameters = jax.tree.map(lambda u, d, lo, hi: jnp.clip(u + d, lo, hi), parameters, going, lower, upper)
+    return moved
+
+
+def _followed(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    direction: Parameters,
+    fraction: Any,
+    trust: Any,
+    lines: tuple[Linearization, ...],
+    rested: Parameters,
+) -> Trial:
+    """Return a step's end with the corrections that make up for what its direction left out."""
     energies = local_energies(data, local_weights(data))
     ends, pictures = [], []
     for group, d, energy, *item in zip(
