@@ -41,6 +41,7 @@ from napari_deblend.loading import load_sources
 from napari_deblend.machine import Machine
 from napari_deblend.masking import draw_mask, seen_by_machine, uncover_all, without_hidden
 from napari_deblend.moving import toggle_placing
+from napari_deblend.painting import Brush, forget_paint, paint
 from napari_deblend.panels import toggle_panels
 from napari_deblend.parameters import show_parameters
 from napari_deblend.placing import KINDS_OF_KEYS, choose_kind
@@ -309,6 +310,10 @@ ACTIONS: dict[str, Action] = {
         Action("hide_polygon", "Hide pixels within a polygon", draw_mask("polygon"), "Control-Shift-H"),
         Action("uncover_pixels", "Uncover hidden pixels with a brush", draw_mask("erase"), "Shift-I"),
         Action("uncover_all", "Uncover all hidden pixels of the image in view", uncover_all),
+        Action("paint_belongs", "Paint what belongs to the selected source", paint(Brush.BELONGS), "Alt-B"),
+        Action("paint_nothing", "Paint where nothing of the selected source is", paint(Brush.NOTHING), "Alt-N"),
+        Action("erase_paint", "Erase what is painted for the selected source", paint(Brush.ERASE), "Alt-E"),
+        Action("forget_paint", "Erase all that is painted for the selected sources", forget_paint),
         Action("toggle_limit", "Have the center stay in a circle, or no longer", toggle_limit, "Shift-J"),
         Action("select_all", "Select all sources", select_all, "Control-Shift-A"),
         Action("select_rectangle", "Select what the next drag has in its rectangle", draw_selection(False), "Shift-S"),

@@ -47,6 +47,7 @@ from napari_deblend.masking import Masking, without_hidden
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
 from napari_deblend.ownership import Ownership
+from napari_deblend.painting import Painting
 from napari_deblend.panels import Panels
 from napari_deblend.parameters import Parameters
 from napari_deblend.participation import Participation
@@ -141,7 +142,7 @@ class Workbench:
         self.constraining = Constraining(self)
         self.constraining.changed.connect(self.handles.show_part)
         self.parameters = Parameters(self)
-        self.masking = Masking(self)
+        self.masking, self.painting = Masking(self), Painting(self)
         self.panels = Panels(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
@@ -167,7 +168,7 @@ class Workbench:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
         looks = self.panels, self.hover, self.leftovers, self.source_looks, self.comparing
-        for part in (*shown, self.masking, self.gestures, self.cutting, self._offers, *looks):
+        for part in (*shown, self.masking, self.painting, self.gestures, self.cutting, self._offers, *looks):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:
@@ -226,6 +227,7 @@ class Workbench:
         self.paths.open(world)
         self.known_stars.open(world)
         self.masking.open()
+        self.painting.open()
         self.stacks = None
         scene = self.document.scene
         self.find(STACKED, lambda: (observations, stacks(observations)))
