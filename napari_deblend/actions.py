@@ -13,6 +13,7 @@ import numpy as np
 
 from deblend import Source, Status, detect, with_missed
 from deblend.sky import same_passbands
+from napari_deblend.coloring import bound_colors
 from napari_deblend.composing import duplicate_sources, merge_sources, split_sources
 from napari_deblend.constraint_actions import (
     load_preset,
@@ -209,6 +210,11 @@ def _select_next(step: int) -> Callable[[Workbench], None]:
     return select
 
 
+def open_menu(bench: Workbench) -> None:
+    """Open the menu of the selected sources beside the marker of the last one."""
+    bench.open_menu(at_pointer=False)
+
+
 def draw_box(bench: Workbench) -> None:
     """Have the mouse draw the box of a cut-out."""
     bench.cutting.draw()
@@ -285,6 +291,7 @@ ACTIONS: dict[str, Action] = {
         Action("toggle_lock", "Lock or unlock the selected sources", toggle_lock, "K"),
         Action("show_constraints", "Show the constraints of the selected sources", show_constraints, "Shift-K"),
         Action("switch_constraint", "Switch the chosen constraint on or off", switch_constraint),
+        Action("bound_colors", "Bound the colors of the selected source, or no longer", bound_colors, "Alt-O"),
         Action("constraint_earlier", "Have the chosen constraint act earlier", shift_constraint(-1)),
         Action("constraint_later", "Have the chosen constraint act later", shift_constraint(1)),
         Action("preset_galaxy", "Constrain as an isolated galaxy", use_preset("isolated galaxy")),
@@ -294,6 +301,7 @@ ACTIONS: dict[str, Action] = {
         Action("preset_lsb", "Constrain as a galaxy of low surface brightness", use_preset("LSB")),
         Action("save_preset", "Save the constraints of the selected source as a preset…", save_preset),
         Action("load_preset", "Load a preset of constraints…", load_preset),
+        Action("open_menu", "Open the menu of the selected sources", open_menu, "Shift-F10"),
         Action("nudge_left", "Move the selected sources left by 0.1 px", _nudge(-1, 0), "Shift-Left"),
         Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),
         Action("nudge_up", "Move the selected sources up by 0.1 px", _nudge(0, 1), "Shift-Up"),

@@ -13,6 +13,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
 
 from napari_deblend.actions import ACTIONS, perform
+from napari_deblend.compat import canvas_of
 from napari_deblend.workbench import Workbench
 
 MOUSE = (
@@ -20,11 +21,14 @@ MOUSE = (
     ("Drag a marker", "Move the source; the model follows"),
     ("Ctrl and drag", "Add what is in a rectangle to the selection; Alt and drag draws around what is to be selected"),
     ("Drag a blue handle", "Resize and turn the ellipse, or resize the box; Shift keeps the ellipse's shape"),
+    ("Right click a marker or an outline", "The menu of the source; the Menu key opens it too"),
     ("Shift and click", "Add a source here, also on top of another"),
     ("Drag elsewhere", "Pan; the wheel zooms"),
     ("Delete", "Delete the selected sources, while the sources layer is active"),
 )
 """What the mouse does, for the help."""
+MENU_KEY = "menu key"
+"""Name of the shortcut for the key that many keyboards have for a menu, which the canvas does not know."""
 
 
 def bind(bench: Workbench) -> None:
@@ -32,6 +36,17 @@ def bind(bench: Workbench) -> None:
     for action in ACTIONS.values():
         if action.key:
             bench.viewer.bind_key(action.key, _bound(bench, action.name), overwrite=True)
+    _bind_menu_key(bench)
+
+
+def _bind_menu_key(bench: Workbench) -> None:
+    """Have the Menu key open the menu of what is selected, once for every window."""
+    canvas = canvas_of(bench.viewer).native
+    if canvas.findChild(QShortcut, MENU_KEY) is None:
+        shortcut = QShortcut(QKeySequence(Qt.Key.Key_Menu), canvas)
+        shortcut.setObjectName(MENU_KEY)
+        shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
+        shortcut.activated.connect(lambda: perform(bench, "open_menu"))
 
 
 def add_shortcuts(widget: QWidget, bench: Workbench) -> list[QShortcut]:

@@ -170,11 +170,13 @@ class Painting:
         bench = self._bench
         scene, observation = bench.document.scene, bench.document.observations[0]
         self._shown = self._areas()
+        colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+        colors.update(COLORS.items())
         layer = Labels(
             _labels(self._shown, scene.grid.shape),
             name="painted",
             opacity=OPACITY,
-            colormap=DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **COLORS}),
+            colormap=DirectLabelColormap(color_dict=colors),
             **bench.layers.world.place(scene.grid),
         )
         layer.brush_size = BRUSH

@@ -21,6 +21,7 @@ from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.activity import Activity
 from napari_deblend.answers import Answers
 from napari_deblend.candidates import Candidates
+from napari_deblend.coloring import Coloring
 from napari_deblend.comparing import Comparing
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
@@ -127,7 +128,14 @@ class Workbench:
         self.curtain = Curtain(self.viewer, self.refreshed.emit)
         self.handles = Handles(self.viewer, self.document, lambda: self.constraining.part, self.tell)
         self.gestures = Gestures(
-            self.viewer, self.document, self.markers, self.handles, self.add_at, self.layers.shows, self.tell
+            self.viewer,
+            self.document,
+            self.markers,
+            self.handles,
+            self.add_at,
+            self.layers.shows,
+            self.tell,
+            self.open_menu,
         )
         self.request: Request | None = None
         """What was asked for to open what is open; None where others have read it."""
@@ -141,6 +149,7 @@ class Workbench:
         self._showing = Showing(self)
         self.constraining = Constraining(self)
         self.constraining.changed.connect(self.handles.show_part)
+        self.coloring = Coloring(self)
         self.parameters = Parameters(self)
         self.masking, self.painting = Masking(self), Painting(self)
         self.panels = Panels(self)
@@ -248,6 +257,12 @@ class Workbench:
     def observe_as(self, observations: Sequence[Observation], label: str) -> None:
         """Go on with the same images seen otherwise, as with another PSF; a run on them ends, with its thread."""
         self.document.observe_as(observations, label)
+
+    def open_menu(self, at_pointer: bool = True) -> None:
+        """Open the menu of what is selected; raises ValueError where nothing is."""
+        from napari_deblend.widgets.source_menu import show_source_menu
+
+        show_source_menu(self, at_pointer)
 
     def resume(self) -> None:
         """Have all layers again, and the thread if it has ended; the document never went away."""
