@@ -58,9 +58,8 @@ class ColorBounds:
 
     def is_bound(self, channel: int) -> bool:
         """Tell whether anything is asked of a channel."""
-        return channel != self.reference and (
-            self.ratios[LOWER, channel] > 0 or np.isfinite(self.ratios[UPPER, channel])
-        )
+        least, most = self.ratios[:, channel]
+        return channel != self.reference and bool(least > 0 or np.isfinite(most))
 
 
 class Coloring:

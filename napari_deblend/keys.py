@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
 
@@ -28,7 +28,7 @@ MOUSE = (
 )
 """What the mouse does, for the help."""
 MENU_KEY = "menu key"
-"""Name of the shortcut for the key that many keyboards have for a menu, which the canvas does not know."""
+"""Name of what hears the key that many keyboards have for a menu, which the canvas does not know."""
 
 
 def bind(bench: Workbench) -> None:
@@ -39,14 +39,27 @@ def bind(bench: Workbench) -> None:
     _bind_menu_key(bench)
 
 
+class _MenuKey(QObject):
+    """Hears the Menu key on the canvas, and opens the menu of what is selected."""
+
+    def __init__(self, bench: Workbench, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        self.setObjectName(MENU_KEY)
+        self._bench = bench
+        canvas.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Menu:
+            perform(self._bench, "open_menu")
+            return True
+        return False
+
+
 def _bind_menu_key(bench: Workbench) -> None:
     """Have the Menu key open the menu of what is selected, once for every window."""
     canvas = canvas_of(bench.viewer).native
-    if canvas.findChild(QShortcut, MENU_KEY) is None:
-        shortcut = QShortcut(QKeySequence(Qt.Key.Key_Menu), canvas)
-        shortcut.setObjectName(MENU_KEY)
-        shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-        shortcut.activated.connect(lambda: perform(bench, "open_menu"))
+    if canvas.findChild(_MenuKey, MENU_KEY) is None:
+        _MenuKey(bench, canvas)
 
 
 def add_shortcuts(widget: QWidget, bench: Workbench) -> list[QShortcut]:

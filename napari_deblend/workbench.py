@@ -29,6 +29,7 @@ from napari_deblend.constraining import Constraining
 from napari_deblend.curtain import Curtain
 from napari_deblend.cutting import Cutting
 from napari_deblend.document import Document
+from napari_deblend.dragging import Dragging
 from napari_deblend.exchanging import exchange_for_corrected, exchange_for_piece
 from napari_deblend.exporting import Exporting
 from napari_deblend.finder import Finder
@@ -149,7 +150,7 @@ class Workbench:
         self._showing = Showing(self)
         self.constraining = Constraining(self)
         self.constraining.changed.connect(self.handles.show_part)
-        self.coloring = Coloring(self)
+        self.coloring, self.dragging = Coloring(self), Dragging(self)
         self.parameters = Parameters(self)
         self.masking, self.painting = Masking(self), Painting(self)
         self.panels = Panels(self)
