@@ -58,7 +58,9 @@ def source_menu(bench: Workbench) -> QMenu:
     menu.setToolTipsVisible(True)
     menu.aboutToHide.connect(menu.deleteLater)
     kind = last.kind if len({s.kind for s in selected}) == 1 else "several kinds"
-    menu.addSection(f"{named(selected)}: {kind}")
+    # a section's title is not seen in every style
+    menu.addAction(f"{named(selected)}: {kind}").setEnabled(False)
+    menu.addSeparator()
 
     types = menu.addMenu("Change type")
     for name in kinds():

@@ -18,7 +18,7 @@ from deblend.infer.gauss_newton import range_at, value_and_gradient
 from deblend.io.session import Session, read_session, write_script, write_session
 from deblend.program.pictures import linearize
 from deblend.program.support import BARRED, FREE, OWN, PROFILE
-from deblend.scene import Area, Constraint
+from deblend.scene import Area, Constraint, joined
 from deblend.sky import PixelAffine
 from tests.engine.conftest import BANDS, PSFS
 from tests.engine.jitted import jitted
@@ -231,6 +231,13 @@ def test_a_pixel_is_not_barred_and_claimed(systems: Any) -> None:
     assert claimed is not None and barred is not None
     assert not np.any(claimed.on((48, 48)) & barred.on((48, 48)))
     assert len(claimed) + len(barred) == HERE.sum()
+
+
+def test_areas_are_joined() -> None:
+    one, other = Area.of(disk(10.0, 10.0, 2.0)), Area.of(disk(20.0, 14.0, 3.0))
+    both = joined([one, None, other])
+    assert both is not None and joined([None]) is None
+    np.testing.assert_array_equal(both.on((48, 48)), disk(10.0, 10.0, 2.0) | disk(20.0, 14.0, 3.0))
 
 
 class TestBadInput:

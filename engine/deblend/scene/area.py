@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,15 @@ class Area:
         height, width = self.inside.shape
         seen = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         return Area.of(seen & self.inside[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)])
+
+
+def joined(areas: Iterable[Area | None]) -> Area | None:
+    """Return all pixels of several areas; None where there are none."""
+    given = [area for area in areas if area is not None]
+    if not given:
+        return None
+    shape = tuple(max(a.corner[axis] + a.inside.shape[axis] for a in given) for axis in (0, 1))
+    return Area.of(np.any([area.on((shape[0], shape[1])) for area in given], axis=0))
 
 
 def without(area: Area | None, taken: Area | None) -> Area | None:
