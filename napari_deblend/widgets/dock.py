@@ -14,6 +14,7 @@ from napari_deblend.runner import Phase
 from napari_deblend.widgets.constraints import ConstraintsSection
 from napari_deblend.widgets.cutting import CuttingSection
 from napari_deblend.widgets.detection import DetectionSection
+from napari_deblend.widgets.dragged import DraggedPictures
 from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
 from napari_deblend.widgets.guide import Guide
@@ -53,6 +54,7 @@ class DeblendWidget(QWidget):
         self.fitting = FitSection(bench)
         self.leftovers = LeftoversSection(bench)
         self.source_plots = SourcePlotsSection(bench)
+        self.dragged = DraggedPictures(bench)
         self.exporting = ExportSection(bench)
         self.undo_button = action_button(bench, "undo", "↶ Undo")
         self.redo_button = action_button(bench, "redo", "Redo ↷")

@@ -23,13 +23,14 @@ from deblend.program.penalty import lag, penalty
 from deblend.program.pictures import (
     Linearization,
     Pictures,
-    box_mask,
     envelope_of,
     group_pictures,
+    masks_of,
     normalised,
     over_slots,
     pictures_of,
     profile_of,
+    reach_mask,
     shape_change,
 )
 from deblend.program.placement import prior_precision
@@ -207,11 +208,13 @@ def follow(
 
     def body(slot: Any, carry: Any) -> Any:
         pixels, pictures = carry
-        mask = box_mask(group.side, data.radius[slot], pixels.dtype)
-        movable = box_mask(group.side, data.pixel_radius[slot], pixels.dtype) * data.pixels_free[slot]
+        support = None if data.support is None else data.support[slot]
+        masks = masks_of(group, data.radius[slot], support, pixels.dtype)
+        reach = reach_mask(group.side, data.radius[slot], data.pixel_radius[slot], support, pixels.dtype)
+        movable = reach * data.pixels_free[slot]
         parts = profile_of(group, after.theta[slot], data.scale[slot], psf_variance, tables)
-        profile, scatter = (part * mask for part in parts)
-        envelope = envelope_of(group, scatter, data.correction[slot], mask)
+        profile, scatter = (part * masks.light for part in parts)
+        envelope = envelope_of(group, scatter, data.correction[slot], masks)
         flux, flux_before = after.flux[slot], before.flux[slot]
         straight = profile + envelope * pixels[slot]
         total = jnp.sum(straight)

@@ -46,6 +46,7 @@ from deblend.program.slots import GroupSlots, Part, group_key, raise_component, 
 from deblend.program.star_columns import StarColumns
 from deblend.program.star_fluxes import JointEquations, StarNumbers
 from deblend.program.star_slots import StarSlots
+from deblend.program.support import painted_in
 from deblend.program.ties import center_ties, has_epochs, has_ties, passband_means
 from deblend.render.extinction import extinction_in
 from deblend.render.spectra import Passbands
@@ -186,10 +187,11 @@ class Program(AbstractSight):
             self._seen = None
         self._turn(scene)
         self._hide(scene)
-        shape = scene.grid.shape
+        shape, painted = scene.grid.shape, painted_in(scene)
         for slots in self._groups:
             own = members.get(_key_of(slots.layout), [])
-            slots.fill(own, shape, self.noise, scene.channels, self._psf_share, partial(self._sighting, scene))
+            of_source = self._psf_share, partial(self._sighting, scene), painted
+            slots.fill(own, shape, self.noise, scene.channels, *of_source)
         self._take_laws(scene)
         self._take_stars(scene)
         self._take_full_scenes(scene)
