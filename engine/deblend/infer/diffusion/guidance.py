@@ -1,0 +1,167 @@
+"""Denoisers of posteriors: E[x₀ | x_σ, y] for data y = A x₀ + n, from E[x₀ | x_σ] and a covariance.
+
+Given x_σ, the clean picture is taken for Gaussian: mean D(x_σ, σ), covariance V. The posterior mean is then
+
+    D_y = D + V Aᵀ (Σ + A V Aᵀ)⁻¹ (y - A D),
+
+solved by conjugate gradients in the space of the data. What differs is V: its own, V = σ² ∂D/∂x by Tweedie's formula
+(moment matching, MMPS; Rozet et al. 2024, eq. 13-15, EM for diffusion priors), or that of a Gaussian with the
+covariance C of the prior, V = (C⁻¹ + σ⁻²)⁻¹ (Jacobian-free: only forward passes of the network). All maps are in units
+of the noise, so that Σ = 1.
+
+A is a PSF, and V has eigenvalues from 10⁻⁶ to 1: the one to three iterations that do for inpainting leave a bias of
+0.3 to 0.4 σ here (tests/engine/test_diffusion.py shows that one fails), so iterations go on to a tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from deblend.infer.conjugate_gradients import conjugate_gradients, dot
+from deblend.infer.diffusion.linear import AbstractLinearMap, Data
+from deblend.priors.gaussian_prior import GaussianPrior
+from deblend.priors.integrators import Denoiser, Step, ddpm_step
+from deblend.priors.interface import AbstractPrior, stacked
+
+PROBES = 8
+"""Pictures of noise by which a linear map is probed."""
+DPS_STRENGTH = 1.0
+"""ζ of Chung et al. (2023): the length of the step against the data."""
+
+
+class Rule(Enum):
+    """How data act on draws; the value is what a person calls it."""
+
+    MMPS = "mmps"
+    """Moment matching: the covariance is that of the denoiser itself."""
+    JFPS = "jfps"
+    """Jacobian-free: the covariance is that of a Gaussian; cheap, for previews."""
+    SPLIT_GIBBS = "split-gibbs"
+    """Draws of data and of prior in turn (`deblend.infer.diffusion.split_gibbs`)."""
+    DPS = "dps"
+    """Diffusion posterior sampling (Chung et al. 2023). A baseline only: no posterior comes of it."""
+
+
+class Solution(eqx.Module):
+    """How well the equations of a step are solved."""
+
+    tolerance: float = eqx.field(static=True, default=1e-3)
+    """Of the residual, relative to where it began."""
+    budget: int = eqx.field(static=True, default=60)
+    """Iterations at most."""
+
+
+class Preconditioner(eqx.Module):
+    """A guess of (1 + A V Aᵀ)⁻¹ that is diagonal in waves: what A lets through, times the mean variance of V."""
+
+    power: tuple[Float[Array, "..."], ...]
+    """Mean of |A Aᵀ| for every wave of every observation."""
+
+    @classmethod
+    def of(cls, operator: AbstractLinearMap, data: Data, key: PRNGKeyArray) -> Preconditioner:
+        """Probe a map with noise."""
+
+        @eqx.filter_jit
+        def probed(operator: AbstractLinearMap, key: PRNGKeyArray) -> tuple[Data, Data]:
+            keys = jax.random.split(key, len(data))
+            noise = tuple(jax.random.normal(k, d.shape, d.dtype) for k, d in zip(keys, data, strict=True))
+            seen = operator(operator.transposed(noise))
+            cross = [
+                jnp.real(jnp.conj(jnp.fft.rfft2(z)) * jnp.fft.rfft2(a)) for z, a in zip(noise, seen, strict=True)
+            ]
+            return tuple(cross), tuple(jnp.abs(jnp.fft.rfft2(z)) ** 2 for z in noise)
+
+        sums = [probed(operator, k) for k in jax.random.split(key, PROBES)]
+        across, own = (jax.tree.map(lambda *parts: jnp.asarray(sum(parts)), *pair) for pair in zip(*sums, strict=True))
+        return cls(tuple(jnp.maximum(a / jnp.maximum(b, 1e-12), 0.0) for a, b in zip(across, own, strict=True)))
+
+    def __call__(self, u: Data, variance: Float[Array, ""]) -> Data:
+        return tuple(
+            jnp.fft.irfft2(jnp.fft.rfft2(part) / (1.0 + variance * power), s=part.shape[-2:])
+            for part, power in zip(u, self.power, strict=True)
+        )
+
+
+class Problem(eqx.Module):
+    """Pictures of a prior, and data in which they are seen."""
+
+    prior: AbstractPrior
+    """Of every picture alike."""
+    operator: AbstractLinearMap
+    data: Data
+    """In units of the noise."""
+    reference: GaussianPrior | None = None
+    """A Gaussian with about the covariance of the prior, for `Rule.JFPS`."""
+    preconditioner: Preconditioner | None = None
+
+    def __check_init__(self) -> None:
+        if self.operator.shape[1:] != self.prior.shape:
+            raise ValueError(
+                f"The prior is of pictures of shape {self.prior.shape}, the data are seen of pictures of shape "
+                f"{self.operator.shape[1:]}; bring the prior to that shape by `deblend.priors.on_box`."
+            )
+
+
+def guided(problem: Problem, rule: Rule, solution: Solution) -> Denoiser:
+    """Return the denoiser of the posterior, by moment matching or Jacobian-free."""
+
+    def denoise(x: Float[Array, "source y x"], sigma: Float[Array, ""]) -> Float[Array, "source y x"]:
+        clean, covariance = _moments(problem, rule, x, sigma)
+        operator = problem.operator
+        off = jax.tree.map(jnp.subtract, problem.data, operator(clean))
+
+        def product(u: Data) -> Data:
+            return jax.tree.map(jnp.add, u, operator(covariance(operator.transposed(u))))
+
+        inverse: Callable[[Data], Data] = lambda u: u  # noqa: E731
+        if problem.preconditioner is not None:
+            known = problem.preconditioner
+            # mean variance of a pixel, by Hutchinson's trace with one probe of signs
+            signs = jnp.where(jax.random.bernoulli(jax.random.key(0), shape=x.shape), 1.0, -1.0).astype(x.dtype)
+            variance = jnp.maximum(jnp.mean(signs * covariance(signs)), 0.0)
+            inverse = lambda u: known(u, variance)  # noqa: E731
+        solved, _ = conjugate_gradients(product, inverse, off, solution.tolerance, solution.budget)
+        return clean + covariance(operator.transposed(solved))
+
+    return denoise
+
+
+def _moments(
+    problem: Problem, rule: Rule, x: Float[Array, "source y x"], sigma: Float[Array, ""]
+) -> tuple[Float[Array, "source y x"], Callable[[Array], Array]]:
+    """Return mean and covariance, as a product, of the clean pictures given noisy ones."""
+    denoise = stacked(problem.prior)
+    if rule is Rule.MMPS:
+        clean, pulled = jax.vjp(lambda x: denoise(x, sigma), x)
+        return clean, lambda v: sigma**2 * pulled(v)[0]
+    if rule is Rule.JFPS and problem.reference is not None:
+        reference = problem.reference
+        return denoise(x, sigma), lambda v: sigma**2 * jax.vmap(reference.shrunk, (0, None))(v, sigma)
+    if rule is Rule.JFPS:
+        raise ValueError("Jacobian-free sampling takes its covariance from a Gaussian; give the problem a reference.")
+    raise ValueError(f"{rule.value} has no denoiser of the posterior.")
+
+
+def dps_step(
+    problem: Problem,
+    x: Float[Array, "source y x"],
+    sigma: Float[Array, ""],
+    lower: Float[Array, ""],
+    key: PRNGKeyArray,
+) -> Step:
+    """Take an ancestral step, and go from there along -∇ |y - A D(x)| (Chung et al. 2023, algorithm 1). A baseline."""
+    denoise = stacked(problem.prior)
+
+    def misfit(x: Float[Array, "source y x"]) -> Float[Array, ""]:
+        off = jax.tree.map(jnp.subtract, problem.data, problem.operator(denoise(x, sigma)))
+        return jnp.sqrt(dot(off, off))
+
+    slope = jax.grad(misfit)(x)
+    moved, clean = ddpm_step(denoise, x, sigma, lower, key)
+    return moved - DPS_STRENGTH * slope, clean
