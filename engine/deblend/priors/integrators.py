@@ -26,9 +26,9 @@ Step = tuple[Float[Array, "*shape"], Float[Array, "*shape"]]
 DEFAULT_STEPS = 32
 CURVE = 7.0
 """ρ of Karras et al. (2022): how much closer noise levels are where noise is small."""
-CORRECTOR_STEP = 0.05
+CORRECTOR_STEP = 0.3
 """Of a Langevin step at noise σ [σ²]; the largest stable one is 2."""
-CORRECTORS = 2
+CORRECTORS = 3
 """Langevin steps behind each predictor."""
 
 

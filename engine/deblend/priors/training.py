@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,7 @@ class Training(Iterator[Trial]):
         self.cpu_seconds = 0.0
         self.schedule: list[tuple[int, int]] = [(0, s.steps)]
         """From which step on how many were meant to be taken."""
-        rate = optax.warmup_cosine_decay_schedule(0.0, s.learning_rate, min(WARM_UP, s.steps // 2 + 1), s.steps)
-        self._optimizer = optax.chain(optax.clip_by_global_norm(LONGEST_STEP), optax.adam(rate))
+        self._optimizer = _optimizer(s.learning_rate, s.steps)
         self._state = self._optimizer.init(eqx.filter(self.prior, eqx.is_array))
         self._tried = stamps.held_out[:MOST_TRIED]
         self._loss = 0.0
@@ -144,7 +144,7 @@ class Training(Iterator[Trial]):
     def _try(self) -> None:
         errors = relative_errors(self.averaged, self._tried, self.settings.seed)
         since = self.step - (self.trials[-1].step if self.trials else 0)
-        loss = float(np.mean([_weight(s, self.prior.sigma_data) * (s * e) ** 2 for s, e in zip_levels(errors)]))
+        loss = float(np.mean([_weight(s, self.prior.sigma_data) * (s * e) ** 2 for s, e in zip(TRIED_LEVELS, errors, strict=True)]))
         self.trials.append(Trial(self.step, loss, errors, self._loss / since))
         self._loss = 0.0
         if self._best_trial() == len(self.trials) - 1:
@@ -242,8 +242,11 @@ def relative_errors(prior: ScorePrior, stamps: Float[np.ndarray, "stamp y x"], s
     return tuple(float(_relative_error(prior, clean, jnp.float32(sigma), key)) for sigma in TRIED_LEVELS)
 
 
-def zip_levels(errors: tuple[float, ...]) -> list[tuple[float, float]]:
-    return list(zip(TRIED_LEVELS, errors, strict=True))
+@lru_cache(maxsize=8)
+def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    """Return the optimizer; one object for the same numbers, so that nothing compiles twice."""
+    rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, min(WARM_UP, steps // 2 + 1), steps)
+    return optax.chain(optax.clip_by_global_norm(LONGEST_STEP), optax.adam(rate))
 
 
 @eqx.filter_jit

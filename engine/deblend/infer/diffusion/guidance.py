@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from deblend.infer.conjugate_gradients import conjugate_gradients, dot
 from deblend.infer.diffusion.linear import AbstractLinearMap, Data
@@ -48,12 +49,12 @@ class Rule(Enum):
     """Diffusion posterior sampling (Chung et al. 2023). A baseline only: no posterior comes of it."""
 
 
-class Solution(eqx.Module):
-    """How well the equations of a step are solved."""
+class Solution(NamedTuple):
+    """How well the equations of a step are solved; data to what is compiled."""
 
-    tolerance: float = eqx.field(static=True, default=1e-3)
+    tolerance: float | Float[Array, ""] = 1e-3
     """Of the residual, relative to where it began."""
-    budget: int = eqx.field(static=True, default=60)
+    budget: int | Int[Array, ""] = 60
     """Iterations at most."""
 
 
@@ -156,12 +157,9 @@ def dps_step(
     key: PRNGKeyArray,
 ) -> Step:
     """Take an ancestral step, and go from there along -∇ |y - A D(x)| (Chung et al. 2023, algorithm 1). A baseline."""
-    denoise = stacked(problem.prior)
-
-    def misfit(x: Float[Array, "source y x"]) -> Float[Array, ""]:
-        off = jax.tree.map(jnp.subtract, problem.data, problem.operator(denoise(x, sigma)))
-        return jnp.sqrt(dot(off, off))
-
-    slope = jax.grad(misfit)(x)
+    denoise, operator = stacked(problem.prior), problem.operator
+    seen, pulled = jax.vjp(lambda x: denoise(x, sigma), x)
+    off = jax.tree.map(jnp.subtract, operator(seen), problem.data)
+    slope = pulled(operator.transposed(off))[0] / jnp.sqrt(dot(off, off))
     moved, clean = ddpm_step(denoise, x, sigma, lower, key)
     return moved - DPS_STRENGTH * slope, clean

@@ -10,9 +10,10 @@ step, so that draws do not depend on where somebody stopped, or on how many ther
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -25,6 +26,7 @@ from deblend.infer.diffusion.guidance import Problem, Rule, Solution, dps_step, 
 from deblend.infer.diffusion.split_gibbs import couplings, gibbs_round
 from deblend.priors.integrators import DEFAULT_STEPS, Scheme, Step, first_noise, noise_levels, step_of
 from deblend.priors.interface import stacked
+from deblend.program.compiled import compiler_options
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,9 @@ class Diffusion(Iterator[Stage]):
         settings = _static(self.settings)
         levels = self._levels[self._step : self._step + 2]
         if self._x is None:
-            self._x = _begun(self.problem, settings, levels[0], jax.random.fold_in(key, 0))
+            self._x = _compiled(begin)(self.problem, settings, levels[0], jax.random.fold_in(key, 0))
         own = jax.random.fold_in(key, self._step + 1)
-        self._x, estimate = _stepped(self.problem, settings, self._x, levels[0], levels[1], own)
+        self._x, estimate = _compiled(advance)(self.problem, settings, self._x, levels[0], levels[1], own)
         self._step += 1
         stage = Stage(
             self.n_done,
@@ -134,20 +136,8 @@ def all_at_once(
     """Return the draws that `Diffusion` makes, side by side in one compiled loop: for small problems, many draws."""
     levels = levels_of(problem, settings)
     pairs = jnp.asarray(np.column_stack([levels[:-1], levels[1:]]))
-
-    def drawn(settings: _Static, key: PRNGKeyArray) -> Float[Array, "source y x"]:
-        keys = jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(len(pairs) + 1))
-        x = begin(problem, settings, pairs[0, 0], keys[0])
-
-        def step(x: Array, item: tuple[Array, Array]) -> tuple[Array, None]:
-            return advance(problem, settings, x, item[0][0], item[0][1], item[1])[0], None
-
-        return lax.scan(step, x, (pairs, keys[1:]))[0]
-
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(jnp.arange(n_draws))
-    result: Float[np.ndarray, "draw source y x"] = np.asarray(
-        jax.jit(jax.vmap(partial(drawn, _static(settings))))(keys)
-    )
+    result: Float[np.ndarray, "draw source y x"] = np.asarray(_compiled(every)(problem, _static(settings), pairs, keys))
     return result
 
 
@@ -160,7 +150,8 @@ class _Static(eqx.Module):
 
 
 def _static(settings: DiffusionSettings) -> _Static:
-    return _Static(settings.rule, settings.scheme, settings.solution)
+    tolerance, budget = settings.solution
+    return _Static(settings.rule, settings.scheme, Solution(jnp.float32(tolerance), jnp.int32(budget)))
 
 
 def levels_of(problem: Problem, settings: DiffusionSettings) -> Float[np.ndarray, " level"]:
@@ -198,6 +189,27 @@ def advance(
     return step_of(settings.scheme, guided(problem, settings.rule, settings.solution), x, sigma, lower, key)
 
 
-_begun, _stepped = eqx.filter_jit(begin), eqx.filter_jit(advance)
+def every(
+    problem: Problem, settings: _Static, pairs: Float[Array, "step 2"], keys: PRNGKeyArray
+) -> Float[Array, "draw source y x"]:
+    """Return a draw for every key."""
+
+    def drawn(key: PRNGKeyArray) -> Float[Array, "source y x"]:
+        own = jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(len(pairs) + 1))
+        x = begin(problem, settings, pairs[0, 0], own[0])
+
+        def step(x: Array, item: tuple[Array, Array]) -> tuple[Array, None]:
+            return advance(problem, settings, x, item[0][0], item[0][1], item[1])[0], None
+
+        return lax.scan(step, x, (pairs, own[1:]))[0]
+
+    return jax.vmap(drawn)(keys)
+
+
+@lru_cache(maxsize=4)
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function, compiled with the care of the engine's programs; its options are asked for at first use."""
+    result: Callable[..., Any] = eqx.filter_jit(function, compiler_options=compiler_options())
+    return result
 
 
