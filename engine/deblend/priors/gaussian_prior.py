@@ -89,8 +89,9 @@ class GaussianPrior(AbstractDensityPrior):
         return cls(*(a.astype(np.float32) for a in arrays))
 
     @property
-    def shape(self) -> tuple[int, int]:  # type: ignore[override]
-        return self.mean.shape
+    def shape(self) -> tuple[int, int]:
+        height, width = self.mean.shape
+        return height, width
 
     def shrunk(self, v: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, "y x"]:
         """Return C (C + σ²)⁻¹ v."""
@@ -141,11 +142,11 @@ class MixturePrior(AbstractDensityPrior):
         self.log_share = jnp.log(jnp.asarray(shares, parts[0].mean.dtype) / sum(shares))
 
     @property
-    def shape(self) -> tuple[int, int]:  # type: ignore[override]
+    def shape(self) -> tuple[int, int]:
         return self.parts[0].shape
 
     @property
-    def levels(self) -> tuple[float, float]:  # type: ignore[override]
+    def levels(self) -> tuple[float, float]:
         return min(p.levels[0] for p in self.parts), max(p.levels[1] for p in self.parts)
 
     def denoise(self, x: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, "y x"]:

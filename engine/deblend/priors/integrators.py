@@ -59,9 +59,7 @@ def noise_levels(least: float, largest: float, steps: int) -> Float[np.ndarray, 
     return np.append(root**CURVE, 0.0)
 
 
-def heun_step(
-    denoise: Denoiser, x: Float[Array, "*shape"], sigma: Float[Array, ""], lower: Float[Array, ""]
-) -> Step:
+def heun_step(denoise: Denoiser, x: Float[Array, "*shape"], sigma: Float[Array, ""], lower: Float[Array, ""]) -> Step:
     """Go to a lower noise level along dx/dσ = (x - D(x, σ)) / σ; by Euler's step where that is 0."""
     clean = denoise(x, sigma)
     slope = (x - clean) / sigma

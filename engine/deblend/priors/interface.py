@@ -7,6 +7,7 @@ something else. So a density is a class of its own here, and `require_density` r
 """
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -23,11 +24,23 @@ class NoDensityError(ValueError):
 class AbstractPrior(eqx.Module):
     """Pictures as they are likely, of one shape; everything is said for one picture, and mapped by who has more."""
 
-    shape: AbstractVar[tuple[int, int]]
-    """(y, x) of pictures [pix]."""
-    levels: AbstractVar[tuple[float, float]]
-    """Least and largest standard deviation of noise that it is good for [unit of pictures]: below the least a picture
-    is as good as clean, above the largest nothing of it is left."""
+    if TYPE_CHECKING:
+        # to a type checker they are read and no more, so that a property may stand for them
+
+        @property
+        def shape(self) -> tuple[int, int]:
+            """(y, x) of pictures [pix]."""
+            raise NotImplementedError
+
+        @property
+        def levels(self) -> tuple[float, float]:
+            """Least and largest standard deviation of noise that it is good for [unit of pictures]: below the least a
+            picture is as good as clean, above the largest nothing of it is left."""
+            raise NotImplementedError
+
+    else:
+        shape: AbstractVar[tuple[int, int]]
+        levels: AbstractVar[tuple[float, float]]
 
     @abstractmethod
     def denoise(self, x: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, "y x"]:

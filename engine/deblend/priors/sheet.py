@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +23,7 @@ def write_sheet(path: Path, prior: AbstractPrior, stamps: Float[np.ndarray, "sta
     n = ROWS * COLUMNS
     drawn = np.asarray(jax.jit(prior.sample, static_argnums=1)(jax.random.key(seed), n))
     figure = Figure(figsize=(COLUMNS * INCH, 2 * ROWS * INCH + 0.6), layout="constrained")
-    halves = figure.subfigures(2, 1)
+    halves: Any = figure.subfigures(2, 1)
     for half, pictures, title in zip(halves, (drawn, stamps[:n]), ("Draws", "Held out"), strict=True):
         half.suptitle(title, fontsize=9)
         for axes, picture in zip(half.subplots(ROWS, COLUMNS).ravel(), pictures, strict=False):

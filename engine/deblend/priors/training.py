@@ -137,15 +137,19 @@ class Training(Iterator[Trial]):
         self.step += 1
         is_due = self.step % self.settings.check_every == 0 or self.step == self.settings.steps
         if is_due:
-            self._try()
+            self.hold_trial()
         self.cpu_seconds += time.process_time() - start
         return is_due
 
-    def _try(self) -> None:
-        errors = relative_errors(self.averaged, self._tried, self.settings.seed)
+    def hold_trial(self) -> None:
+        """Try the averaged network on held-out stamps, unless this was done behind the last step."""
         since = self.step - (self.trials[-1].step if self.trials else 0)
-        loss = float(np.mean([_weight(s, self.prior.sigma_data) * (s * e) ** 2 for s, e in zip(TRIED_LEVELS, errors, strict=True)]))
-        self.trials.append(Trial(self.step, loss, errors, self._loss / since))
+        if self.trials and since == 0:
+            return
+        errors = relative_errors(self.averaged, self._tried, self.settings.seed)
+        levels = np.array(TRIED_LEVELS)
+        loss = float(np.mean(_weight(levels, self.prior.sigma_data) * (levels * errors) ** 2))
+        self.trials.append(Trial(self.step, loss, errors, self._loss / max(since, 1)))
         self._loss = 0.0
         if self._best_trial() == len(self.trials) - 1:
             self.best = self.averaged
@@ -157,7 +161,7 @@ class Training(Iterator[Trial]):
 
     def keep(self, path: Path) -> None:
         """Write everything that training needs to go on (safetensors)."""
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name, tree in self._trees().items():
             arrays |= named_arrays(tree, f"{name}.")
         about = {

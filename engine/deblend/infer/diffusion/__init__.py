@@ -1,6 +1,6 @@
 """Posteriors under learned priors, by the reverse of diffusion."""
 
-from deblend.infer.diffusion.guidance import Preconditioner, Problem, Rule, Solution, guided
+from deblend.infer.diffusion.guidance import Problem, Rule, Solution, guided
 from deblend.infer.diffusion.linear import AbstractLinearMap, Blend, Data
 from deblend.infer.diffusion.sampling import Diffusion, DiffusionSettings, Stage, all_at_once
 
@@ -10,7 +10,6 @@ __all__ = [
     "Data",
     "Diffusion",
     "DiffusionSettings",
-    "Preconditioner",
     "Problem",
     "Rule",
     "Solution",

@@ -30,8 +30,6 @@ from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.integrators import Denoiser, Step, ddpm_step
 from deblend.priors.interface import AbstractPrior, stacked
 
-PROBES = 8
-"""Pictures of noise by which a linear map is probed."""
 DPS_STRENGTH = 1.0
 """ζ of Chung et al. (2023): the length of the step against the data."""
 
@@ -58,37 +56,6 @@ class Solution(NamedTuple):
     """Iterations at most."""
 
 
-class Preconditioner(eqx.Module):
-    """A guess of (1 + A V Aᵀ)⁻¹ that is diagonal in waves: what A lets through, times the mean variance of V."""
-
-    power: tuple[Float[Array, "..."], ...]
-    """Mean of |A Aᵀ| for every wave of every observation."""
-
-    @classmethod
-    def of(cls, operator: AbstractLinearMap, data: Data, key: PRNGKeyArray) -> Preconditioner:
-        """Probe a map with noise."""
-
-        @eqx.filter_jit
-        def probed(operator: AbstractLinearMap, key: PRNGKeyArray) -> tuple[Data, Data]:
-            keys = jax.random.split(key, len(data))
-            noise = tuple(jax.random.normal(k, d.shape, d.dtype) for k, d in zip(keys, data, strict=True))
-            seen = operator(operator.transposed(noise))
-            cross = [
-                jnp.real(jnp.conj(jnp.fft.rfft2(z)) * jnp.fft.rfft2(a)) for z, a in zip(noise, seen, strict=True)
-            ]
-            return tuple(cross), tuple(jnp.abs(jnp.fft.rfft2(z)) ** 2 for z in noise)
-
-        sums = [probed(operator, k) for k in jax.random.split(key, PROBES)]
-        across, own = (jax.tree.map(lambda *parts: jnp.asarray(sum(parts)), *pair) for pair in zip(*sums, strict=True))
-        return cls(tuple(jnp.maximum(a / jnp.maximum(b, 1e-12), 0.0) for a, b in zip(across, own, strict=True)))
-
-    def __call__(self, u: Data, variance: Float[Array, ""]) -> Data:
-        return tuple(
-            jnp.fft.irfft2(jnp.fft.rfft2(part) / (1.0 + variance * power), s=part.shape[-2:])
-            for part, power in zip(u, self.power, strict=True)
-        )
-
-
 class Problem(eqx.Module):
     """Pictures of a prior, and data in which they are seen."""
 
@@ -99,7 +66,6 @@ class Problem(eqx.Module):
     """In units of the noise."""
     reference: GaussianPrior | None = None
     """A Gaussian with about the covariance of the prior, for `Rule.JFPS`."""
-    preconditioner: Preconditioner | None = None
 
     def __check_init__(self) -> None:
         if self.operator.shape[1:] != self.prior.shape:
@@ -120,14 +86,7 @@ def guided(problem: Problem, rule: Rule, solution: Solution) -> Denoiser:
         def product(u: Data) -> Data:
             return jax.tree.map(jnp.add, u, operator(covariance(operator.transposed(u))))
 
-        inverse: Callable[[Data], Data] = lambda u: u  # noqa: E731
-        if problem.preconditioner is not None:
-            known = problem.preconditioner
-            # mean variance of a pixel, by Hutchinson's trace with one probe of signs
-            signs = jnp.where(jax.random.bernoulli(jax.random.key(0), shape=x.shape), 1.0, -1.0).astype(x.dtype)
-            variance = jnp.maximum(jnp.mean(signs * covariance(signs)), 0.0)
-            inverse = lambda u: known(u, variance)  # noqa: E731
-        solved, _ = conjugate_gradients(product, inverse, off, solution.tolerance, solution.budget)
+        solved, _ = conjugate_gradients(product, lambda u: u, off, solution.tolerance, solution.budget)
         return clean + covariance(operator.transposed(solved))
 
     return denoise

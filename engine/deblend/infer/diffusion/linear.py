@@ -1,6 +1,7 @@
 """What is seen of a stack of pictures: a linear map to data in units of the noise, and its transpose."""
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,8 +16,15 @@ Data = tuple[Float[Array, "..."], ...]
 class AbstractLinearMap(eqx.Module):
     """A linear map, √W A, from pictures (source, y, x) to what is seen of them."""
 
-    shape: AbstractVar[tuple[int, int, int]]
-    """Of the pictures."""
+    if TYPE_CHECKING:
+
+        @property
+        def shape(self) -> tuple[int, int, int]:
+            """(source, y, x) of the pictures."""
+            raise NotImplementedError
+
+    else:
+        shape: AbstractVar[tuple[int, int, int]]
 
     @abstractmethod
     def __call__(self, x: Float[Array, "source y x"]) -> Data:
@@ -62,8 +70,9 @@ class Blend(AbstractLinearMap):
         return cls(jnp.asarray(transfer.astype(kind)), jnp.asarray(np.sqrt(weights)))
 
     @property
-    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        return (self.transfer.shape[1], *self.root_weights.shape[1:])
+    def shape(self) -> tuple[int, int, int]:
+        _, height, width = self.root_weights.shape
+        return self.transfer.shape[1], height, width
 
     def __call__(self, x: Float[Array, "source y x"]) -> Data:
         waves = jnp.einsum("bskl,skl->bkl", self.transfer, jnp.fft.rfft2(x))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +38,7 @@ class DiffusionSettings:
     """Of rules that have a denoiser of the posterior."""
     steps: int = DEFAULT_STEPS
     """Noise levels of a draw, or rounds of split Gibbs."""
-    solution: Solution = Solution()
+    solution: Solution = field(default_factory=Solution)
 
     def __post_init__(self) -> None:
         if self.steps < 2:
@@ -209,7 +209,5 @@ def every(
 @lru_cache(maxsize=4)
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function, compiled with the care of the engine's programs; its options are asked for at first use."""
-    result: Callable[..., Any] = eqx.filter_jit(function, compiler_options=compiler_options())
+    result: Callable[..., Any] = eqx.filter_jit(function, compiler_options=compiler_options())  # type: ignore[call-overload]
     return result
-
-

@@ -54,10 +54,7 @@ class SceneMap(AbstractLinearMap):
         parameters = self._parameters()
         still = jax.tree.map(jnp.zeros_like, parameters)
         images = apply_jacobian(self.layout, self.problem, parameters, self._lines(), still, changes)
-        return tuple(
-            rooted(o, image)
-            for o, image in zip(self.problem.observations, images, strict=True)
-        )
+        return tuple(rooted(o, image) for o, image in zip(self.problem.observations, images, strict=True))
 
     def transposed(self, u: Data) -> Float[Array, "source y x"]:
         images = tuple(rooted_adjoint(o, image) for o, image in zip(self.problem.observations, u, strict=True))

@@ -19,7 +19,7 @@ from deblend.infer.diffusion.guidance import Problem, Solution
 from deblend.priors.integrators import ddpm_step, noise_levels
 from deblend.priors.interface import stacked
 
-INNER_STEPS = 24
+INNER_STEPS = 16
 """Of diffusion, in every round."""
 FIRST_SHARE, LAST_SHARE = 0.1, 0.002
 """ρ in the first round, and in the last ones, of the largest noise level."""
