@@ -6,13 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from astropy.io import fits
 from safetensors.numpy import load_file, save_file
 
-from deblend.priors import Stamps, generated_stamps, read_model, read_stamps, write_model
+from deblend.priors import Stamps, generated_stamps, packaged_path, read_model, read_stamps, stacked, write_model
 from deblend.priors.score import new_score_prior
 from deblend.priors.training import TRIED_LEVELS, Training, TrainingSettings
 
@@ -101,6 +102,19 @@ def test_a_model_is_read_as_it_was_written(trained: tuple[Training, Path], stamp
     assert card["calibration_proved"] is False and "no error bar" in card["calibration"]
     assert set(card["held_out"]["rms_error_over_sigma"]) == {str(s) for s in TRIED_LEVELS}
     assert np.all([a.dtype == np.float16 for a in load_file(model).values()])
+
+
+def test_the_model_of_the_package_denoises_as_its_card_says_and_claims_no_calibration() -> None:
+    prior, card = read_model(packaged_path())
+    assert card["calibration_proved"] is False and packaged_path().stat().st_size < 2e6
+    told, baseline = (card["held_out"][name] for name in ("rms_error_over_sigma", "gaussian_of_rank_64_on_96_of_them"))
+    assert all(told[level] < baseline[level] for level in told)
+    clean = jnp.asarray(generated_stamps(32, 1, seed=77).held_out)
+    noisy = clean + 0.1 * jax.random.normal(jax.random.key(1), clean.shape)
+    denoised = jax.jit(stacked(prior))(noisy, jnp.float32(0.1))
+    error = float(jnp.sqrt(jnp.mean((denoised - clean) ** 2))) / 0.1
+    # of 32 stamps, which are known to a tenth or so
+    assert error == pytest.approx(told["0.1"], rel=0.3)
 
 
 def test_a_bad_model_is_told_in_one_sentence(model: Path) -> None:

@@ -11,7 +11,7 @@ from deblend.priors.gaussian_prior import GaussianPrior, MixturePrior, tweedie_c
 from deblend.priors.gaussians import Gaussians
 from deblend.priors.integrators import Scheme, noise_levels, unconditional
 from deblend.priors.interface import AbstractDensityPrior, AbstractPrior, NoDensityError, require_density, stacked
-from deblend.priors.model_file import read_model, write_model
+from deblend.priors.model_file import packaged_path, read_model, write_model
 from deblend.priors.population import PARTS, draw_galaxy, draw_picture, pictures
 from deblend.priors.score import ScorePrior
 from deblend.priors.stamps import Stamps, generated_stamps, read_stamps
@@ -35,6 +35,7 @@ __all__ = [
     "learned_classes",
     "noise_levels",
     "on_box",
+    "packaged_path",
     "pictures",
     "read_model",
     "read_stamps",
