@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +22,7 @@ INCH = 1.0
 def write_sheet(path: Path, prior: AbstractPrior, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> None:
     """Write draws (above) and held-out stamps (below), stretched alike, as PNG."""
     n = ROWS * COLUMNS
-    drawn = np.asarray(jax.jit(prior.sample, static_argnums=1)(jax.random.key(seed), n))
+    drawn = np.asarray(eqx.filter_jit(lambda prior, key: prior.sample(key, n))(prior, jax.random.key(seed)))
     figure = Figure(figsize=(COLUMNS * INCH, 2 * ROWS * INCH + 0.6), layout="constrained")
     halves: Any = figure.subfigures(2, 1)
     for half, pictures, title in zip(halves, (drawn, stamps[:n]), ("Draws", "Held out"), strict=True):
