@@ -1,31 +1,31 @@
-"""Preconditioned conjugate gradients on parameters (Hestenes & Stiefel 1952)."""
+"""Preconditioned conjugate gradients on parameters, or on any tree of arrays (Hestenes & Stiefel 1952)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from deblend.program.arrays import Parameters
+Tree = TypeVar("Tree")
 
 
-def dot(a: Parameters, b: Parameters) -> Float[Array, ""]:
-    """Return Σ a b over all parameters."""
+def dot(a: Any, b: Any) -> Float[Array, ""]:
+    """Return Σ a b over all numbers."""
     products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
     return jnp.asarray(sum(jax.tree.leaves(products)))
 
 
 def conjugate_gradients(
-    product: Callable[[Parameters], Parameters],
-    inverse: Callable[[Parameters], Parameters],
-    right: Parameters,
+    product: Callable[[Tree], Tree],
+    inverse: Callable[[Tree], Tree],
+    right: Tree,
     tolerance: Any,
     budget: Any,
-) -> tuple[Parameters, Float[Array, ""]]:
+) -> tuple[Tree, Float[Array, ""]]:
     """Solve a positive normal system, preconditioned; return the solution and the fall of its quadratic function.
 
     Ends when the residual, in the metric of the preconditioner, has fallen to `tolerance` of where it started, or

@@ -1,7 +1,49 @@
-"""What galaxies look like: a seeded population, and what is learned from it."""
+"""What galaxies look like: a seeded population, and what is learned from it.
+
+A prior of pictures is an `AbstractPrior`: it denoises, and so knows the slope of its log density behind noise; an
+`AbstractDensityPrior` knows the density, too. How a denoiser is learned is in `deblend.priors.training`, which is not
+imported from here: it brings an optimizer along.
+"""
 
 from deblend.priors.classes import SizeClass, learned_classes
+from deblend.priors.fitting import Convention, on_box, scaled, tempered
+from deblend.priors.gaussian_prior import GaussianPrior, MixturePrior, tweedie_covariance
 from deblend.priors.gaussians import Gaussians
+from deblend.priors.integrators import Scheme, noise_levels, unconditional
+from deblend.priors.interface import AbstractDensityPrior, AbstractPrior, NoDensityError, require_density, stacked
+from deblend.priors.model_file import packaged_path, read_model, write_model
 from deblend.priors.population import PARTS, draw_galaxy, draw_picture, pictures
+from deblend.priors.score import ScorePrior
+from deblend.priors.stamps import Stamps, generated_stamps, read_stamps
 
-__all__ = ["PARTS", "Gaussians", "SizeClass", "draw_galaxy", "draw_picture", "learned_classes", "pictures"]
+__all__ = [
+    "PARTS",
+    "AbstractDensityPrior",
+    "AbstractPrior",
+    "Convention",
+    "GaussianPrior",
+    "Gaussians",
+    "MixturePrior",
+    "NoDensityError",
+    "Scheme",
+    "ScorePrior",
+    "SizeClass",
+    "Stamps",
+    "draw_galaxy",
+    "draw_picture",
+    "generated_stamps",
+    "learned_classes",
+    "noise_levels",
+    "on_box",
+    "packaged_path",
+    "pictures",
+    "read_model",
+    "read_stamps",
+    "require_density",
+    "scaled",
+    "stacked",
+    "tempered",
+    "tweedie_covariance",
+    "unconditional",
+    "write_model",
+]

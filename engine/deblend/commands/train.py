@@ -1,0 +1,155 @@
+"""`deblend train score`: learn what galaxies look like, as a denoiser, from stamps or from the generator."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblend.commands.errors import BadInputError, blaming_the_input
+from deblend.commands.fit import interruptible
+
+if TYPE_CHECKING:
+    from deblend.priors import Stamps
+    from deblend.priors.training import Training
+
+NAME = "train"
+HELP = "Learn what galaxies look like from stamps of them, or from generated ones."
+EXAMPLES = """examples:
+  deblend train score --generator --out galaxies.safetensors --minutes 25
+      from galaxies of the seeded generator, 32 x 32 pixels
+  deblend train score stamps.fits --out mine.safetensors --steps 5000
+      from a cube (stamp, y, x) of single galaxies without noise, FITS or .npy
+  deblend train score --generator --out galaxies.safetensors --resume
+      goes on where training was broken off
+
+Beside FILE are written: a card (.json) of what was learned from and how well it does on stamps that were held out,
+a picture (.png) of draws beside held-out stamps, and, until training ends, what it needs to go on (.training).
+Ctrl-C ends training and writes the best so far; a second one ends at once."""
+DONE, INTERRUPTED = 0, 130
+DATA_DEFAULT, SIDE_DEFAULT = 12_000, 32
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add = parser.add_argument
+    add("what", choices=("score",), help="score: a denoiser for diffusion sampling")
+    add("data", type=Path, nargs="?", metavar="DATA", help="a cube of stamps (stamp, y, x), FITS or .npy")
+    add("--generator", action="store_true", help="learn from generated galaxies instead")
+    add("--out", type=Path, required=True, metavar="FILE", help="where to write; ends in .safetensors")
+    add("--galaxies", type=_number(64), default=DATA_DEFAULT, metavar="N", help="to generate (default: %(default)s)")
+    add("--side", type=_number(16), default=SIDE_DEFAULT, metavar="PIX", help="of these (default: %(default)s)")
+    add("--steps", type=_number(1), default=3000, metavar="N", help="of training (default: %(default)s)")
+    add("--batch", type=_number(1), default=64, metavar="N", help="stamps a step (default: %(default)s)")
+    add("--rate", type=float, default=1e-3, metavar="R", help="of learning, at its highest (default: %(default)s)")
+    add("--check-every", type=_number(1), default=200, metavar="N", help="steps between trials (default: %(default)s)")
+    add("--patience", type=_number(1), default=5, metavar="N", help="trials without a better one that end it")
+    add("--minutes", type=float, metavar="M", help="of processor time, after which training ends (default: no limit)")
+    add("--width", type=_number(8), default=48, metavar="N", help="channels of the network (default: %(default)s)")
+    add("--seed", type=_number(0), default=0, metavar="S", help="the same one gives the same numbers (default: 0)")
+    add("--resume", action="store_true", help="go on from what was broken off; --steps may be another number then")
+    add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Learn, write and return the exit status; raises BadInputError with a sentence where something given is wrong."""
+    if (arguments.data is None) != arguments.generator:
+        raise BadInputError("Give either a cube of stamps, or --generator to learn from generated galaxies.")
+    if arguments.minutes is not None and not arguments.minutes > 0:
+        raise BadInputError(f"--minutes must be positive, got {arguments.minutes:g}.")
+    from deblend.priors.model_file import SUFFIX
+    from deblend.priors.training import Training, TrainingSettings
+
+    if arguments.out.suffix != SUFFIX:
+        raise BadInputError(f"{arguments.out}: the name of a model must end in {SUFFIX}.")
+    kept = arguments.out.with_suffix(".training")
+    if arguments.resume and not kept.exists():
+        raise BadInputError(f"{kept}: there is no training to go on with; leave --resume out to begin one.")
+    if kept.exists() and not arguments.resume:
+        raise BadInputError(f"{kept}: a training was broken off here; say --resume to go on, or remove the file.")
+    with blaming_the_input():
+        stamps = _stamps(arguments)
+        settings = TrainingSettings(
+            steps=arguments.steps,
+            batch=arguments.batch,
+            learning_rate=arguments.rate,
+            check_every=arguments.check_every,
+            patience=arguments.patience,
+            seed=arguments.seed,
+            width=arguments.width,
+            deep_width=8 * round(arguments.width * 5 / 24),
+        )
+        training = Training(stamps, settings)
+        if arguments.resume:
+            training.resume(kept)
+        interrupted = _learn(training, kept, arguments)
+        _write(training, arguments)
+    if training.has_ended:
+        kept.unlink(missing_ok=True)
+    if not arguments.quiet:
+        best = min(training.trials, key=lambda trial: trial.loss)
+        how = "has settled" if training.has_settled else "is interrupted" if interrupted else "has ended"
+        print(
+            f"Training {how} after {training.step} steps; the best network, of step {best.step}, is in {arguments.out} "
+            f"(held-out loss {best.loss:.4f})."
+        )
+    return INTERRUPTED if interrupted else DONE
+
+
+def _stamps(arguments: argparse.Namespace) -> Stamps:
+    from tqdm import tqdm
+
+    from deblend.priors import generated_stamps, read_stamps
+
+    if arguments.data is not None:
+        return read_stamps(arguments.data, arguments.seed)
+    with tqdm(desc="galaxies", disable=arguments.quiet, file=sys.stderr, unit="") as bar:
+
+        def progress(done: int) -> None:
+            bar.update(done - bar.n)
+
+        return generated_stamps(arguments.side, arguments.galaxies, arguments.seed, progress)
+
+
+def _learn(training: Training, kept: Path, arguments: argparse.Namespace) -> bool:
+    """Take steps with a progress bar; return whether a person stopped them."""
+    from tqdm import tqdm
+
+    budget = float("inf") if arguments.minutes is None else 60.0 * arguments.minutes
+    bar = tqdm(
+        total=training.settings.steps, initial=training.step, desc="steps", disable=arguments.quiet, file=sys.stderr
+    )
+    with bar, interruptible() as is_interrupted:
+        while not training.has_ended and training.cpu_seconds < budget and not is_interrupted():
+            if training.advance():
+                training.keep(kept)
+                bar.set_postfix(held_out=f"{training.trials[-1].loss:.4f}")
+            bar.update()
+        # where it ends between two trials
+        training.hold_trial()
+        training.keep(kept)
+        return is_interrupted()
+
+
+def _write(training: Training, arguments: argparse.Namespace) -> None:
+    from deblend.priors.model_file import write_model
+    from deblend.priors.sheet import write_sheet
+
+    write_model(arguments.out, training.best, training.card(name=arguments.out.stem))
+    write_sheet(arguments.out.with_suffix(".png"), training.best, training.stamps.held_out, arguments.seed)
+
+
+def _number(least: int) -> type[int]:
+    """Return the reader of a whole number that is no less than this."""
+
+    def number(text: str) -> int:
+        value = int(text) if text.strip().lstrip("+-").isdigit() else None
+        if value is None or value < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        return value
+
+    return number  # type: ignore[return-value]

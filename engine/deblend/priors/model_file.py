@@ -1,0 +1,178 @@
+"""Learned numbers in a file that is safe to open: safetensors, and beside them a card (JSON) of what they are.
+
+Nothing in such a file is ever run. What is read must have the names and shapes that the architecture of the card asks
+for, and the card must be that of these very numbers: whoever opens a model knows what was measured of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from deblend.priors.score import ScorePrior, new_score_prior
+
+KIND = "score"
+VERSION = 1
+SUFFIX = ".safetensors"
+PACKAGED = f"galaxies_score{SUFFIX}"
+NEEDED = ("kind", "version", "architecture", "weights_sha256", "calibration_proved")
+MOST_BYTES = 200_000_000
+
+Module = TypeVar("Module")
+
+
+def card_path(path: Path) -> Path:
+    """Return where the card of a model lies."""
+    return path.with_suffix(".json")
+
+
+def named_arrays(tree: Any, prefix: str = "") -> dict[str, np.ndarray]:
+    """Return the arrays of a module or tree by where they are in it, as in `middle.0.first.weight`."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {prefix + _name(path): np.asarray(leaf) for path, leaf in leaves if _is_array(leaf)}
+
+
+def with_arrays(tree: Module, arrays: Mapping[str, np.ndarray], source: object, prefix: str = "") -> Module:
+    """Return a tree with these arrays in place of its own, in its own precision.
+
+    Raises
+    ------
+    ValueError
+        In one sentence that names `source`, where a name or shape differs or a number is not finite.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
+    wanted = {prefix + _name(path) for path, leaf in leaves if _is_array(leaf)}
+    given = {name for name in arrays if name.startswith(prefix)}
+    if wanted != given:
+        missing, extra = sorted(wanted - given), sorted(given - wanted)
+        which = f"lacks {missing[0]}" if missing else f"holds {extra[0]}, which has no place there"
+        raise ValueError(f"{source}: this is another architecture than its card says: it {which}.")
+    new: list[Any] = []
+    for path, leaf in leaves:
+        if not _is_array(leaf):
+            new.append(leaf)
+            continue
+        name = prefix + _name(path)
+        array = np.asarray(arrays[name])
+        if array.shape != leaf.shape:
+            raise ValueError(f"{source}: {name} must be of shape {leaf.shape}, got {array.shape}.")
+        if array.dtype.kind != leaf.dtype.kind or (array.dtype.kind == "f" and not np.all(np.isfinite(array))):
+            raise ValueError(f"{source}: {name} holds what is no finite number; the file is damaged.")
+        new.append(jax.numpy.asarray(array, leaf.dtype))
+    result: Module = jax.tree_util.tree_unflatten(structure, new)
+    return result
+
+
+def write_model(path: Path, prior: ScorePrior, card: Mapping[str, Any]) -> None:
+    """Write a prior in half precision, and its card beside it; raises ValueError where the name will not do."""
+    if path.suffix != SUFFIX:
+        raise ValueError(f"{path}: models are kept in files whose names end in {SUFFIX}.")
+    half: dict[str, Any] = {name: array.astype(np.float16) for name, array in named_arrays(prior).items()}
+    data = save(half, metadata={"format": "deblend prior", "kind": KIND})
+    network = prior.network
+    about = {
+        "kind": KIND,
+        "version": VERSION,
+        **card,
+        "architecture": {
+            "network": "U-Net",
+            "side_pix": prior.shape[0],
+            "width": network.enter.weight.shape[-1],
+            "deep_width": network.narrow.weight.shape[-1],
+            "sigma_data": prior.sigma_data,
+            "noise_levels": list(prior.levels),
+            "numbers": sum(array.size for array in half.values()),
+            "precision": "float16",
+        },
+        "weights_sha256": sha256(data).hexdigest(),
+    }
+    about.setdefault("calibration_proved", False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, data)
+    write_bytes(card_path(path), (json.dumps(about, indent=2) + "\n").encode())
+
+
+def read_model(path: Path) -> tuple[ScorePrior, dict[str, Any]]:
+    """Return a prior and its card; raises ValueError in one sentence where either is not what `write_model` wrote."""
+    card = read_card(path)
+    data, arrays = read_arrays(path)
+    if sha256(data).hexdigest() != card["weights_sha256"]:
+        raise ValueError(f"{path}: {card_path(path).name} is the card of other numbers; get both files anew.")
+    try:
+        says = card["architecture"]
+        sides, widths = int(says["side_pix"]), (int(says["width"]), int(says["deep_width"]))
+        blank = new_score_prior(jax.random.key(0), sides, *widths)
+        low, high = map(float, says["noise_levels"])
+        sigma_data = float(says["sigma_data"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{card_path(path)}: the architecture cannot be read ({error}).") from error
+    if not (0 < low < high < np.inf and 0 < sigma_data < np.inf):
+        raise ValueError(f"{card_path(path)}: noise levels must be positive and in order, got {low} and {high}.")
+    return with_arrays(ScorePrior(blank.network, blank.shape, (low, high), sigma_data), arrays, path), card
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Return the card of a model; raises ValueError where it is missing or is none."""
+    beside = card_path(path)
+    try:
+        card = json.loads(beside.read_text())
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: its card {beside.name} is missing; put it beside the file.") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{beside}: this is no card of a model ({error}).") from error
+    missing = [name for name in NEEDED if not isinstance(card, dict) or name not in card]
+    if missing:
+        raise ValueError(f"{beside}: this is no card of a model: it does not tell {missing[0]!r}.")
+    if card["kind"] != KIND or card["version"] != VERSION:
+        raise ValueError(
+            f"{beside}: the card is of kind {card['kind']!r}, version {card['version']!r}; this program reads "
+            f"{KIND!r}, version {VERSION}."
+        )
+    return card
+
+
+def read_arrays(path: Path) -> tuple[bytes, dict[str, np.ndarray]]:
+    """Return the bytes of a safetensors file, and its arrays; raises ValueError where it is none."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{path}: {path.stat().st_size / 1e6:.0f} MB is more than any model of this program.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}).") from error
+    try:
+        return data, load(data)
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: this is no safetensors file, or only a part of one ({error}).") from error
+
+
+def packaged_path() -> Path:
+    """Return where the score prior that comes with the package lies."""
+    return Path(str(files("deblend.priors") / PACKAGED))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file that is either the old one or the new one, whatever happens meanwhile."""
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, (jax.Array, np.ndarray))
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return ".".join(str(getattr(key, "name", getattr(key, "idx", getattr(key, "key", key)))) for key in path)

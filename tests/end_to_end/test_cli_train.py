@@ -1,0 +1,47 @@
+"""`deblend train score`: a small network, from the command line to the files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deblend.cli import BAD_INPUT, main
+from deblend.priors import read_model
+
+SMALL = ["--side", "16", "--galaxies", "64", "--batch", "4", "--width", "8", "--check-every", "2", "--quiet"]
+
+
+def test_a_prior_is_trained_broken_off_and_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "mine.safetensors"
+    command = ["train", "score", "--generator", "--out", str(out), *SMALL]
+    # the budget is used up by the first step; what it made is kept all the same
+    assert main([*command, "--steps", "4", "--minutes", "0.00001"]) == 0
+    assert read_model(out)[1]["steps_taken"] == 1
+    assert main([*command, "--steps", "4"]) == BAD_INPUT
+    assert "say --resume to go on" in capsys.readouterr().err
+    assert main([*command, "--steps", "4", "--resume"]) == 0
+    prior, card = read_model(out)
+    assert prior.shape == (16, 16) and card["steps_taken"] == 4 and card["calibration_proved"] is False
+    assert json.loads(out.with_suffix(".json").read_text()) == card
+    assert out.with_suffix(".png").stat().st_size > 10_000
+    assert not out.with_suffix(".training").exists()
+
+
+def test_what_cannot_be_learned_from_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "few.npy", np.ones((3, 16, 16)))
+    out = ["--out", str(tmp_path / "m.safetensors")]
+    for arguments, match in (
+        (["score", *out], "Give either a cube of stamps, or --generator"),
+        (["score", str(tmp_path / "few.npy"), *out], "3 stamps are too few"),
+        (["score", str(tmp_path / "none.fits"), *out], "none.fits"),
+        (["score", "--generator", "--out", str(tmp_path / "m.npz")], "must end in .safetensors"),
+        (["score", "--generator", *out, "--resume"], "no training to go on with"),
+        (["score", "--generator", *out, "--minutes", "-1"], "--minutes must be positive"),
+        (["score", "--generator", *out, "--side", "18", "--galaxies", "64"], "multiple of 4"),
+    ):
+        assert main(["train", *arguments, "--quiet"]) == BAD_INPUT
+        told = capsys.readouterr().err
+        assert match in told and told.count("\n") == 1
