@@ -83,7 +83,7 @@ class SceneMap(AbstractLinearMap):
             dark, light = jnp.zeros(box, dtype), jnp.ones(box, dtype)
             tangents = jnp.zeros((group.capacity, n_theta, group.side, group.side), dtype)
             seen = jnp.zeros((group.capacity, 1 + N_ASPECTS, group.side, group.side), dtype)
-            return Linearization(dark, tangents, None, None, light, seen, dark)
+            return Linearization(dark, tangents, None, None, light, None, seen, dark)
 
         return tuple(
             line(group, d.theta_free.shape[1], flux.dtype)
