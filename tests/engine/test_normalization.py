@@ -86,7 +86,7 @@ def test_it_changes_the_way_and_not_the_end(systems: Any, observation: Observati
     best = fit(start, [observation], FitSettings(tolerance=1e-5, max_iterations=40)).run().loss
     ways = {}
     for of in NORMALIZATIONS:
-        settings = FitSettings(solver="adaprox", max_iterations=40, tolerance=1e-9)
+        settings = FitSettings(solver="adaprox", max_iterations=15, tolerance=1e-9)
         losses = [state.loss for state in fit(asking(systems, start, of), [observation], settings)]
         # an interval is a constraint, too, and tethers that hold it let the loss rise a little
         assert np.all(np.diff(losses) <= (1e-4 * best if of == "interval" else 0.0))
