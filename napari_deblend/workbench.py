@@ -59,6 +59,7 @@ from napari_deblend.samp import Samp
 from napari_deblend.showing import Showing
 from napari_deblend.source_look import SourceLooks
 from napari_deblend.stretching import Stretching
+from napari_deblend.tour import Tour
 from napari_deblend.views import METADATA_KEY, View
 from napari_deblend.world import World
 
@@ -151,6 +152,7 @@ class Workbench:
         self._offers = Offers(self)
         self.activity = Activity(self)
         self.keeper = Keeper(self)
+        self.tour = Tour(self)
         main_window(self.viewer).destroyed.connect(_closer(weakref.ref(self)))
 
     def close(self) -> None:
@@ -166,7 +168,7 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
-        looks = self.panels, self.hover, self.leftovers, self.source_looks, self.comparing
+        looks = self.panels, self.hover, self.leftovers, self.source_looks, self.comparing, self.tour
         for part in (*shown, self.masking, self.gestures, self.cutting, self._offers, *looks):
             part.disconnect()
 

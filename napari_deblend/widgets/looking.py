@@ -29,6 +29,7 @@ class LookingRow(Section):
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
+        self.setObjectName("looking")
         self.column.setContentsMargins(0, 0, 0, 0)
         line = QHBoxLayout()
         line.setSpacing(1)

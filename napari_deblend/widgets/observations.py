@@ -28,6 +28,7 @@ class ObservationsSection(Section):
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
+        self.setObjectName("observations")
         self.open_button = QPushButton("Open FITS…")
         self.open_button.setToolTip("Open images, with their PSFs and weights, to work on them")
         self.open_button.clicked.connect(lambda: ask_and_open(bench, self.window()))
