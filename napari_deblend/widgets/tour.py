@@ -62,7 +62,7 @@ class TourBar(QFrame):
     def _offer_part(self) -> QWidget:
         part = QWidget()
         self.take = _button("Take the tour", "take_tour", f"Begin the tour  ({qt_text(ACTIONS['take_tour'].key)})")
-        self.take.clicked.connect(self._accept)
+        self.take.clicked.connect(lambda: perform(self._bench, "take_tour"))
         self.not_now = _button(
             "Not now", "not_now", f"It is not offered again; {qt_text(ACTIONS['take_tour'].key)} begins it at any time"
         )
@@ -104,10 +104,6 @@ class TourBar(QFrame):
         remember_tour()
         self._show()
 
-    def _accept(self) -> None:
-        self._answer()
-        perform(self._bench, "take_tour")
-
     def _withdraw(self) -> None:
         """Whoever opens images while it is offered has answered."""
         if self._is_offered:
@@ -124,6 +120,10 @@ class TourBar(QFrame):
     def _show(self) -> None:
         tour = self._bench.tour
         step = tour.step
+        if step is not None and self._is_offered:
+            # begun by the button or by its key
+            self._answer()
+            return
         self.setVisible(step is not None or self._is_offered)
         self.offer.setVisible(step is None and self._is_offered)
         self.steps.setVisible(step is not None)
