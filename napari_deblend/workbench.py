@@ -47,6 +47,7 @@ from napari_deblend.masking import Masking, without_hidden
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
 from napari_deblend.ownership import Ownership
+from napari_deblend.panel_markers import PanelMarkers
 from napari_deblend.panels import Panels
 from napari_deblend.parameters import Parameters
 from napari_deblend.participation import Participation
@@ -144,6 +145,7 @@ class Workbench:
         self.parameters = Parameters(self)
         self.masking = Masking(self)
         self.panels = Panels(self)
+        self.panel_markers = PanelMarkers(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
         self.isolating, self.samp = Isolating(self), Samp(self)
@@ -168,7 +170,15 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
-        looks = self.panels, self.hover, self.leftovers, self.source_looks, self.comparing, self.tour
+        looks = (
+            self.panels,
+            self.panel_markers,
+            self.hover,
+            self.leftovers,
+            self.source_looks,
+            self.comparing,
+            self.tour,
+        )
         for part in (*shown, self.masking, self.gestures, self.cutting, self._offers, *looks):
             part.disconnect()
 

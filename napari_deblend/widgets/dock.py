@@ -6,6 +6,7 @@ from functools import partial
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_deblend.document import Document
@@ -98,8 +99,6 @@ class DeblendWidget(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inside)
-        # nothing may hide behind the scroll bar
-        scroll.setMinimumWidth(inside.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
         outside = QVBoxLayout(self)
         outside.setContentsMargins(8, 6, 8, 6)
         tour_button = action_button(bench, "take_tour", "Tour", "tour_button")
@@ -131,6 +130,14 @@ class DeblendWidget(QWidget):
     def sizeHint(self) -> QSize:
         """Leave the window to the image: no wider than it takes."""
         return QSize(WIDTH, super().sizeHint().height())
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Have nothing hide behind the scroll bar; only now napari's style tells how wide things are."""
+        super().showEvent(event)
+        inside, bar = self._scroll.widget(), self._scroll.verticalScrollBar()
+        self._scroll.setMinimumWidth(inside.minimumSizeHint().width() + bar.sizeHint().width())
+        margins = self.layout().contentsMargins()
+        self.setMinimumWidth(max(WIDTH, self._scroll.minimumWidth() + margins.left() + margins.right()))
 
     def _say(self, sentence: str) -> None:
         self.sentence.setText(sentence)

@@ -7,7 +7,7 @@ from html import escape
 
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QShortcut, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QShortcut, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_deblend.actions import ACTIONS, perform
@@ -17,7 +17,7 @@ from napari_deblend.remembered import is_tour_known, remember_tour
 from napari_deblend.tour import END_KEY
 from napari_deblend.tour_steps import CANVAS, STEPS, Need, Step
 from napari_deblend.widgets.halo import COLOR, Halo
-from napari_deblend.widgets.parts import Links, row
+from napari_deblend.widgets.parts import Links, Wrapped, row
 from napari_deblend.workbench import Workbench
 
 LAID_OUT = 50
@@ -74,11 +74,9 @@ class TourBar(QFrame):
         part = QWidget()
         column = QVBoxLayout(part)
         column.setContentsMargins(0, 0, 0, 0)
-        self.sentence = QLabel()
+        self.sentence = Wrapped()
         self.sentence.setObjectName("tour_sentence")
-        self.sentence.setWordWrap(True)
         self.sentence.setTextFormat(Qt.TextFormat.RichText)
-        self.sentence.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         self.do_it = _button("Do it", "tour_do_it", "Have it done")
         self.do_it.clicked.connect(self._do)
         self.back = _button("Back", "tour_back", f"The step before  ({qt_text(ACTIONS['tour_back'].key)})")
