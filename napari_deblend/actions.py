@@ -13,6 +13,7 @@ import numpy as np
 
 from deblend import Source, Status, detect, with_missed
 from deblend.sky import same_passbands
+from napari_deblend.coloring import bound_colors
 from napari_deblend.composing import duplicate_sources, merge_sources, split_sources
 from napari_deblend.constraint_actions import (
     load_preset,
@@ -41,6 +42,7 @@ from napari_deblend.loading import load_sources
 from napari_deblend.machine import Machine
 from napari_deblend.masking import draw_mask, seen_by_machine, uncover_all, without_hidden
 from napari_deblend.moving import toggle_placing
+from napari_deblend.painting import Brush, forget_paint, paint
 from napari_deblend.panels import toggle_panels
 from napari_deblend.parameters import show_parameters
 from napari_deblend.placing import KINDS_OF_KEYS, choose_kind
@@ -209,6 +211,11 @@ def _select_next(step: int) -> Callable[[Workbench], None]:
     return select
 
 
+def open_menu(bench: Workbench) -> None:
+    """Open the menu of the selected sources beside the marker of the last one."""
+    bench.open_menu(at_pointer=False)
+
+
 def draw_box(bench: Workbench) -> None:
     """Have the mouse draw the box of a cut-out."""
     bench.cutting.draw()
@@ -285,6 +292,7 @@ ACTIONS: dict[str, Action] = {
         Action("toggle_lock", "Lock or unlock the selected sources", toggle_lock, "K"),
         Action("show_constraints", "Show the constraints of the selected sources", show_constraints, "Shift-K"),
         Action("switch_constraint", "Switch the chosen constraint on or off", switch_constraint),
+        Action("bound_colors", "Bound the colors of the selected source, or no longer", bound_colors, "Alt-O"),
         Action("constraint_earlier", "Have the chosen constraint act earlier", shift_constraint(-1)),
         Action("constraint_later", "Have the chosen constraint act later", shift_constraint(1)),
         Action("preset_galaxy", "Constrain as an isolated galaxy", use_preset("isolated galaxy")),
@@ -294,6 +302,7 @@ ACTIONS: dict[str, Action] = {
         Action("preset_lsb", "Constrain as a galaxy of low surface brightness", use_preset("LSB")),
         Action("save_preset", "Save the constraints of the selected source as a preset…", save_preset),
         Action("load_preset", "Load a preset of constraints…", load_preset),
+        Action("open_menu", "Open the menu of the selected sources", open_menu, "Shift-F10"),
         Action("nudge_left", "Move the selected sources left by 0.1 px", _nudge(-1, 0), "Shift-Left"),
         Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),
         Action("nudge_up", "Move the selected sources up by 0.1 px", _nudge(0, 1), "Shift-Up"),
@@ -310,6 +319,10 @@ ACTIONS: dict[str, Action] = {
         Action("hide_polygon", "Hide pixels within a polygon", draw_mask("polygon"), "Control-Shift-H"),
         Action("uncover_pixels", "Uncover hidden pixels with a brush", draw_mask("erase"), "Shift-I"),
         Action("uncover_all", "Uncover all hidden pixels of the image in view", uncover_all),
+        Action("paint_belongs", "Paint what belongs to the selected source", paint(Brush.BELONGS), "Alt-B"),
+        Action("paint_nothing", "Paint where nothing of the selected source is", paint(Brush.NOTHING), "Alt-N"),
+        Action("erase_paint", "Erase what is painted for the selected source", paint(Brush.ERASE), "Alt-E"),
+        Action("forget_paint", "Erase all that is painted for the selected sources", forget_paint),
         Action("toggle_limit", "Have the center stay in a circle, or no longer", toggle_limit, "Shift-J"),
         Action("select_all", "Select all sources", select_all, "Control-Shift-A"),
         Action("select_rectangle", "Select what the next drag has in its rectangle", draw_selection(False), "Shift-S"),

@@ -11,6 +11,8 @@ from napari_deblend.jobs import (
     CLASSIFIED,
     COMPARED,
     DETECTED,
+    DRAGGED,
+    DRAGGED_LIGHTS,
     GLIMPSED,
     KERNELS,
     KNOWN_STARS,
@@ -83,6 +85,8 @@ class Answers:
             receive_table(bench, *found)
         elif name == LIGHTS:
             bench.constraining.take_pictures(*found)
+        elif name == DRAGGED_LIGHTS:
+            bench.dragging.take_pictures(*found)
         elif name == PEAKS:
             peaks, threshold = found
             if not bench.are_sources(threshold):
@@ -103,6 +107,8 @@ class Answers:
             take_classes(self._bench, *outcome)
         elif name == GLIMPSED:
             self._bench.constraining.take_glimpse(*outcome)
+        elif name == DRAGGED:
+            self._bench.dragging.take_glimpses(*outcome)
         elif name == COMPARED:
             self._bench.comparing.take(*outcome)
         elif name == MOVING:

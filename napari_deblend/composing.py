@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 
 from deblend import Component, Point, Source, make_source
-from deblend.scene import MORPHOLOGIES, start_components, start_morphology
+from deblend.scene import MORPHOLOGIES, joined, start_components, start_morphology
 from deblend.scene.source import BULGE_AND_DISK
 from napari_deblend.document import named
 from napari_deblend.parameter_lines import LARGEST_BOX
@@ -58,7 +58,9 @@ def duplicated(source: Source) -> Source:
     x, y = source.x + ASIDE, source.y
     parts = tuple(replace(c, spectrum=c.spectrum.at(np.full_like(c.spectrum.value, np.nan))) for c in source.components)
     center = source.center.at((x, y))
-    return replace(source, center=center, anchor=(x, y), components=parts, id=uuid4().hex[:8], name="", host=None)
+    return replace(
+        source, center=center, anchor=(x, y), components=parts, id=uuid4().hex[:8], name="", host=None, claimed=None
+    )
 
 
 def merged(sources: Sequence[Source]) -> Source:
@@ -86,7 +88,10 @@ def merged(sources: Sequence[Source]) -> Source:
         parts: tuple[Component, ...] = (replace(one.components[0], is_variable=first.is_variable, law=first.law),)
     else:
         parts = _sharing(brightest.components, flux)
-    return replace(brightest, center=brightest.center.at((x, y)), anchor=(x, y), components=parts)
+    # its light is that of all of them: what was painted out of one may be another's
+    claimed = joined(source.claimed for source in sources)
+    center = brightest.center.at((x, y))
+    return replace(brightest, center=center, anchor=(x, y), components=parts, claimed=claimed, barred=None)
 
 
 def size_of(source: Source) -> float:

@@ -6,7 +6,7 @@ component as it is, and the finder's thread puts the operators onto it, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,15 @@ class Constraining:
             return replace(constraint, settings=(*others, (name, value)))
 
         self._edit(kind, changed, f"{kind.info.label}, {name}, of {{}}")
+
+    def set_settings(self, kind: ConstraintKind, settings: Mapping[str, SettingValue]) -> None:
+        """Give a constraint these settings at once, and ask it; raises ValueError for one that it cannot have."""
+
+        def changed(constraint: Constraint) -> Constraint:
+            others = tuple((n, v) for n, v in constraint.settings if n not in settings)
+            return replace(constraint, settings=(*others, *settings.items()), active=True)
+
+        self._edit(kind, changed, f"{kind.info.label} of {{}}")
 
     def shift(self, kind: ConstraintKind, step: int) -> None:
         """Have a constraint act earlier (-1) or later (1) than the next one that is on."""

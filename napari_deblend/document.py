@@ -271,6 +271,11 @@ class Document:
             self.select(step.selection)
 
     @property
+    def gesture_start(self) -> Scene | None:
+        """The scene as it was when the gesture under way began; None for none."""
+        return None if self._gesture is None else self._gesture.scene
+
+    @property
     def in_gesture(self) -> bool:
         return self._gesture is not None
 

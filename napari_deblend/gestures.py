@@ -43,6 +43,7 @@ class Gestures:
         add_at: Callable[[float, float], None],
         is_in_view: Callable[[Source], bool],
         tell: Callable[[str], None],
+        open_menu: Callable[[], None],
     ) -> None:
         self._viewer = unwrap(viewer)
         self._document = document
@@ -50,6 +51,7 @@ class Gestures:
         self._add_at = add_at
         self._is_in_view = is_in_view
         self._tell = tell
+        self._open_menu = open_menu
         self.region: bool | None = None
         """What the next drag draws around sources: a lasso (True), a rectangle (False), or nothing (None)."""
         self._place: Callable[[float, float], None] | None = None
@@ -98,9 +100,11 @@ class Gestures:
         return isinstance(active, Shapes) and str(active.mode) not in ("pan_zoom", "transform")
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        if event.button != 1 or not self._document.is_open or self._viewer.dims.ndisplay != 2:
+        if not self._document.is_open or self._viewer.dims.ndisplay != 2 or self._markers.layer is None:
             return
-        if self._markers.layer is None or self._is_drawing:
+        if event.button == 2:
+            yield from self._menu(event)
+        if event.button != 1 or self._is_drawing:
             return
         if self.is_placing:
             yield from self._click(event, self._put)
@@ -138,6 +142,23 @@ class Gestures:
             yield
         if np.hypot(*(np.array(event.pos) - start)) <= CLICK:
             done(event.position)
+
+    def _menu(self, event: Any) -> Generator[None, None, None]:
+        """Open the menu of the source under the pointer; where the mouse moves it zooms, as always."""
+        source_id = self.source_at(event.position, event.camera_zoom)
+        if source_id is None and self._handles.source is not None:
+            touched = self._handles.touches(event.position, event.camera_zoom)
+            source_id = self._handles.source.id if touched else None
+        if source_id is None or event.viewbox not in (None, (0, 0)):
+            return
+        start = np.array(event.pos)
+        yield
+        while event.type == "mouse_move":
+            yield
+        if np.hypot(*(np.array(event.pos) - start)) <= CLICK:
+            if source_id not in self._document.selection:
+                self._document.select([source_id])
+            self._open_menu()
 
     def _add(self, position: Any) -> None:
         try:

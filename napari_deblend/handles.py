@@ -168,6 +168,19 @@ class Handles:
             return None
         return _handles_of(source, source.components[self.part])[nearest]
 
+    def touches(self, position: Any, zoom: float) -> bool:
+        """Tell whether a world position is on the outline of the source, or on a handle."""
+        outline = self.outline
+        if outline is None or not outline.visible or not len(self._lines):
+            return False
+        ends = self._lines[:, 0], self._lines.sum(axis=1)
+        start, end = (np.array([outline.data_to_world(place)[-2:] for place in places]) for places in ends)
+        along = end - start
+        here = np.asarray(position)[-2:] - start
+        share = np.clip(np.sum(here * along, axis=1) / np.maximum(np.sum(along**2, axis=1), 1e-30), 0.0, 1.0)
+        nearest = np.hypot(*(here - share[:, None] * along).T).min()
+        return bool(nearest * zoom <= REACH)
+
     def drag(self, event: Any, handle: Handle, pixel: Callable[[Any], tuple[float, float]]) -> Generator[None]:
         """Follow the mouse from a handle until it is let go, as one step; Shift keeps the shape of the ellipse."""
         document, start, part = self._document, self.source, self.part

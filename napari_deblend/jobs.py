@@ -3,6 +3,7 @@
 LOADED, STACKED, PEAKS, DETECTED, MISSED, NOISE = "loaded", "stacked", "peaks", "detected", "missed", "noise"
 STARS, KERNELS, MOVING, MOTIONS = "stars", "kernels", "moving", "motions"
 GLIMPSED, LIGHTS = "glimpsed", "lights"
+DRAGGED, DRAGGED_LIGHTS = "dragged", "dragged lights"
 ROUND, CLASSIFIED = "round", "classified"
 KNOWN_STARS = "known stars"
 COMPARED = "compared"

@@ -293,6 +293,17 @@ class Machine:
             return None
         return Glimpse.of(self.program, source_id, index, self._fit.state.parameters if self.is_fitting else None)
 
+    def glimpse_at(self, scene: Scene, source_id: str, index: int) -> Glimpse | None:
+        """Return the same for another scene, as it was before an edit; None where it had no such component."""
+        sources = {source.id: source for source in scene.sources}
+        if source_id not in sources or index >= len(sources[source_id].components) or not scene.is_solved:
+            return None
+        if self.is_fitting:
+            # the fit has the program; what it has just left is near enough
+            return self.glimpse(source_id, index)
+        with self.program.standing_at(scene):
+            return Glimpse.of(self.program, source_id, index)
+
     @property
     def every_picture(self) -> frozenset[Picture]:
         """All pictures of the whole scene."""

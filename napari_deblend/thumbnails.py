@@ -65,3 +65,35 @@ def _sentence(lights: Lights) -> str:
     if not parts:
         return "It meets what is asked of it; nothing would change."
     return f"{', '.join(parts)}: then the fit weighs that against the data."
+
+
+@dataclass(frozen=True, eq=False)
+class DragPictures:
+    """A component while it is being changed, three pictures as in `Thumbnails`, and a sentence."""
+
+    was: np.ndarray
+    """When the drag began."""
+    now: np.ndarray
+    asked: np.ndarray
+    """Now, after its constraints have acted once."""
+    sentence: str
+
+    @classmethod
+    def of(cls, before: Lights, now: Lights) -> DragPictures:
+        is_, asked = np.asarray(now.before, float), np.asarray(now.after, float)
+        was = _on_box(np.asarray(before.before, float), len(is_))
+        top = max(float(picture.max(initial=0.0)) for picture in (was, is_, asked, np.array([1e-30])))
+        light = ensure_colormap("inferno")
+        whole = max(float(np.abs(was).sum()), 1e-30)
+        less, more = (float(np.clip(sign * (asked - was), 0, None).sum()) / whole for sign in (-1, 1))
+        sentence = f"{less:.1%} of its light goes, {more:.1%} comes"
+        was, is_, asked = (_colored(_stretched(picture / top), light) for picture in (was, is_, asked))
+        return cls(was, is_, asked, sentence)
+
+
+def _on_box(picture: np.ndarray, side: int) -> np.ndarray:
+    """Return a picture cut to a box around its middle, or with nothing around it."""
+    half, own = side // 2, len(picture) // 2
+    wide = np.pad(picture, max(half - own, 0))
+    middle = len(wide) // 2
+    return wide[middle - half : middle + half + 1, middle - half : middle + half + 1]

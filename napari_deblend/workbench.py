@@ -21,6 +21,7 @@ from deblend.observe.kernel_check import kernel_notes
 from napari_deblend.activity import Activity
 from napari_deblend.answers import Answers
 from napari_deblend.candidates import Candidates
+from napari_deblend.coloring import Coloring
 from napari_deblend.comparing import Comparing
 from napari_deblend.compat import main_window, unwrap
 from napari_deblend.components import Cube
@@ -28,6 +29,7 @@ from napari_deblend.constraining import Constraining
 from napari_deblend.curtain import Curtain
 from napari_deblend.cutting import Cutting
 from napari_deblend.document import Document
+from napari_deblend.dragging import Dragging
 from napari_deblend.exchanging import exchange_for_corrected, exchange_for_piece
 from napari_deblend.exporting import Exporting
 from napari_deblend.finder import Finder
@@ -47,6 +49,7 @@ from napari_deblend.masking import Masking, without_hidden
 from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
 from napari_deblend.ownership import Ownership
+from napari_deblend.painting import Painting
 from napari_deblend.panel_markers import PanelMarkers
 from napari_deblend.panels import Panels
 from napari_deblend.parameters import Parameters
@@ -128,7 +131,14 @@ class Workbench:
         self.curtain = Curtain(self.viewer, self.refreshed.emit)
         self.handles = Handles(self.viewer, self.document, lambda: self.constraining.part, self.tell)
         self.gestures = Gestures(
-            self.viewer, self.document, self.markers, self.handles, self.add_at, self.layers.shows, self.tell
+            self.viewer,
+            self.document,
+            self.markers,
+            self.handles,
+            self.add_at,
+            self.layers.shows,
+            self.tell,
+            self.open_menu,
         )
         self.request: Request | None = None
         """What was asked for to open what is open; None where others have read it."""
@@ -142,10 +152,10 @@ class Workbench:
         self._showing = Showing(self)
         self.constraining = Constraining(self)
         self.constraining.changed.connect(self.handles.show_part)
+        self.coloring, self.dragging = Coloring(self), Dragging(self)
         self.parameters = Parameters(self)
-        self.masking = Masking(self)
-        self.panels = Panels(self)
-        self.panel_markers = PanelMarkers(self)
+        self.masking, self.painting = Masking(self), Painting(self)
+        self.panels, self.panel_markers = Panels(self), PanelMarkers(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
         self.isolating, self.samp = Isolating(self), Samp(self)
@@ -170,16 +180,9 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
-        looks = (
-            self.panels,
-            self.panel_markers,
-            self.hover,
-            self.leftovers,
-            self.source_looks,
-            self.comparing,
-            self.tour,
-        )
-        for part in (*shown, self.masking, self.gestures, self.cutting, self._offers, *looks):
+        looks = self.panels, self.panel_markers, self.hover, self.leftovers, self.source_looks, self.comparing
+        drawn = self.masking, self.painting, self.gestures, self.cutting
+        for part in (*shown, *drawn, self._offers, *looks, self.tour):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:
@@ -238,6 +241,7 @@ class Workbench:
         self.paths.open(world)
         self.known_stars.open(world)
         self.masking.open()
+        self.painting.open()
         self.stacks = None
         scene = self.document.scene
         self.find(STACKED, lambda: (observations, stacks(observations)))
@@ -258,6 +262,12 @@ class Workbench:
     def observe_as(self, observations: Sequence[Observation], label: str) -> None:
         """Go on with the same images seen otherwise, as with another PSF; a run on them ends, with its thread."""
         self.document.observe_as(observations, label)
+
+    def open_menu(self, at_pointer: bool = True) -> None:
+        """Open the menu of what is selected; raises ValueError where nothing is."""
+        from napari_deblend.widgets.source_menu import show_source_menu
+
+        show_source_menu(self, at_pointer)
 
     def resume(self) -> None:
         """Have all layers again, and the thread if it has ended; the document never went away."""

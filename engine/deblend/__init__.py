@@ -26,6 +26,7 @@ from deblend.detect import (
 )
 from deblend.infer import (
     Classification,
+    Diagnosis,
     Draw,
     Fit,
     FitSettings,
@@ -101,6 +102,7 @@ __all__ = [
     "ConstraintKind",
     "CustomLaw",
     "DeVaucouleurs",
+    "Diagnosis",
     "Draw",
     "Dust",
     "EmissionLine",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 from magicgui.widgets import Container
 from qtpy.QtCore import QModelIndex, Qt
-from qtpy.QtGui import QHideEvent, QImage, QKeySequence, QPixmap, QShowEvent
+from qtpy.QtGui import QHideEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -25,6 +24,7 @@ from napari_deblend.widgets.constraint_form import STRENGTH, constraint_form, sh
 from napari_deblend.widgets.constraint_table import LABEL, ORDER, ConstraintTable
 from napari_deblend.widgets.constraint_table import STRENGTH as STRENGTH_COLUMN
 from napari_deblend.widgets.parts import Section, action_button, prose, row
+from napari_deblend.widgets.pixmaps import pixmap_of
 from napari_deblend.widgets.presets import PresetButton
 from napari_deblend.workbench import Workbench
 
@@ -194,18 +194,7 @@ class ConstraintsSection(Section):
             if thumbnails is None:
                 label.clear()
             else:
-                label.setPixmap(self._pixmap(getattr(thumbnails, name)))
-
-    def _pixmap(self, picture: np.ndarray) -> QPixmap:
-        """Return a small picture as the window shows the image: up and to the right alike."""
-        vertical, horizontal = (str(getattr(o, "value", o)) for o in self.bench.viewer.scene.camera.orientation2d)
-        turned = picture[:: -1 if vertical == "up" else 1, :: -1 if horizontal == "left" else 1]
-        pixels = np.ascontiguousarray(turned)
-        height, width = pixels.shape[:2]
-        image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-        return QPixmap.fromImage(image.copy()).scaled(
-            PICTURE, PICTURE, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.FastTransformation
-        )
+                label.setPixmap(pixmap_of(self.bench.viewer, getattr(thumbnails, name), PICTURE))
 
 
 def _table(model: ConstraintTable) -> QTableView:

@@ -16,6 +16,7 @@ from napari_deblend.tour_steps import CONSTRAINTS, PLOTS
 from napari_deblend.widgets.constraints import ConstraintsSection
 from napari_deblend.widgets.cutting import CuttingSection
 from napari_deblend.widgets.detection import DetectionSection
+from napari_deblend.widgets.dragged import DraggedPictures
 from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
 from napari_deblend.widgets.guide import Guide
@@ -56,6 +57,7 @@ class DeblendWidget(QWidget):
         self.fitting = FitSection(bench)
         self.leftovers = LeftoversSection(bench)
         self.source_plots = SourcePlotsSection(bench)
+        self.dragged = DraggedPictures(bench)
         self.exporting = ExportSection(bench)
         self.undo_button = action_button(bench, "undo", "↶ Undo")
         self.redo_button = action_button(bench, "redo", "Redo ↷")

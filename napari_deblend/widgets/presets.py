@@ -33,20 +33,26 @@ class PresetButton(QPushButton):
         """Write the menu anew."""
         menu = self.menu()
         menu.clear()
-        for group in (BUILT_IN, own_presets()):
-            for preset in group:
-                action = menu.addAction(preset.name)
-                action.setToolTip(preset.help or f"Your own preset for a {preset.kind} source")
-                action.triggered.connect(partial(self._use, preset.name))
-            menu.addSeparator()
-        menu.addAction("Save as preset…").triggered.connect(partial(perform, self._bench, "save_preset"))
-        menu.addAction("Load a preset…").triggered.connect(partial(perform, self._bench, "load_preset"))
+        fill_with_presets(menu, self._bench)
 
-    def _use(self, name: str, *_: object) -> None:
-        try:
-            use_preset(name)(self._bench)
-        except ValueError as error:
-            self._bench.tell(str(error))
+
+def fill_with_presets(menu: QMenu, bench: Workbench) -> None:
+    """Write all presets into a menu, and how one is kept and loaded."""
+    for group in (BUILT_IN, own_presets()):
+        for preset in group:
+            action = menu.addAction(preset.name)
+            action.setToolTip(preset.help or f"Your own preset for a {preset.kind} source")
+            action.triggered.connect(partial(_use, bench, preset.name))
+        menu.addSeparator()
+    menu.addAction("Save as preset…").triggered.connect(partial(perform, bench, "save_preset"))
+    menu.addAction("Load a preset…").triggered.connect(partial(perform, bench, "load_preset"))
+
+
+def _use(bench: Workbench, name: str, *_: object) -> None:
+    try:
+        use_preset(name)(bench)
+    except ValueError as error:
+        bench.tell(str(error))
 
 
 def ask_and_save(bench: Workbench, parent: QWidget | None = None) -> None:

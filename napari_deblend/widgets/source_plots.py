@@ -9,7 +9,8 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QTabWidget
 
 from napari_deblend.source_look import SourceLook
-from napari_deblend.widgets.parts import Section, prose
+from napari_deblend.widgets.color_bounds import ColorHandles
+from napari_deblend.widgets.parts import Section, prose, row
 from napari_deblend.workbench import Workbench
 
 DATA, MODEL, ZERO = "#4cc9f0", "#ffb454", "#888888"
@@ -69,8 +70,11 @@ class SourcePlotsSection(Section):
         self.heading = prose(NOTHING)
         self.column.addWidget(self.heading)
         self.column.addWidget(self.tabs)
+        self.colors = ColorHandles(bench, self.spectrum)
+        self.column.addLayout(row(self.colors.switch, self.colors.reference, None))
         self.listen(bench.source_looks.changed, self._show)
         self.listen(bench.document.selection_changed, self._show)
+        self.listen(bench.constraining.changed, self._show)
         self._is_open = False
         self.tabs.currentChanged.connect(lambda _: self._show())
         self._show()
@@ -94,6 +98,7 @@ class SourcePlotsSection(Section):
             self.heading.setText(LOOKING if self.bench.document.selection else NOTHING)
             for plot in (self.spectrum, self.profile, self.growth):
                 plot.clear_points()
+            self.colors.clear()
         elif self.tabs.currentWidget() is self.spectrum:
             self._show_spectrum(look)
         else:
@@ -106,6 +111,7 @@ class SourcePlotsSection(Section):
         ticks = [(float(x[k]), look.channels[k].name) for k in order]
         self.spectrum.getAxis("bottom").setTicks([ticks])
         self.spectrum.show_points(x, look.flux, look.flux_error, (x[order], look.flux[order]))
+        self.colors.show(x, [channel.name for channel in look.channels])
         self.heading.setText(f"{look.name}: flux in every band, with errors as if its neighbours were known.")
 
     def _show_rings(self, look: SourceLook) -> None:

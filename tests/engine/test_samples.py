@@ -113,3 +113,20 @@ def test_files_give_back_what_was_drawn(drawn: Drawn, tmp_path: Path) -> None:
     with fits.open(tmp_path / "covariances.fits") as covariances:
         np.testing.assert_array_equal(covariances[2].data, samples.flux_covariance(0))
         assert len(covariances["SOURCES"].data) == 2
+
+
+def test_arviz_reads_them(drawn: Drawn, tmp_path: Path) -> None:
+    arviz = pytest.importorskip("arviz")
+    program, draws, samples = drawn
+    chained = Samples(program)
+    for draw in draws[:7]:
+        chained.add(Draw(draw.index, draw.parameters, True, program.snapshot(), draw.index % 2))
+    data = chained.to_arviz()
+    assert dict(data.posterior.sizes) == {"chain": 2, "draw": 3, "source": 2}
+    data.to_netcdf(str(tmp_path / "samples.nc"))
+    read = arviz.from_netcdf(str(tmp_path / "samples.nc")).posterior
+    assert read["flux_image_g"].attrs["units"] == "nJy" and list(read["name"].values) == ["1", "2"]
+    # draws 0, 2, 4 are those of the first chain
+    np.testing.assert_allclose(read["x"][0, :, 1], samples.quantities["x"].value[[0, 2, 4], 1])
+    with pytest.raises(ValueError, match="no draws"):
+        Samples(program).to_arviz()

@@ -18,7 +18,9 @@ from deblend.infer import Method
 
 N_DRAWS = 100
 METHODS = [method.value for method in Method]
-LINEAR = ["gaussian", "rto"]
+INDEPENDENT = ["gaussian", "rto"]
+N_OF_CHAINS = 400
+"""Draws of NUTS: a deviation is known from a third of them, means from more than all."""
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +45,31 @@ def exact(program: Program, systems: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(means, axis=1), np.stack(covariances)
 
 
-@pytest.mark.parametrize("method", LINEAR)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_linear_scene_has_the_exact_mean_and_covariance(systems: Any, pair: Scene, method: str) -> None:
     """Within 4.5 Monte-Carlo errors of each number, from a start that is not the minimum."""
     program = systems.program([systems.observe(pair)], pair)
-    drawn = np.stack([draw.scene.fluxes for draw in sample(pair, program.observations, method, N_DRAWS, 3, program)])
+    n = N_OF_CHAINS if method == "nuts" else N_DRAWS
+    sampling = sample(pair, program.observations, method, n, 3, program)
+    drawn = np.stack([draw.scene.fluxes for draw in sampling])
+    worth = n / 4 if method == "nuts" else n
     mean, covariance = exact(program, systems)
     for channel in range(2):
         expected, found = covariance[channel], np.cov(drawn[:, :, channel].T)
         deviation = np.sqrt(np.diagonal(expected))
         off = (drawn[:, :, channel].mean(axis=0) - mean[:, channel]) / deviation
-        assert np.all(np.abs(off) < 4.5 / np.sqrt(N_DRAWS))
+        assert np.all(np.abs(off) < 4.5 / np.sqrt(worth))
         ratio = np.sqrt(np.diagonal(found)) / deviation
-        assert np.all(np.abs(ratio - 1) < 4.5 / np.sqrt(2 * N_DRAWS))
+        assert np.all(np.abs(ratio - 1) < 4.5 / np.sqrt(2 * worth))
         rho = expected[0, 1] / np.prod(deviation)
         assert rho < -0.3
         between = found[0, 1] / np.sqrt(found[0, 0] * found[1, 1])
-        assert between == pytest.approx(rho, abs=4.5 * (1 - rho**2) / np.sqrt(N_DRAWS))
+        assert between == pytest.approx(rho, abs=4.5 * (1 - rho**2) / np.sqrt(worth))
+    diagnosis = sampling.diagnosis()
+    assert (diagnosis is None) == (method != "nuts")
+    if diagnosis is not None:
+        assert diagnosis.n_divergent == 0 and diagnosis.worst_r_hat < 1.05 and diagnosis.least_ess > n / 2
+        assert "source" in diagnosis.names[0]
 
 
 def test_refits_keep_fluxes_positive_and_gaussian_errors_do_not(systems: Any) -> None:
@@ -71,7 +81,7 @@ def test_refits_keep_fluxes_positive_and_gaussian_errors_do_not(systems: Any) ->
     program = systems.program([systems.seen(np.zeros((2, 48, 48)), seed=None)], scene)
     drawn = {
         method: np.stack([draw.scene.fluxes for draw in sample(scene, program.observations, method, 40, 5, program)])
-        for method in LINEAR
+        for method in INDEPENDENT
     }
     error = systems.noise / np.sqrt([np.sum(psf**2) for psf in systems.psfs])
     assert np.all(drawn["rto"] >= 0.0)
@@ -87,7 +97,7 @@ def test_bounds_are_kept(systems: Any) -> None:
     size = source.components[0].morphology.parameters["half_light_radius"].bounded(1.45, 1.52)
     scene = truth.with_sources([systems.with_morphology(source, half_light_radius=size)])
     program = systems.program([systems.observe(truth)], scene)
-    for method in LINEAR:
+    for method in METHODS:
         drawn = sample(scene, program.observations, method, 12, 1, program)
         sizes = [d.scene.sources[0].components[0].morphology.parameters["half_light_radius"].value for d in drawn]
         assert np.all(np.array(sizes) >= 1.45 - 1e-5) and np.all(np.array(sizes) <= 1.52 + 1e-5)
@@ -102,7 +112,7 @@ def test_draws_of_both_methods_agree_on_a_scene_that_is_well_measured(systems: A
     )
     program = systems.program([systems.observe(truth)], truth)
     spread, means = [], []
-    for method in LINEAR:
+    for method in INDEPENDENT:
         drawn = [d.scene for d in sample(truth, program.observations, method, 60, 11, program)]
         numbers = np.array([[*s.fluxes.ravel(), *(c for x in s.sources for c in (x.x, x.y))] for s in drawn])
         spread.append(numbers.std(axis=0, ddof=1))
@@ -136,7 +146,7 @@ def test_the_same_seed_gives_the_same_draws_and_a_cancelled_one_goes_on(systems:
     assert np.all(np.std(whole, axis=0) > 0)
 
 
-@pytest.mark.parametrize("method", LINEAR)
+@pytest.mark.parametrize("method", METHODS)
 def test_draws_compile_nothing_after_the_first(
     systems: Any, method: str, compiles_nothing: Callable[[Callable[[], Any]], None]
 ) -> None:
@@ -171,7 +181,7 @@ def test_what_cannot_be_sampled_is_refused_with_a_sentence(systems: Any, pair: S
             sample(scene, observations, *options, program=program)
         return str(caught.value)
 
-    assert "gaussian, rto" in refused(pair, "metropolis")
+    assert "gaussian, rto, nuts" in refused(pair, "metropolis")
     assert "at least 1" in refused(pair, "rto", 0)
     assert "negative" in refused(pair, "rto", 3, -1)
     assert "no sources" in refused(systems.empty())
@@ -181,6 +191,11 @@ def test_what_cannot_be_sampled_is_refused_with_a_sentence(systems: Any, pair: S
     assert "follow a law" in refused(lawful, "rto")
     asked = galaxy.with_constraint(Constraint(ConstraintKind.SYMMETRIC, 1.0))
     assert "operators" in refused(asked, "rto")
+    assert "no density" in refused(asked, "nuts") and "follow a law" in refused(lawful, "nuts")
+    free_form = systems.scene(("free-form", 24.0, 24.0, (500.0, 500.0)))
+    assert "free pixels" in refused(free_form, "nuts")
+    with pytest.raises(ValueError, match="n_chains"):
+        sample(pair, observations, "nuts", program=program, n_chains=0)
 
 
 @pytest.mark.slow

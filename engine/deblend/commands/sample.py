@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deblend.commands.errors import blaming_the_input
 from deblend.commands.export import read
@@ -25,9 +26,11 @@ EXAMPLES = """examples:
       Gaussian errors around the fit, with all that neighbours trade
   deblend sample session.asdf --method rto --draws 100 --seed 7 --out errors
       refits of perturbed data: slower, and no flux is negative
+  deblend sample session.asdf --method nuts --draws 2000
+      chains in the posterior itself, for sources that are profiles; R-hat says whether they agree
 
 Ctrl-C ends after the present draw and writes what there is; a second one ends at once."""
-METHODS = ("gaussian", "rto")
+METHODS = ("gaussian", "rto", "nuts")
 DONE, INTERRUPTED = 0, 130
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -43,8 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=METHODS,
         default=METHODS[0],
-        help="gaussian: of the Gauss-Newton matrix of the fit; rto: randomise, then optimise (default: %(default)s)",
+        help="gaussian: of the Gauss-Newton matrix of the fit; rto: randomise, then optimise; nuts: chains in the "
+        "posterior itself, for profiles (default: %(default)s)",
     )
+    add("--chains", type=_whole(1), default=4, metavar="N", help="of nuts; they share the draws (default: %(default)s)")
     add("--draws", type=_whole(1), default=100, metavar="N", help="how many (default: %(default)s)")
     add("--seed", type=_whole(0), default=0, metavar="S", help="the same one gives the same draws (default: 0)")
     add(
@@ -53,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="ecsv",
         help="of the catalog with percentiles (default: %(default)s)",
     )
+    add("--arviz", action="store_true", help="write samples.nc too, which ArviZ reads")
     add(
         "--morphology",
         action="append",
@@ -73,7 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     with blaming_the_input():
         try:
             sampling = deblend.sample(
-                session.scene, session.observations, arguments.method, arguments.draws, arguments.seed
+                session.scene,
+                session.observations,
+                arguments.method,
+                arguments.draws,
+                arguments.seed,
+                n_chains=arguments.chains,
             )
         except ValueError as error:
             raise ValueError(f"{arguments.session}: {error}") from error
@@ -85,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         for sentence in _doubts(sampling):
             print(f"note: {sentence}", file=sys.stderr)
     with blaming_the_input():
-        _write(arguments, session.observations, samples, interrupted, _doubts(sampling))
+        _write(arguments, session.observations, samples, interrupted, sampling)
     if not arguments.quiet:
         said = "Interrupted; what there was is kept: " if interrupted else ""
         print(f"{said}{len(samples)} draws ({sampling.method.label}) are in {arguments.out}.")
@@ -117,7 +128,8 @@ def _doubts(sampling: Sampling) -> list[str]:
             f"{sampling.n_unsettled} of {sampling.n_done} refits did not reach their minimum; they lie too near to the "
             "fit, so that errors are too small: use --method gaussian, or a simpler scene."
         )
-    return doubts
+    diagnosis = sampling.diagnosis()
+    return doubts if diagnosis is None else [*doubts, *diagnosis.doubts]
 
 
 def _write(
@@ -125,13 +137,17 @@ def _write(
     observations: Sequence[Observation],
     samples: Samples,
     interrupted: bool,
-    doubts: Sequence[str],
+    sampling: Sampling,
 ) -> None:
     from deblend import Catalog, io
+    from deblend.io.replacing import replacing
 
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     io.write_samples(out, observations, samples)
+    if arguments.arviz:
+        with replacing(out / "samples.nc") as part:
+            samples.to_arviz().to_netcdf(str(part))
     catalog = Catalog(samples.catalog())
     catalog.table.meta |= {"method": arguments.method, "seed": arguments.seed}
     # not the name of the fit's own catalog, which may be in the same folder
@@ -145,9 +161,29 @@ def _write(
             "draws": len(samples),
             "draws_wanted": arguments.draws,
             "interrupted": interrupted,
-            "notes": doubts,
+            "notes": _doubts(sampling),
+            "diagnosis": _diagnosed(sampling),
         },
     )
+
+
+def _diagnosed(sampling: Sampling) -> dict[str, Any] | None:
+    """Return R-hat, effective draws and divergences; None where draws are independent of each other."""
+    found = sampling.diagnosis()
+    if found is None:
+        return None
+    return {
+        "chains": found.n_chains,
+        "divergent": found.n_divergent,
+        "numbers": list(found.names),
+        "r_hat": [_known(value) for value in found.r_hat],
+        "effective_draws": [_known(value) for value in found.ess],
+    }
+
+
+def _known(value: float) -> float | None:
+    """Return a number for JSON, which has none that is not a number."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _whole(least: int) -> type[int]:

@@ -44,6 +44,12 @@ def carried(
         anchor_y, anchor_x = (float(axis) for axis in to_other(*source.anchor[::-1]))
         if -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5:
             moved = replace(source, center=source.center.at((x, y)), anchor=(anchor_x, anchor_y))
+            if source.barred is not None or source.claimed is not None:
+                barred, claimed = (
+                    None if area is None else area.carried(to_other, (height, width))
+                    for area in (source.barred, source.claimed)
+                )
+                moved = replace(moved, barred=barred, claimed=claimed)
             kept.append(moved if scale == 1.0 else rescaled(moved, scale))
         else:
             outside.append(source)

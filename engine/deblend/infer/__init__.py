@@ -1,15 +1,18 @@
 """Fits and what they hand out."""
 
 from deblend.infer.classify import Classification, classified, classify
+from deblend.infer.diagnosis import Diagnosis
 from deblend.infer.fit import Fit, fit
 from deblend.infer.part import holding, neighbours, set_free
 from deblend.infer.preview import Glimpse, Lights
-from deblend.infer.sampling import Draw, Method, Sampling, sample
+from deblend.infer.samplers import Method
+from deblend.infer.sampling import Draw, Sampling, sample
 from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver, StopRule
 from deblend.infer.state import FitState
 
 __all__ = [
     "Classification",
+    "Diagnosis",
     "Draw",
     "Fit",
     "FitSettings",

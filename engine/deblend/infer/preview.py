@@ -21,7 +21,7 @@ from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.asked import lower_asked, nothing_asked
 from deblend.program.compiled import compiled, register
 from deblend.program.layout import Layout
-from deblend.program.pictures import box_mask
+from deblend.program.pictures import reach_mask
 from deblend.program.splitting import amplitude_of
 
 
@@ -97,7 +97,8 @@ def lights(layout: Layout, data: ProblemData, parameters: Parameters) -> Lights:
     before = amplitude * sight.pictures[0]
     after = allowed_light(before, spectrum, amplitude, p.theta[0, :2], asked, natural, natural)
     # where pixels are not free nothing can follow
-    free = box_mask(group.side, d.pixel_radius[0], before.dtype) > 0
+    support = None if d.support is None else d.support[0]
+    free = reach_mask(group.side, d.radius[0], d.pixel_radius[0], support, before.dtype) > 0
     return Lights(before, jnp.where(free, after, before), flux, allowed_flux(flux, asked, depth, depth))
 
 

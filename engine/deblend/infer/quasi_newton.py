@@ -29,6 +29,7 @@ from deblend.infer.splitting import tethered
 from deblend.program.arrays import GroupParameters, Parameters, ProblemData
 from deblend.program.compiled import small_matrices
 from deblend.program.full_scene_layer import full_scene_bounds
+from deblend.program.support import is_own
 
 ITERATIONS_PER_INNER = 2
 """SciPy's iterations for each of `inner_iterations`: what it learned is of use for some time."""
@@ -118,8 +119,10 @@ def movable(data: ProblemData, step: Any) -> Parameters:
         pixels = None
         if free.pixels is not None:
             side = free.pixels.shape[1]
-            line = np.abs(np.arange(side) - side // 2) <= np.asarray(d.pixel_radius)[:, None]
-            box = line[:, :, None] & line[:, None, :]
+            far = np.abs(np.arange(side) - side // 2)
+            far = np.maximum(far[:, None], far)
+            box = far <= np.asarray(d.pixel_radius)[:, None, None]
+            box |= np.asarray(is_own(d.support)) & (far <= np.asarray(d.radius)[:, None, None])
             pixels = box & (np.asarray(d.pixels_free) > 0)[:, None, None] & used[:, None, None]
         theta, flux = (np.asarray(part) * used[:, None] for part in (d.theta_free, d.flux_free))
         groups.append(GroupParameters(theta, flux, pixels, np.asarray(d.aspect_free) * used[:, None, None]))

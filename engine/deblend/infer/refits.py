@@ -16,7 +16,8 @@ import numpy as np
 
 from deblend.infer.gauss_newton import Step, free_within, range_at
 from deblend.infer.noise_solver import NoiseSolver, noise_gradient, unit_noise
-from deblend.infer.solvers import as_numpy, compiled_linearized, compiled_seen
+from deblend.infer.solvers import KEPT, STEP_FRACTIONS, as_numpy, compiled_linearized, compiled_seen
+from deblend.infer.trial import Trial, tried_restless
 from deblend.observe.whitening import whiten_adjoint
 from deblend.program import Program
 from deblend.program.arrays import ObservationData, Parameters, ProblemData
@@ -25,16 +26,15 @@ from deblend.program.layout import Layout
 from deblend.program.penalty import Noise, is_free_form, noise_response
 from deblend.program.ties import tied
 
-MOST_STEPS, MOST_FIRST_STEPS = 12, 30
+MOST_STEPS, MOST_FIRST_STEPS = 40, 40
 """Of one draw, and to the fit's own minimum, where it was not quite reached."""
-QUIET = 0.01
-"""A step that lowers ½ χ² by less than this moves no number by more than a seventh of its error, and is the last."""
+QUIET = 0.02
+"""A step that lowers ½ χ² by less than this moves no number by more than a fifth of its error, and is the last."""
 RESOLUTION = 3e-6
 """Of the loss: a smaller fall is lost in single precision."""
-KEPT = 0.25
-"""Of its promise: a step that keeps less has gone beyond where the linearization can be trusted."""
-FIRST_CAUTION, MOST_CAUTION = 1.0, 1e5
-"""Weight of the belief that shape parameters stay there, once a plain step has failed; tenfold per failure."""
+FIRST_CAUTION, MOST_CAUTION, LEAST_CAUTION, EASED = 1.0, 1e5, 0.1, 0.3
+"""Weight of the belief that shape parameters stay there, once a plain step has failed; tenfold per
+failure, and less again per step that keeps its promise."""
 
 
 def perturbed(
@@ -49,6 +49,7 @@ def perturbed(
 
 
 compiled_perturbed = compiled(perturbed)
+compiled_tried_restless = compiled(tried_restless)
 
 
 class Refits:
@@ -83,38 +84,53 @@ class Refits:
             if is_new:
                 plain = compiled_linearized(layout, data, here)
                 step, tilt = compiled_perturbed(layout, data, here, plain, images, noise)
-                slope, lower, upper = map(as_numpy, (tilt, step.lower, step.upper))
+                slope = as_numpy(tilt)
             found, promise = self._solver.solve(data, here, step, caution)
             enough = max(QUIET, RESOLUTION * abs(loss))
             if promise < enough and caution <= FIRST_CAUTION:
                 return here, True
-            there = _moved(here, as_numpy(found), lower, upper)
-            loss_there = self._seen(there, noisy)
-            # priors are nearly quadratic: their noise acts along the step as it does where it began
-            fall = loss - loss_there - _dot(slope, there) + _dot(slope, here)
-            is_new = fall > KEPT * promise
-            if is_new:
-                here, loss = there, loss_there
-                caution = 0.1 * caution if caution > FIRST_CAUTION else 0.0
+            best: tuple[Parameters, float] | None = None
+            deepest = 0.0
+            for fraction in STEP_FRACTIONS:
+                there, loss_there = self._tried(here, found, fraction, step, noisy)
+                # priors are nearly quadratic: their noise acts along the step as it does where it began
+                fall = loss - loss_there - _dot(slope, there) + _dot(slope, here)
+                if best is not None and not fall > deepest:
+                    break
+                if fall > deepest:
+                    best, deepest = (there, loss_there), fall
+                    if fall > KEPT * promise:
+                        break
+            is_new = best is not None
+            if best is not None:
+                here, loss = best
+                if deepest > KEPT * promise:
+                    caution = EASED * caution if caution > LEAST_CAUTION else 0.0
+                else:
+                    caution = min(max(10.0 * caution, FIRST_CAUTION), MOST_CAUTION)
             elif caution >= MOST_CAUTION or not np.isfinite(promise):
                 return here, False
             else:
                 caution = max(10.0 * caution, FIRST_CAUTION)
         return here, False
 
+    def _tried(
+        self, here: Parameters, direction: Parameters, fraction: float, step: Step, noisy: list[np.ndarray]
+    ) -> tuple[Parameters, float]:
+        """Return a fraction of a step, with corrections that lead to the picture that it promised, and its loss."""
+        numbers = np.asarray(fraction, self._dtype), np.ones((), self._dtype)
+        trial = compiled_tried_restless(
+            self._solver.layout, self._data, here, direction, *numbers, step.lower, step.upper, step.lines
+        )
+        return as_numpy(trial.parameters), self._loss(trial, noisy)
+
     def _seen(self, parameters: Parameters, noisy: list[np.ndarray]) -> float:
         """Return the loss for perturbed data, but for a constant and for the noise of priors."""
-        trial = compiled_seen(self._solver.layout, self._data, parameters)
+        return self._loss(compiled_seen(self._solver.layout, self._data, parameters), noisy)
+
+    def _loss(self, trial: Trial, noisy: list[np.ndarray]) -> float:
         models = (np.asarray(model, np.float64) for model in trial.models)
         return float(trial.loss) + sum(float(np.vdot(n, m)) for n, m in zip(noisy, models, strict=True))
-
-
-def _moved(here: Parameters, direction: Parameters, lower: Parameters, upper: Parameters) -> Parameters:
-    def moved(u: Any, d: Any, lo: Any, hi: Any) -> Any:
-        return np.clip(u + d, lo, hi)
-
-    result: Parameters = jax.tree.map(moved, here, direction, lower, upper)
-    return result
 
 
 def _dot(a: Parameters, b: Parameters) -> float:

@@ -4,45 +4,27 @@
         print(draw.scene.fluxes)
 
 Whoever iterates may stop between two draws and carry on later. Each draw has random numbers of its own, so that the
-first hundred are the same whether a hundred are drawn or a thousand. Nothing compiles after the first one.
+first hundred are the same whether a hundred are drawn or a thousand. Nothing compiles after the first one. Draws are
+made in a thread of their own, so that an end that is asked for from anywhere comes at once.
 """
 
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError, wait
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 
-import jax
-import numpy as np
-
-from deblend.infer.noise_solver import NoiseSolver
-from deblend.infer.refits import Refits
-from deblend.infer.solvers import as_numpy
+from deblend.infer.diagnosis import Diagnosis
+from deblend.infer.samplers import SAMPLERS, AbstractSampler, Made, Method, SamplerSettings
 from deblend.observe import Observation
 from deblend.program import Program
 from deblend.program.arrays import Parameters
-from deblend.program.asked import is_asked
-from deblend.program.laws import Laws
 from deblend.scene import Scene
 
-
-class Method(Enum):
-    """How draws are made; the value is what a person calls it."""
-
-    GAUSSIAN = "gaussian"
-    """The Gaussian that the Gauss-Newton matrix of the fit stands for; fluxes may be negative, so that upper limits can
-    be told."""
-    RTO = "rto"
-    """Randomise, then optimise: fits of perturbed data and priors, within all bounds."""
-
-    @property
-    def label(self) -> str:
-        """What it is, in words."""
-        return {"gaussian": "Gaussian errors", "rto": "Refits of perturbed data"}[self.value]
+ATTENTION = 0.05
+"""Seconds after which somebody who waits for a draw looks up whether it is still wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +38,8 @@ class Draw:
     has_settled: bool
     """Whether it is what it claims to be: a refit that did not reach its minimum is not."""
     _raise: Callable[[Parameters], Scene]
+    chain: int = 0
+    """Which one it belongs to, where a draw depends on the one before."""
 
     @cached_property
     def scene(self) -> Scene:
@@ -63,126 +47,83 @@ class Draw:
         return self._raise(self.parameters)
 
 
-class AbstractSampler(ABC):
-    """What makes the draws of one method."""
-
-    mode: Parameters
-    """Where it starts."""
-    has_settled: bool
-    """Whether that is a minimum, as far as can be told."""
-
-    @abstractmethod
-    def __init__(self, program: Program) -> None:
-        """Make ready for draws of the program's scene."""
-
-    @classmethod
-    @abstractmethod
-    def check(cls, program: Program) -> None:
-        """Raise ValueError with a sentence where the program's scene is not for this method."""
-
-    @abstractmethod
-    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None, bool]:
-        """Return parameters as drawn, where the laws of spectra stand then, and whether the draw has settled."""
-
-
-class GaussianSampler(AbstractSampler):
-    """Draws of the Gauss-Newton matrix around the fit; numbers of shapes are cut at their bounds, fluxes are not."""
-
-    @classmethod
-    def check(cls, program: Program) -> None:
-        pass
-
-    def __init__(self, program: Program) -> None:
-        # operators and laws would be left by going downhill without them
-        is_plain = program.laws is None and not _is_asked(program.scene)
-        self.mode, self.has_settled = as_numpy(program.parameters), True
-        if is_plain:
-            nearest = Refits(program, self.mode)
-            self.mode, self.has_settled = nearest.mode, nearest.has_settled
-        self._solver = NoiseSolver(program, self.mode)
-        step = self._solver.step
-        self._lower, self._upper = as_numpy(step.lower), as_numpy(step.upper)
-
-    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None, bool]:
-        change, _ = self._solver.draw(rng)
-        laws = self._solver.laws
-        if laws is not None:
-            laws, change = laws.retracted(self.mode, change, 1.0, self._solver.step)
-        moved = [
-            u._replace(
-                theta=np.clip(u.theta + np.asarray(d.theta), lo.theta, hi.theta),
-                flux=u.flux + np.asarray(d.flux),
-                pixels=None if u.pixels is None else u.pixels + np.asarray(d.pixels),
-                aspect=np.clip(u.aspect + np.asarray(d.aspect), lo.aspect, hi.aspect),
-            )
-            for u, d, lo, hi in zip(
-                self.mode.groups, change.groups, self._lower.groups, self._upper.groups, strict=True
-            )
-        ]
-        straight = jax.tree.map(
-            lambda u, d: u + np.asarray(d), self.mode._replace(groups=()), change._replace(groups=())
-        )
-        return straight._replace(groups=tuple(moved)), laws, True
-
-
-class RefitSampler(AbstractSampler):
-    """Fits of perturbed data and priors."""
-
-    @classmethod
-    def check(cls, program: Program) -> None:
-        if program.laws is not None:
-            raise ValueError(
-                "Refits of perturbed data do not know spectra that follow a law; use the method 'gaussian'."
-            )
-        if _is_asked(program.scene):
-            raise ValueError(
-                "Refits of perturbed data do not know constraints that act as operators; switch them off, or use the "
-                "method 'gaussian', which draws as if they were."
-            )
-
-    def __init__(self, program: Program) -> None:
-        self._refits = Refits(program, program.parameters)
-        self.mode, self.has_settled = self._refits.mode, self._refits.has_settled
-
-    def draw(self, rng: np.random.Generator) -> tuple[Parameters, Laws | None, bool]:
-        parameters, has_settled = self._refits.draw(rng)
-        return parameters, None, has_settled
-
-
-SAMPLERS: dict[Method, type[AbstractSampler]] = {Method.GAUSSIAN: GaussianSampler, Method.RTO: RefitSampler}
-
-
 class Sampling(Iterator[Draw]):
     """Draws being made; iterate for more, `cancel` from any thread, and iterate again after `resume`."""
 
-    def __init__(self, program: Program, method: Method, n_draws: int, seed: int) -> None:
-        self.program, self.method, self.seed = program, method, seed
+    def __init__(self, program: Program, method: Method, n_draws: int, settings: SamplerSettings) -> None:
+        self.program, self.method, self.settings = program, method, settings
         self.n_draws = n_draws
         """How many there are to be; more may be asked for at any time."""
         self.n_done = 0
         """How many there are so far."""
         self.n_unsettled = 0
         """How many of these did not reach their minimum: they are too near to the fit, and scatter too little."""
-        self._sampler: AbstractSampler | None = None
+        self._sampler = SAMPLERS[method](program, settings)
+        self._is_ready = False
         self._cancelled = threading.Event()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="draws")
+        self._job: Future[Made | None] | None = None
+
+    @property
+    def seed(self) -> int:
+        """What all random numbers come from."""
+        return self.settings.seed
 
     def __iter__(self) -> Sampling:
         return self
 
     def __next__(self) -> Draw:
-        """Make one draw; raises StopIteration behind the last, and once cancelled."""
+        """Make one draw; raises StopIteration behind the last, and soon after it was cancelled."""
         if self._cancelled.is_set() or self.n_done >= self.n_draws:
             raise StopIteration
-        parameters, laws, has_settled = self.sampler.draw(np.random.default_rng([self.seed, self.n_done]))
+        made = self._awaited()
+        if made is None:
+            raise StopIteration
         self.n_done += 1
-        self.n_unsettled += not has_settled
-        return Draw(self.n_done - 1, parameters, has_settled, self.program.snapshot(laws))
+        self.n_unsettled += not made.has_settled
+        snapshot = self.program.snapshot(made.laws)
+        return Draw(self.n_done - 1, made.parameters, made.has_settled, snapshot, made.chain)
+
+    def _awaited(self) -> Made | None:
+        """Return the next draw; None where it is not wanted any more. One that was begun is kept for later."""
+        if self._job is None:
+            self._job = self._worker.submit(self._make)
+        while True:
+            try:
+                made = self._job.result(timeout=ATTENTION)
+            except TimeoutError:
+                if not self._job.done():
+                    if self._cancelled.is_set():
+                        return None
+                    continue
+                raise
+            except BaseException:
+                self._job = None
+                raise
+            self._job = None
+            if made is None and not self._cancelled.is_set():
+                # it was stopped on its way, and is wanted again
+                self._job = self._worker.submit(self._make)
+                continue
+            return made
+
+    def _make(self) -> Made | None:
+        stopped = self._cancelled.is_set
+        if not self._is_ready:
+            self._sampler.make_ready(stopped)
+            if stopped():
+                return None
+            self._is_ready = True
+        return self._sampler.draw(self.n_done, stopped)
 
     @property
     def sampler(self) -> AbstractSampler:
         """What makes the draws; made ready where it is not yet."""
-        if self._sampler is None:
-            self._sampler = SAMPLERS[self.method](self.program)
+        if self._job is not None:
+            wait([self._job])
+        if not self._is_ready:
+            self._sampler.make_ready()
+            self._is_ready = True
         return self._sampler
 
     @cached_property
@@ -190,8 +131,12 @@ class Sampling(Iterator[Draw]):
         """The scene that the draws lie around: that of the fit, at the very minimum."""
         return self.program.snapshot(self.program.laws)(self.sampler.mode)
 
+    def diagnosis(self) -> Diagnosis | None:
+        """Return what tells whether chains agree so far; None where draws are independent of each other."""
+        return self._sampler.diagnosis() if self._is_ready else None
+
     def cancel(self) -> None:
-        """End the iteration before the next draw."""
+        """End the iteration; a draw that is being made is there after `resume`."""
         self._cancelled.set()
 
     def resume(self) -> None:
@@ -206,6 +151,8 @@ def sample(
     n_draws: int = 100,
     seed: int = 0,
     program: Program | None = None,
+    n_chains: int = 4,
+    spread: float = 3.0,
 ) -> Sampling:
     """Return an iterator of draws from the posterior of a fitted scene; what is fixed in it stays.
 
@@ -214,12 +161,15 @@ def sample(
     scene
         A fitted scene: draws lie around the minimum next to it.
     method
-        "gaussian" (around the fit; quick; exact where all that is free are fluxes), or "rto" (refits of perturbed data
-        and priors; within bounds, so that no flux is negative).
+        "gaussian" (around the fit; quick; exact where all that is free are fluxes), "rto" (refits of perturbed data
+        and priors; within bounds, so that no flux is negative), or "nuts" (chains in the posterior itself, for scenes
+        of profiles).
     seed
         The same one gives the same draws.
     program
         A program of the same observations, to be reused warm. It is left with `scene`.
+    n_chains, spread
+        Of "nuts": how many chains there are, and how far from the fit they begin, in units of its errors.
 
     Raises
     ------
@@ -234,6 +184,10 @@ def sample(
         raise ValueError(f"n_draws must be at least 1, got {n_draws}.")
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}.")
+    if n_chains < 1:
+        raise ValueError(f"n_chains must be at least 1, got {n_chains}.")
+    if not 0 <= spread < 100:
+        raise ValueError(f"spread must be 0 or more, and below 100 errors, got {spread}.")
     if scene.is_empty:
         raise ValueError("The scene has no sources; place one or detect them, and fit, before sampling.")
     if not scene.is_solved:
@@ -243,8 +197,4 @@ def sample(
     else:
         program.take(scene)
     SAMPLERS[method].check(program)
-    return Sampling(program, method, n_draws, seed)
-
-
-def _is_asked(scene: Scene) -> bool:
-    return any(is_asked(part) for source in scene.sources for part in source.parts)
+    return Sampling(program, method, n_draws, SamplerSettings(seed, n_chains, spread))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, UInt8
 
 from deblend.infer.operators import allowed_flux, allowed_light, norms
 from deblend.infer.preconditioner import local_energies, local_weights
@@ -23,7 +23,7 @@ from deblend.program import Program
 from deblend.program.arrays import Asked, Parameters, ProblemData, Tether
 from deblend.program.compiled import compiled, register
 from deblend.program.layout import GroupLayout, Layout
-from deblend.program.pictures import box_mask, group_pictures, light_of, over_slots
+from deblend.program.pictures import group_pictures, light_of, over_slots, reach_mask
 from deblend.program.splitting import amplitude_of, tether_energy
 from deblend.render import KINDS
 
@@ -49,6 +49,16 @@ class Sight(NamedTuple):
     """Curvature of ½ χ² for a pixel of light."""
     depth: Float[Array, "slot channel"]
     """Curvature of ½ χ² for a flux."""
+
+
+class Reach(NamedTuple):
+    """How far light of the components of a group is free."""
+
+    radius: Int[Array, " slot"]
+    """Of the box [pix]."""
+    pixels: Int[Array, " slot"]
+    """Of the box of free pixels [pix]."""
+    support: UInt8[Array, "slot side side"] | None
 
 
 class Report(NamedTuple):
@@ -108,12 +118,12 @@ def split_group(
     tether: Tether,
     flux: Float[Array, "slot channel"],
     theta: Float[Array, "slot theta"],
-    reach: Any,
+    reach: Reach,
     count: Any,
     sight: Sight,
     growth: Any,
 ) -> tuple[Tether, Report]:
-    """Return the tethers of a group for the next step. `reach` is the radius of the box of free pixels [pix]."""
+    """Return the tethers of a group for the next step. `reach` is how far light is free."""
     used = (jnp.arange(group.capacity) < count).astype(flux.dtype)
     before = tether_energy(tether, flux, sight.pictures)
     fluxes, off = _split_flux(asked, tether, flux, sight)
@@ -154,7 +164,7 @@ def _split_light(
     tether: Tether,
     flux: Any,
     theta: Any,
-    reach: Any,
+    reach: Reach,
     count: Any,
     sight: Sight,
     growth: Any,
@@ -172,7 +182,8 @@ def _split_light(
         is_asked, is_new = jnp.any(own.strength > 0), stiffness == 0
         stiffness = jnp.where(is_new, FIRST_STIFFNESS * natural, stiffness)
         reached = light + pushed
-        mask = box_mask(group.side, reach[slot], light.dtype)
+        far = jax.tree.map(lambda part: part[slot], reach)
+        mask = reach_mask(group.side, far.radius, far.pixels, far.support, light.dtype)
         allowed = allowed_light(reached, spectrum, amplitude, theta[slot, :2], own, natural, stiffness)
         # where pixels are not free nothing can follow
         allowed = jnp.where((mask > 0) & is_asked, allowed, reached)
@@ -203,7 +214,7 @@ def _length(picture: Float[Array, "side side"]) -> Float[Array, ""]:
     return jnp.sqrt(jnp.sum(picture**2))
 
 
-register(Sight, Report)
+register(Sight, Report, Reach)
 compiled_sights = compiled(sights)
 compiled_split = compiled(split_group)
 
@@ -249,9 +260,8 @@ def updated(
         if sight is None or d.asked is None:
             tethers.append(None)
             continue
-        tether, report = compiled_split(
-            group, d.asked, d.tether, p.flux, p.theta, d.pixel_radius, d.count, sight, growth
-        )
+        reach = Reach(d.radius, d.pixel_radius, d.support)
+        tether, report = compiled_split(group, d.asked, d.tether, p.flux, p.theta, reach, d.count, sight, growth)
         tethers.append(tether)
         reports.append(report)
     distance = max((float(r.distance) for r in reports), default=0.0)

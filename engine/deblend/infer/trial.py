@@ -23,13 +23,14 @@ from deblend.program.penalty import lag, penalty
 from deblend.program.pictures import (
     Linearization,
     Pictures,
-    box_mask,
     envelope_of,
     group_pictures,
+    masks_of,
     normalised,
     over_slots,
     pictures_of,
     profile_of,
+    reach_mask,
     shape_change,
 )
 from deblend.program.placement import prior_precision
@@ -122,10 +123,47 @@ def tried(
     lines: tuple[Linearization, ...],
 ) -> Trial:
     """Return the scene a fraction along a direction, within its bounds; with `trust` 1 corrections make up for what
-    the direction leaves out (see `follow`), with 0 it goes straight."""
+    the direction leaves out (see `follow`), with 0 it goes straight. It rests where it is best to stand."""
+    moved = _moved(layout, parameters, direction, fraction, lower, upper)
+    return _followed(layout, data, parameters, direction, fraction, trust, lines, settled(layout, data, moved))
+
+
+def tried_restless(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    direction: Parameters,
+    fraction: Any,
+    trust: Any,
+    lower: Parameters,
+    upper: Parameters,
+    lines: tuple[Linearization, ...],
+) -> Trial:
+    """Return what `tried` does, without putting what the data cannot see to where the prior is: where priors have
+    noise of their own that is not where they are least."""
+    moved = _moved(layout, parameters, direction, fraction, lower, upper)
+    return _followed(layout, data, parameters, direction, fraction, trust, lines, moved)
+
+
+def _moved(
+    layout: Layout, parameters: Parameters, direction: Parameters, fraction: Any, lower: Parameters, upper: Parameters
+) -> Parameters:
     going = carried(layout, direction, fraction)
-    moved = jax.tree.map(lambda u, d, lo, hi: jnp.clip(u + d, lo, hi), parameters, going, lower, upper)
-    rested = settled(layout, data, moved)
+    moved: Parameters = jax.tree.map(lambda u, d, lo, hi: jnp.clip(u + d, lo, hi), parameters, going, lower, upper)
+    return moved
+
+
+def _followed(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    direction: Parameters,
+    fraction: Any,
+    trust: Any,
+    lines: tuple[Linearization, ...],
+    rested: Parameters,
+) -> Trial:
+    """Return a step's end with the corrections that make up for what its direction left out."""
     energies = local_energies(data, local_weights(data))
     ends, pictures = [], []
     for group, d, energy, *item in zip(
@@ -170,11 +208,13 @@ def follow(
 
     def body(slot: Any, carry: Any) -> Any:
         pixels, pictures = carry
-        mask = box_mask(group.side, data.radius[slot], pixels.dtype)
-        movable = box_mask(group.side, data.pixel_radius[slot], pixels.dtype) * data.pixels_free[slot]
+        support = None if data.support is None else data.support[slot]
+        masks = masks_of(group, data.radius[slot], support, pixels.dtype)
+        reach = reach_mask(group.side, data.radius[slot], data.pixel_radius[slot], support, pixels.dtype)
+        movable = reach * data.pixels_free[slot]
         parts = profile_of(group, after.theta[slot], data.scale[slot], psf_variance, tables)
-        profile, scatter = (part * mask for part in parts)
-        envelope = envelope_of(group, scatter, data.correction[slot], mask)
+        profile, scatter = (part * masks.light for part in parts)
+        envelope = envelope_of(group, scatter, data.correction[slot], masks)
         flux, flux_before = after.flux[slot], before.flux[slot]
         straight = profile + envelope * pixels[slot]
         total = jnp.sum(straight)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -35,6 +36,7 @@ class Samples:
         self._to_image = program.scene.grid.affine_to(program.observations[0].grid)
         self._pictures = [[RunningPicture() for _ in self._observations] for _ in program.scene.sources]
         self._fluxes: list[Float[np.ndarray, "source channel"]] = []
+        self._chains: list[int] = []
         self._others: list[Float[np.ndarray, "source 4"]] = []
 
     def __len__(self) -> int:
@@ -53,6 +55,7 @@ class Samples:
         row, column_of = self._to_image(np.array([s.y for s in scene.sources]), np.array([s.x for s in scene.sources]))
         size = shapes[:, 2] * self._to_image.scale
         self._fluxes.append(scene.fluxes)
+        self._chains.append(draw.chain)
         self._others.append(np.stack([column_of, row, size, blendedness], axis=1))
 
     # -- pictures ----------------------------------------------------------------------------------------------
@@ -113,12 +116,43 @@ class Samples:
         return [s.id for s in self._scene.sources], [s.name for s in self._scene.sources]
 
     def table(self) -> QTable:
-        """Return one row per draw and source: `draw`, `id`, `name` and every quantity."""
+        """Return one row per draw and source: `draw`, `chain`, `id`, `name` and every quantity."""
         n = len(self._scene)
         ids, names = self._names
-        columns = {"draw": np.repeat(np.arange(len(self)), n), "id": [*ids] * len(self), "name": [*names] * len(self)}
+        counted = {"draw": np.repeat(np.arange(len(self)), n), "chain": np.repeat(np.array(self._chains, int), n)}
+        columns = counted | {"id": [*ids] * len(self), "name": [*names] * len(self)}
         result = QTable(columns | {name: values.ravel() for name, values in self.quantities.items()})
         return _described(result)
+
+    def to_arviz(self) -> Any:
+        """Return the draws as `arviz.InferenceData`, every quantity by (chain, draw, source), for its plots and
+        diagnostics, and its `to_netcdf`.
+
+        Chains are cut to the length of the shortest one. Raises ImportError with a sentence where ArviZ is not
+        installed, and ValueError where there are no draws.
+        """
+        try:
+            import arviz
+        except ImportError as error:
+            raise ImportError("ArviZ is not installed; run: pip install 'napari-deblend[arviz]'.") from error
+        if not len(self):
+            raise ValueError("There are no draws yet; add some first.")
+        chains = np.array(self._chains)
+        rows = [np.flatnonzero(chains == chain) for chain in np.unique(chains)]
+        length = min(map(len, rows))
+        chosen = np.stack([own[:length] for own in rows])
+        quantities = self.quantities
+        ids, names = self._names
+        data = arviz.from_dict(
+            posterior={name: values.value[chosen] for name, values in quantities.items()},
+            coords={"source": list(ids)},
+            dims={name: ["source"] for name in quantities},
+            attrs={"inference_library": "napari-deblend", "inference_library_version": version("napari-deblend")},
+        )
+        for name, values in quantities.items():
+            data.posterior[name].attrs["units"] = str(values.unit)
+        data.posterior.coords["name"] = ("source", list(names))
+        return data
 
     def catalog(self) -> QTable:
         """Return one row per source: of every quantity the percentiles, `…_p16`, `…_p50`, `…_p84`, and `…_std`; and

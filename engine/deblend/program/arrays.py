@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float, Int, UInt8
 
 from deblend.observe.resampling import ResamplingTables
 from deblend.render.learned import LearnedTables
@@ -106,6 +106,8 @@ class GroupData(NamedTuple):
     aspect_precision: Float[Array, "slot 3"]
     """Inverse standard deviation of the prior of each aspect."""
     pixels_free: Float[Array, " slot"]
+    support: UInt8[Array, "slot side side"] | None
+    """What light a source may have in each pixel of its box, of `program.support`; None for kinds without pixels."""
     positivity: Float[Array, " slot"]
     correction: Float[Array, " slot"]
     """What one unit of a correction's pixel means, relative to the profile there."""

@@ -95,7 +95,8 @@ def draw_columns(
     def body(slot: Any, carry: Any) -> Any:
         pixels = p.pixels[slot] if p.pixels is not None else None
         shape = data.scale[slot], data.correction[slot], data.radius[slot]
-        picture = picture_of(layout.group, p.theta[slot], pixels, *shape, psf_variance, tables_of_galaxies)
+        support = None if data.support is None else data.support[slot]
+        picture = picture_of(layout.group, p.theta[slot], pixels, *shape, psf_variance, tables_of_galaxies, support)
         drawn = []
         through_dust = None if depths is None else jnp.exp(-depths[slot])
         for view, table, move, share, stack in zip(layout.views, tables, moves, shares, carry, strict=True):

@@ -221,8 +221,8 @@ def _shapes(args: tuple[Any, ...]) -> Any:
 
 
 def _dtype(array: Any) -> np.dtype:
-    """Return the type of an array; JAX's own arrays are not to be converted for it."""
-    return array.dtype if hasattr(array, "dtype") else np.result_type(array)
+    """Return the type that an array has where programs run; JAX's own arrays are not to be converted for it."""
+    return jax.dtypes.canonicalize_dtype(array.dtype if hasattr(array, "dtype") else np.result_type(array))
 
 
 def _count(name: str) -> None:
@@ -231,7 +231,7 @@ def _count(name: str) -> None:
 
 
 def _precision_of(args: tuple[Any, ...]) -> str:
-    return str(next(leaf.dtype for leaf in jax.tree.leaves(args) if leaf.dtype.kind == "f"))
+    return str(next(_dtype(leaf) for leaf in jax.tree.leaves(args) if leaf.dtype.kind == "f"))
 
 
 def register(*trees: type) -> None:

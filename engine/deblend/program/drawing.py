@@ -26,6 +26,7 @@ from deblend.program.dust_layer import on_side
 from deblend.program.galaxy_tables import device_tables
 from deblend.program.problem import PreparedObservation
 from deblend.program.slots import GroupSlots, Part, box_origin, same_shape
+from deblend.program.support import Painted
 from deblend.scene import Scene, Source
 
 Key = tuple[str, int]
@@ -46,18 +47,22 @@ class Drawing:
     ) -> None:
         """Draw nothing yet; `terms` tell how the images are off."""
         self._prepared, self._terms = prepared, terms
-        self._columns: dict[Key, tuple[Part, tuple[Column, ...]]] = {}
+        self._columns: dict[Key, tuple[Part, Painted | None, tuple[Column, ...]]] = {}
         self._tables: dict[int, tuple[ColumnTables, ...]] = {}
         """What columns are drawn with, per observation, where programs run, by the side of the box."""
 
     def columns(self, scene: Scene, groups: Sequence[GroupSlots], psf_variance: np.ndarray) -> list[tuple[Column, ...]]:
         """Return each component per unit flux, as every observation sees it; only what changed is drawn."""
         parts = parts_of(scene)
-        stale = {
-            _key(part)
-            for part in parts
-            if _key(part) not in self._columns or not _same_picture(self._columns[_key(part)][0][0], *part)
+        painted = {
+            _key(p): area for g in groups for p, area in zip(g.members, g.painted, strict=True) if area is not None
         }
+
+        def is_stale(part: Part) -> bool:
+            known = self._columns.get(_key(part))
+            return known is None or known[1] != painted.get(_key(part)) or not _same_picture(known[0][0], *part)
+
+        stale = {_key(part) for part in parts if is_stale(part)}
         self._columns = {_key(part): self._columns[_key(part)] for part in parts if _key(part) in self._columns}
         layers = [group for group in groups if group.layout.is_absorbing]
         for group in groups if stale else ():
@@ -66,7 +71,7 @@ class Drawing:
             todo = [k for k, part in enumerate(group.members) if _key(part) in stale]
             for chunk in (todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)):
                 self._draw(group, chunk, scene.grid.shape, psf_variance, layers)
-        return [self._columns[_key(part)][1] for part in parts]
+        return [self._columns[_key(part)][2] for part in parts]
 
     def make_ready(self, groups: Sequence[GroupSlots], shape: tuple[int, int], psf_variance: np.ndarray) -> None:
         """Compile what draws components of these groups."""
@@ -108,7 +113,7 @@ class Drawing:
                 clipped(stack[k], of_parts[k][0], p.layout.shape)
                 for stack, of_parts, p in zip(patches, places, self._prepared, strict=True)
             )
-            self._columns[_key(part)] = (part, columns)
+            self._columns[_key(part)] = (part, group.painted[chunk[k]], columns)
 
 
 def _chosen(group: GroupSlots, chunk: Sequence[int]) -> tuple[GroupData, GroupParameters]:

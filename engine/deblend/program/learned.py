@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from deblend.program.arrays import GroupData, GroupParameters, ProblemData
 from deblend.program.layout import GroupLayout
-from deblend.program.pictures import box_mask, over_slots
+from deblend.program.pictures import Masks, masks_of, over_slots
 from deblend.render import KINDS
 from deblend.render.learned import (
     FIRST_MODE,
@@ -35,11 +35,15 @@ REFINEMENTS = 3
 """How often v is mended for a picture that lies between pixels, or is cut by its box."""
 
 
+def _masks(group: GroupLayout, data: GroupData, slot: Any, dtype: Any) -> Masks:
+    return masks_of(group, data.radius[slot], None if data.support is None else data.support[slot], dtype)
+
+
 def volumes(
     group: GroupLayout, data: GroupData, slot: Any, psf_variance: Any, tables: LearnedTables
 ) -> Float[Array, " class"]:
     """Return ln det C of every class on the box of a source, relative to the smallest class."""
-    mask = box_mask(group.side, data.radius[slot], tables.mean.dtype)
+    mask = _masks(group, data, slot, tables.mean.dtype).light
     stretch = stretch_of(data.scale[slot], psf_variance)
 
     def volume(number: Any) -> Any:
@@ -85,9 +89,10 @@ def _rewritten(
     tables: LearnedTables,
 ) -> tuple[Float[Array, " theta"], Float[Array, "side side"]]:
     theta, pixels, strength = parameters.theta[slot], parameters.pixels[slot], data.correction_precision[slot]  # type: ignore[index]
-    mask = box_mask(group.side, data.radius[slot], theta.dtype)
+    masks = _masks(group, data, slot, theta.dtype)
+    mask = masks.light
     profile, spread = learned_light(theta, data.scale[slot], psf_variance, group.side, tables)
-    picture = mask * (profile + spread * pixels)
+    picture = mask * (profile + spread * masks.envelope * pixels)
     stretch = stretch_of(data.scale[slot], psf_variance)
     volume = volumes(group, data, slot, psf_variance, tables)
 
@@ -112,7 +117,7 @@ def _rewritten(
     new = jnp.concatenate([theta[:SIZE_CLASS], best[None].astype(theta.dtype), modes[best]])
     # where a person holds what it is made of, or nothing says what is better, it stays
     may = (data.theta_free[slot, FIRST_MODE] > 0) & (data.pixels_free[slot] > 0) & (strength > 0)
-    return jnp.where(may, new, theta), jnp.where(may, left[best], pixels)
+    return jnp.where(may, new, theta), jnp.where(may, left[best] * masks.envelope, pixels)
 
 
 def with_best_classes(

@@ -7,6 +7,7 @@ they are lagged: taken from one point and frozen during a step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +27,7 @@ from deblend.program.full_scene_layer import (
 )
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.learned import volume_penalty
-from deblend.program.pictures import Linearization, Pictures, box_mask, over_slots
+from deblend.program.pictures import Linearization, Pictures, box_mask, over_slots, reach_mask
 from deblend.program.placement import prior_energy, prior_precision
 from deblend.program.splitting import tether_energy
 from deblend.program.star_layer import star_penalty, star_penalty_gradient, star_penalty_product
@@ -281,7 +282,12 @@ def _responses(
 
 def pixel_mask(group: GroupLayout, data: GroupData, dtype: Any) -> Float[Array, "slot side side"]:
     """Return 1 where a pixel is used and free."""
-    masks = jax.vmap(lambda radius: box_mask(group.side, radius, dtype))(data.pixel_radius)
+    if KINDS[group.kind].is_correction and data.support is not None:
+        reach = partial(reach_mask, group.side, dtype=dtype)
+        masks = jax.vmap(reach)(data.radius, data.pixel_radius, data.support)
+    else:
+        # pixels that are moved are dark behind that move
+        masks = jax.vmap(lambda radius: box_mask(group.side, radius, dtype))(data.pixel_radius)
     return masks * data.pixels_free[:, None, None].astype(dtype)
 
 

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.aspects import aspects, outward
 from deblend.program.layout import GroupLayout, Layout
+from deblend.program.support import OWN_FLOOR, is_free, is_lit, is_own
 from deblend.render import KINDS, shift_matrix
 from deblend.render.learned import LearnedTables, learned_derivatives, learned_light
 
@@ -43,9 +44,22 @@ class Linearization(NamedTuple):
     shift_x: Float[Array, "slot side side"] | None
     envelope: Float[Array, "slot side side"] | None
     """Light that one unit of a pixel stands for, per unit flux of the source."""
+    lit: Float[Array, "slot side side"] | None
+    """1 where pixels that are moved may have light; None where they are not moved."""
     seen: Float[Array, "slot part side side"]
     """The picture and its aspects."""
     outward: Float[Array, "slot side side"]
+
+
+class Masks(NamedTuple):
+    """Where a source may have light."""
+
+    light: Float[Array, "side side"]
+    """1 where it may have any."""
+    envelope: Float[Array, "side side"]
+    """1 where pixels add to it; those that are the light and are moved, before that."""
+    own: Any
+    """Where pixels are its own; None for kinds without pixels."""
 
 
 def over_slots(count: Any, body: Callable[[Any, Any], Any], initial: Any) -> Any:
@@ -69,6 +83,24 @@ def box_mask(side: int, radius: Any, dtype: Any) -> Float[Array, "side side"]:
     return line[:, None] * line[None, :]
 
 
+def masks_of(group: GroupLayout, radius: Any, support: Any, dtype: Any) -> Masks:
+    """Return where a source may have light in its box of this radius; `support` as in `GroupData`."""
+    box = box_mask(group.side, radius, dtype)
+    if support is None:
+        return Masks(box, box, None)
+    free = box * is_free(support, dtype) if KINDS[group.kind].is_correction else box
+    return Masks(box * is_lit(support, dtype), free, is_own(support))
+
+
+def reach_mask(side: int, radius: Any, reach: Any, support: Any, dtype: Any) -> Float[Array, "side side"]:
+    """Return 1 where the light of a source may follow what its pixels are asked: within its `reach`, and in its box
+    where pixels are its own."""
+    near = box_mask(side, reach, dtype)
+    if support is None:
+        return near
+    return jnp.where(is_own(support), box_mask(side, radius, dtype), near) * is_free(support, dtype)
+
+
 def profile_of(
     group: GroupLayout, theta: Any, scale: Any, psf_variance: Any, tables: LearnedTables | None
 ) -> tuple[Float[Array, "side side"], Float[Array, "side side"]]:
@@ -88,14 +120,18 @@ def known(tables: LearnedTables | None) -> LearnedTables:
 
 
 def envelope_of(
-    group: GroupLayout, scatter: Float[Array, "*stack side side"], correction: Any, mask: Any
+    group: GroupLayout, scatter: Float[Array, "*stack side side"], correction: Any, masks: Masks
 ) -> Float[Array, "*stack side side"]:
     """Return the light that one unit of a pixel stands for; for a correction it is linear in the scatter."""
     kind = KINDS[group.kind]
     if not kind.is_correction:
-        return mask
-    floor = 0.0 if kind.is_learned else CORRECTION_FLOOR * light_of(scatter)[..., None, None]
-    return (correction * scatter + floor) * jnp.broadcast_to(mask, scatter.shape)
+        return masks.envelope
+    envelope = correction * scatter
+    if not kind.is_learned:
+        least = jnp.where(False if masks.own is None else masks.own, OWN_FLOOR, CORRECTION_FLOOR)
+        floor = jnp.broadcast_to(least.astype(scatter.dtype), scatter.shape)
+        envelope = envelope + floor * light_of(scatter)[..., None, None]
+    return envelope * jnp.broadcast_to(masks.envelope, scatter.shape)
 
 
 def picture_of(
@@ -107,17 +143,18 @@ def picture_of(
     radius: Any,
     psf_variance: Any,
     tables: LearnedTables | None = None,
+    support: Any = None,
 ) -> Float[Array, "side side"]:
     """Return one source per unit flux at its sub-pixel center."""
-    mask = box_mask(group.side, radius, theta.dtype)
-    profile, scatter = (part * mask for part in profile_of(group, theta, scale, psf_variance, tables))
+    masks = masks_of(group, radius, support, theta.dtype)
+    profile, scatter = (part * masks.light for part in profile_of(group, theta, scale, psf_variance, tables))
     if pixels is None:
         return normalised(group, profile)
-    envelope = envelope_of(group, scatter, correction, mask)
+    envelope = envelope_of(group, scatter, correction, masks)
     if KINDS[group.kind].is_correction:
         return normalised(group, profile + envelope * pixels)
     shift_y, shift_x = shift_matrix(theta[0], group.side), shift_matrix(theta[1], group.side)
-    return normalised(group, shift_y @ (envelope * pixels) @ shift_x.T * mask)
+    return normalised(group, shift_y @ (envelope * pixels) @ shift_x.T * masks.light)
 
 
 def normalised(group: GroupLayout, picture: Float[Array, "side side"]) -> Float[Array, "side side"]:
@@ -144,7 +181,8 @@ def linearize_group(
     def one(slot: Any) -> Linearization:
         theta, scale = parameters.theta[slot], data.scale[slot]
         line = line_mask(side, data.radius[slot], dtype)
-        mask = line[:, None] * line[None, :]
+        masks = masks_of(group, data.radius[slot], None if data.support is None else data.support[slot], dtype)
+        mask = masks.light
         if kind.is_learned:
             profile, scatter = learned_light(theta, scale, psf_variance, side, known(tables))
             tangents, of_scatter = learned_derivatives(theta, scale, psf_variance, side, known(tables))
@@ -156,14 +194,15 @@ def linearize_group(
             scatter, of_scatter = profile, tangents
         out = outward(side, scale)
         if parameters.pixels is None:
-            return Linearization(profile, tangents, None, None, None, _with_aspects(profile, out), out)
+            return Linearization(profile, tangents, None, None, None, None, _with_aspects(profile, out), out)
         pixels = parameters.pixels[slot]
-        envelope = envelope_of(group, scatter, data.correction[slot], mask)
+        envelope = envelope_of(group, scatter, data.correction[slot], masks)
         shifts: tuple[Any, Any] = (None, None)
+        lit = None
         if kind.is_correction:
             picture = profile + envelope * pixels
             # the scatter may depend on the offset alone
-            change = envelope_of(group, of_scatter, data.correction[slot], mask) * pixels[None]
+            change = envelope_of(group, of_scatter, data.correction[slot], masks) * pixels[None]
             tangents = tangents + jnp.pad(change, ((0, len(tangents) - len(change)), (0, 0), (0, 0)))
         else:
             (shift_y, slope_y), (shift_x, slope_x) = (
@@ -173,12 +212,13 @@ def linearize_group(
             # masked rows of the matrices keep moved pixels inside of the box without a further product
             shifts = shift_y * line[:, None], shift_x * line[:, None]
             moved = pixels @ shifts[1].T
-            picture = shifts[0] @ moved
+            lit = mask
+            picture = shifts[0] @ moved * mask
             tangents = jnp.stack([slope_y @ moved, shifts[0] @ (pixels @ slope_x.T)]) * mask[None]
         total = _total(picture)
         picture = picture / total
         tangents = (tangents - light_of(tangents)[:, None, None] * picture[None]) / total
-        return Linearization(picture, tangents, *shifts, envelope / total, _with_aspects(picture, out), out)
+        return Linearization(picture, tangents, *shifts, envelope / total, lit, _with_aspects(picture, out), out)
 
     example = jax.eval_shape(one, jnp.zeros((), int))
     initial = jax.tree.map(lambda leaf: jnp.zeros((group.capacity, *leaf.shape), leaf.dtype), example)
@@ -199,14 +239,14 @@ def moved_pixels(line: Linearization, slot: Any, pixels: Any) -> Float[Array, "s
     light = line.envelope[slot] * pixels  # type: ignore[index]
     if line.shift_y is None or line.shift_x is None:
         return light
-    return line.shift_y[slot] @ light @ line.shift_x[slot].T
+    return line.shift_y[slot] @ light @ line.shift_x[slot].T * line.lit[slot]  # type: ignore[index]
 
 
 def unmoved(line: Linearization, slot: Any, light: Any) -> Float[Array, "side side"]:
     """Return light, as it is seen, on the pixels that make it."""
     if line.shift_y is None or line.shift_x is None:
         return light
-    return line.shift_y[slot].T @ light @ line.shift_x[slot]
+    return line.shift_y[slot].T @ (light * line.lit[slot]) @ line.shift_x[slot]  # type: ignore[index]
 
 
 def moved_pixels_adjoint(line: Linearization, slot: Any, light: Any) -> Float[Array, "side side"]:
@@ -234,7 +274,9 @@ def group_pictures(
     def body(slot: Any, carry: Any) -> Any:
         pixels = parameters.pixels[slot] if parameters.pixels is not None else None
         shape = data.scale[slot], data.correction[slot], data.radius[slot]
-        return carry.at[slot].set(picture_of(group, parameters.theta[slot], pixels, *shape, psf_variance, tables))
+        support = None if data.support is None else data.support[slot]
+        picture = picture_of(group, parameters.theta[slot], pixels, *shape, psf_variance, tables, support)
+        return carry.at[slot].set(picture)
 
     empty = jnp.zeros((group.capacity, group.side, group.side), parameters.theta.dtype)
     result: Float[Array, "slot side side"] = over_slots(data.count, body, empty)

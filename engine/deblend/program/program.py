@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from functools import cached_property, partial
 from operator import is_not
 from typing import Any
@@ -20,19 +19,19 @@ from jaxtyping import Float
 
 from deblend.observe import Observation, find_passbands
 from deblend.program.arrays import CenterTies, ObservationData, Parameters, ProblemData
-from deblend.program.asked import is_asked
 from deblend.program.calibration import SHIFT, TURN
-from deblend.program.calibration_terms import freedom_of, terms_of, units_of, with_terms
+from deblend.program.calibration_terms import freedom_of, terms_of, units_of
 from deblend.program.columns import Column
 from deblend.program.compiled import compilations
 from deblend.program.drawing import Drawing, UndefinedMorphologyError
-from deblend.program.dust_slots import Sighting, change_of_total, raised_dust, total_of, with_screens
+from deblend.program.dust_slots import Sighting, change_of_total, with_screens
 from deblend.program.flux_problem import flux_problem, with_fluxes
 from deblend.program.fluxes import NormalEquations
 from deblend.program.full_scene_slots import FullSceneSlots, drawn
 from deblend.program.galaxy_tables import device_tables
+from deblend.program.grouping import key_of, parts_by_group, room_for
 from deblend.program.laws import Laws, lawful_members
-from deblend.program.layout import GroupLayout, Layout, capacity_for
+from deblend.program.layout import GroupLayout, Layout
 from deblend.program.links import with_links
 from deblend.program.problem import (
     is_turning,
@@ -41,11 +40,13 @@ from deblend.program.problem import (
     prepare_observations,
     rotation_of,
 )
+from deblend.program.raising import Snapshot
 from deblend.program.sight import AbstractSight
-from deblend.program.slots import GroupSlots, Part, group_key, raise_component, raised_morphology
+from deblend.program.slots import GroupSlots, Part
 from deblend.program.star_columns import StarColumns
 from deblend.program.star_fluxes import JointEquations, StarNumbers
 from deblend.program.star_slots import StarSlots
+from deblend.program.support import painted_in
 from deblend.program.ties import center_ties, has_epochs, has_ties, passband_means
 from deblend.render.extinction import extinction_in
 from deblend.render.spectra import Passbands
@@ -164,32 +165,23 @@ class Program(AbstractSight):
     def _lower(self, scene: Scene) -> None:
         if scene.model_psf_sigma != self._scene.model_psf_sigma or scene.channels != self._scene.channels:
             raise ValueError("A program keeps its channels and its model PSF; make a new one for another scene.")
-        members: dict[tuple[str, int, bool], list[Part]] = {}
-        for source in scene.sources:
-            for index in range(len(source.parts)):
-                members.setdefault(group_key(source, index), []).append((source, index))
-        known = {_key_of(g.layout): i for i, g in enumerate(self._groups)}
-        for key, group in members.items():
+        members = parts_by_group(scene)
+        known = {key_of(g.layout): i for i, g in enumerate(self._groups)}
+        for key, parts in members.items():
             index = known.setdefault(key, len(self._groups))
-            layout = self._groups[index].layout if index < len(self._groups) else None
-            kind, side, absorbs = key
-            ties = self._has_epochs or absorbs or any(source.parts[k].law is not None for source, k in group)
-            split = not absorbs and any(is_asked(source.parts[k]) for source, k in group)
-            if layout is not None:
-                ties, split = ties or layout.has_flux_ties, split or layout.is_split
-                if layout.capacity >= len(group) and (layout.has_flux_ties, layout.is_split) == (ties, split):
-                    continue
-            capacity = capacity_for(len(group)) if layout is None or layout.capacity < len(group) else layout.capacity
-            layout = GroupLayout(kind, side, capacity, ties, split, absorbs)
-            slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
-            self._groups[index : index + 1] = [slots]
-            self._seen = None
+            present = self._groups[index].layout if index < len(self._groups) else None
+            layout = room_for(key, parts, self._has_epochs, present)
+            if layout is not present:
+                slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
+                self._groups[index : index + 1] = [slots]
+                self._seen = None
         self._turn(scene)
         self._hide(scene)
-        shape = scene.grid.shape
+        shape, painted = scene.grid.shape, painted_in(scene)
         for slots in self._groups:
-            own = members.get(_key_of(slots.layout), [])
-            slots.fill(own, shape, self.noise, scene.channels, self._psf_share, partial(self._sighting, scene))
+            own = members.get(key_of(slots.layout), [])
+            of_source = self._psf_share, partial(self._sighting, scene), painted
+            slots.fill(own, shape, self.noise, scene.channels, *of_source)
         self._take_laws(scene)
         self._take_stars(scene)
         self._take_full_scenes(scene)
@@ -290,40 +282,11 @@ class Program(AbstractSight):
 
         `laws` are where those of the scene stand.
         """
-        scene, noise, parts = self._scene, self.noise, [list(g.members) for g in self._groups]
+        scene, parts = self._scene, [list(g.members) for g in self._groups]
         depth_units = [None if g.data.unit is None else g.data.unit.copy() for g in self._groups]
-        extinction = partial(self._extinction, scene)
         units = self.calibration_units if scene.calibrations else None
-        plain, stars, everywhere = replace(scene, sources=()), self._stars, self._full
-
-        def scene_of(parameters: Parameters) -> Scene:
-            fitted: dict[str, Source] = {}
-            dust: dict[str, Dust] = {}
-            for slots, p, depth_unit in zip(parts, parameters.groups, depth_units, strict=True):
-                for slot, (source, index) in enumerate(slots):
-                    pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
-                    theta, flux, aspect = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.aspect))
-                    if depth_unit is not None and source.dust is not None:
-                        morphology = raised_morphology(source.parts[index], np.asarray(theta, np.float64), pixels)
-                        total = total_of(source.dust, flux, depth_unit[slot], extinction(source.dust))
-                        dust[source.id] = raised_dust(source.dust, morphology, total)
-                        continue
-                    so_far = fitted.get(source.id, source)
-                    values = theta, flux, pixels, aspect
-                    new = raise_component(source, index, *values, scene.grid.shape, noise, onto=so_far)
-                    fitted[source.id] = new if laws is None else laws.raised(new, index)
-            calibrated = plain
-            if stars is not None and parameters.stars is not None and plain.stars is not None:
-                calibrated = calibrated.with_stars(plain.stars.with_flux(stars.to_fluxes(parameters.stars)))
-            if everywhere is not None and parameters.full_scene is not None:
-                lights = everywhere.raised(plain.full_scenes, parameters.full_scene)
-                calibrated = calibrated.with_full_scenes(lights)
-            if units is not None and parameters.calibration is not None:
-                calibrated = with_terms(calibrated, parameters.calibration, units)
-            sources = (fitted[source.id] for source in scene.sources)
-            return replace(calibrated, sources=tuple(s.dimmed(dust[s.id]) if s.id in dust else s for s in sources))
-
-        return scene_of
+        extinction = partial(self._extinction, scene)
+        return Snapshot(scene, self.noise, parts, depth_units, extinction, units, laws, self._stars, self._full)
 
     @cached_property
     def calibration_units(self) -> Float[np.ndarray, "channel 10"]:
@@ -522,7 +485,3 @@ class Program(AbstractSight):
             self._lower(mine)
             # what was known of it is no less true, though images may have been off otherwise meanwhile
             self._drawing, self._normal, self._everywhere = drawing, normal, everywhere
-
-
-def _key_of(layout: GroupLayout) -> tuple[str, int, bool]:
-    return layout.kind, layout.side, layout.is_absorbing

@@ -7,7 +7,7 @@ Coordinates turn from (x, y) on the grid, float64, to offsets (y, x) from the mi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from deblend.program.asked import loose, lower_asked, nothing_asked
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.dust_slots import Sighting, lower_depths
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
+from deblend.program.support import FREE, Painted, support_of
 from deblend.program.ties import flux_tie
 from deblend.render import KINDS, Kind, kind_of
 from deblend.render.learned import FIRST_MODE
@@ -95,6 +96,8 @@ class GroupSlots:
     n_planes: int = 0
     """Planes of the canvas where a PSF varies; 0 where none does."""
     members: list[Part] = field(default_factory=list)
+    painted: list[Painted | None] = field(default_factory=list)
+    """What is painted in the box of each member."""
 
     def __post_init__(self) -> None:
         kind, n, side = self.kind, self.layout.capacity, self.layout.side
@@ -124,6 +127,7 @@ class GroupSlots:
             aspect_free=zeros(*channels, N_ASPECTS),
             aspect_precision=zeros(n, N_ASPECTS),
             pixels_free=zeros(n),
+            support=np.full((n, side, side), FREE, np.uint8) if kind.pixels else None,
             positivity=zeros(n),
             correction=np.ones(n, self.dtype),
             correction_precision=zeros(n),
@@ -149,17 +153,22 @@ class GroupSlots:
         channels: Sequence[Channel],
         share_of: Callable[[Source], Float[np.ndarray, " plane"]],
         dust_of: Callable[[Source], Sighting] | None = None,
+        painted_of: Mapping[str, Painted] | None = None,
     ) -> None:
         """Write sources into the slots; a slot that holds the same source already is left alone.
 
         `noise` is the unit of flux of each channel [nJy]; `share_of` tells how much of a source's light is seen through
-        the PSF of each plane; `dust_of`, what is known of its dust.
+        the PSF of each plane; `dust_of`, what is known of its dust; `painted_of`, what is painted in the boxes of
+        sources, by their ids.
         """
+        known = {} if painted_of is None or self.layout.is_absorbing else painted_of
+        painted = [known.get(source.id) for source, _ in members]
         for slot, (source, index) in enumerate(members):
-            before = self.members[slot] if slot < len(self.members) else None
-            if before == (source, index):
+            before, paint = (self.members[slot], self.painted[slot]) if slot < len(self.members) else (None, None)
+            if before == (source, index) and paint == painted[slot]:
                 continue
-            if before is None or before[1] != index or not same_shape(before[0], source, index):
+            is_new = before is None or before[1] != index or not same_shape(before[0], source, index)
+            if is_new:
                 lower_shape(self, slot, source, index, shape)
                 if self.data.psf_share is not None:
                     self.data.psf_share[slot] = share_of(source)
@@ -169,7 +178,10 @@ class GroupSlots:
                 lower_spectrum(self, slot, source.parts[index], noise, channels)
             if self.data.asked is not None:
                 lower_asked(self.data.asked, slot, source.parts[index], noise)
-        self.members = list(members)
+            if self.data.support is not None and (is_new or paint != painted[slot]):
+                origin = box_origin(source, shape)
+                self.data.support[slot] = support_of(self.kind, painted[slot], origin, self.layout.side)
+        self.members, self.painted = list(members), painted
         self.data = self.data._replace(count=np.int32(len(members)))
 
 

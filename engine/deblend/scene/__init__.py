@@ -1,5 +1,6 @@
 """What is on the sky, as said by a person. Frozen, NumPy only."""
 
+from deblend.scene.area import Area, joined
 from deblend.scene.calibration import FLUX_SCALE_SCATTER, PSF_GROWTH_SCATTER, SHIFT_SCATTER, Calibration
 from deblend.scene.constraint import Constraint, SettingValue
 from deblend.scene.constraint_kind import (
@@ -84,6 +85,7 @@ __all__ = [
     "ROUGHNESS",
     "SHIFT_SCATTER",
     "SPERGEL_RANGE",
+    "Area",
     "BlackBody",
     "Break",
     "Calibration",
@@ -134,6 +136,7 @@ __all__ = [
     "axis_ratio",
     "ellipticity_of",
     "fitted_motion",
+    "joined",
     "major_angle",
     "make_source",
     "moving_sources",

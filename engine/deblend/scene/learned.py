@@ -29,6 +29,7 @@ class Learned(Morphology):
     """
 
     label: ClassVar[str] = "learned"
+    has_pixels: ClassVar[bool] = True
     size_class: Parameter = field(default_factory=lambda: Parameter(3.0, lower=0.0, upper=len(LEARNED_RADII) - 1.0))
     """Number of the size class; where it is free a fit chooses it anew in every step."""
     modes: Parameter = field(default_factory=lambda: Parameter(np.zeros(N_MODES)))

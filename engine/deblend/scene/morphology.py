@@ -37,6 +37,8 @@ class Morphology:
 
     label: ClassVar[str]
     """What a person calls it."""
+    has_pixels: ClassVar[bool] = False
+    """Whether pixels of its own are the light, or correct it."""
     constraints: tuple[Constraint, ...] = ()
     """Those that act one after another (`ACTING_ORDER`) do so in the order of the tuple."""
 
@@ -163,6 +165,7 @@ class Galaxy(Morphology):
     """
 
     label: ClassVar[str] = "galaxy"
+    has_pixels: ClassVar[bool] = True
     amplitudes: Parameter
     """Flux of each Gaussian of the profile; widths are `PROFILE_SIGMAS` times `scale`. One of 0 is no part of it."""
     ellipticity: Parameter = field(default_factory=round_ellipticity)
@@ -210,6 +213,7 @@ class FreeForm(Morphology):
     """One free number per pixel, before the telescope's PSF, with a free sub-pixel center."""
 
     label: ClassVar[str] = "free-form"
+    has_pixels: ClassVar[bool] = True
     pixels: Parameter
     """Light per pixel, (y, x), on a box centered on the source."""
     constraints: tuple[Constraint, ...] = (

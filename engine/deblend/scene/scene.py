@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.coordinates import SkyCoord
 
+from deblend.scene.area import Area, without
 from deblend.scene.calibration import Calibration
 from deblend.scene.constraint import Constraint
 from deblend.scene.full_scene import ROUGHNESS, FullScene
@@ -206,6 +207,36 @@ class Scene:
         others = tuple(mask for mask in self.masks if mask.channel != channel)
         own = () if hidden is None or not np.any(hidden) else (PixelMask(channel, hidden),)
         return replace(self, masks=(*others, *own))
+
+    def barring(self, source_id: str, pixels: np.ndarray | None) -> Scene:
+        """Return the scene with a source that has no light in these pixels (y, x) of the grid, and in no others less.
+
+        They belong to it no longer. Which they are is data to a fit and compiles nothing. Raises KeyError where there
+        is no such source, and ValueError for a picture of another shape, or where no component of the source has
+        pixels that could be dark.
+        """
+        source, area = self[source_id], self._area(pixels)
+        if area is not None and not source.can_be_barred:
+            raise ValueError(
+                f"Source {source.name or source.id} is a {source.kind}: its light follows a profile and cannot end "
+                "where it is painted out. Make it a galaxy or free-form first."
+            )
+        return self.replace(replace(source, barred=area, claimed=without(source.claimed, area)))
+
+    def claiming(self, source_id: str, pixels: np.ndarray | None) -> Scene:
+        """Return the scene with these pixels (y, x) of the grid, and no others, belonging to a source.
+
+        It is barred from them no longer. Raises KeyError and ValueError as `barring`.
+        """
+        source, area = self[source_id], self._area(pixels)
+        return self.replace(replace(source, claimed=area, barred=without(source.barred, area)))
+
+    def _area(self, pixels: np.ndarray | None) -> Area | None:
+        if pixels is not None and np.shape(pixels) != self.grid.shape:
+            raise ValueError(
+                f"What is painted is a picture of the scene's grid: expected {self.grid.shape}, got {np.shape(pixels)}."
+            )
+        return Area.of(None if pixels is None else np.asarray(pixels, bool))
 
     def with_stars(self, stars: StarCatalog | StarField | None, magnitude_scatter: float | None = None) -> Scene:
         """Return the scene with known stars besides its sources, or without.

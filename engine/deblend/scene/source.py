@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from deblend.scene.area import Area
 from deblend.scene.dust import Dust
 from deblend.scene.law import Law
 from deblend.scene.morphologies import start_morphology
@@ -91,6 +92,12 @@ class Source:
     """The moving thing that it is one epoch of; None for what stands still."""
     dust: Dust | None = None
     """What dims the light of its components, whose fluxes are those without it."""
+    barred: Area | None = None
+    """Where it has no light, as a person has painted it; None for no such place. It is asked of components with pixels,
+    whose light is cut there."""
+    claimed: Area | None = None
+    """What belongs to it: there no other source has free light, and its own corrections are held loosely. Pixels that
+    several sources claim are shared by these."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     """Never changes, whatever is done to the source."""
     name: str = ""
@@ -144,6 +151,11 @@ class Source:
     def radius(self) -> int:
         """Half the side of its largest box [pix]."""
         return max(c.radius for c in self.components)
+
+    @property
+    def can_be_barred(self) -> bool:
+        """Whether any of its components has pixels, which can be dark where a person wants them to be."""
+        return any(component.morphology.has_pixels for component in self.components)
 
     def moved(self, x: float, y: float) -> Source:
         """Return the source where a person dragged it; raises LockedParameterError where it is locked."""

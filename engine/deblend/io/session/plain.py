@@ -32,6 +32,7 @@ from deblend.scene import (
     Normal,
     OwnMorphology,
 )
+from deblend.scene.area import Area
 from deblend.scene.calibration import Calibration
 from deblend.scene.dust import Dust, Extinction
 from deblend.scene.full_scene import FullScene
@@ -51,7 +52,7 @@ ARRAY, MAP, PART = "array", "map", "part"
 _TYPES: tuple[type, ...] = (
     *(Session, Step, Run, Edit, DataFile),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
-    *(Dust, Extinction, PixelMask),
+    *(Dust, Extinction, PixelMask, Area),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme, StopRule),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
     *(Channel, Passband, PixelGrid, TangentWcs),

@@ -1,0 +1,39 @@
+"""Which components go together, and how much room they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deblend.program.asked import is_asked
+from deblend.program.layout import GroupLayout, capacity_for
+from deblend.program.slots import Part, group_key
+from deblend.scene import Scene
+
+GroupKey = tuple[str, int, bool]
+"""Kind, side of the boxes, and whether it is of dust."""
+
+
+def key_of(layout: GroupLayout) -> GroupKey:
+    return layout.kind, layout.side, layout.is_absorbing
+
+
+def parts_by_group(scene: Scene) -> dict[GroupKey, list[Part]]:
+    """Return the components of a scene, and its dust, by the group that they belong to."""
+    result: dict[GroupKey, list[Part]] = {}
+    for source in scene.sources:
+        for index in range(len(source.parts)):
+            result.setdefault(group_key(source, index), []).append((source, index))
+    return result
+
+
+def room_for(key: GroupKey, parts: Sequence[Part], has_epochs: bool, present: GroupLayout | None) -> GroupLayout:
+    """Return a layout that takes these parts: the present one where it does. What a group could once, it still can."""
+    kind, side, absorbs = key
+    ties = has_epochs or absorbs or any(source.parts[k].law is not None for source, k in parts)
+    split = not absorbs and any(is_asked(source.parts[k]) for source, k in parts)
+    capacity = capacity_for(len(parts))
+    if present is not None:
+        ties, split = ties or present.has_flux_ties, split or present.is_split
+        capacity = present.capacity if present.capacity >= len(parts) else capacity
+    layout = GroupLayout(kind, side, capacity, ties, split, absorbs)
+    return present if layout == present else layout
