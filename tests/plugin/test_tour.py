@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,11 @@ def halos(bench: Any) -> list[Halo]:
     return [halo for halo in main_window(bench.viewer).findChildren(Halo) if not halo.isHidden()]
 
 
+def is_in_view(halo: Halo, is_on_canvas: bool) -> bool:
+    is_seen = halo.isVisible() and (is_on_canvas or not halo.visibleRegion().isEmpty())
+    return is_seen and halo.rect() == halo.target.rect()
+
+
 def test_every_step_has_something_to_point_at(strolling: Any, qtbot: Any) -> None:
     bench = strolling.bench
     for step in STEPS:
@@ -253,9 +259,7 @@ def test_every_step_has_something_to_point_at(strolling: Any, qtbot: Any) -> Non
         (halo,) = halos(bench)
         is_on_canvas = halo.target is canvas_of(bench.viewer).native
         assert is_on_canvas if step.target == CANVAS else halo.target.objectName() == step.target
-        qtbot.wait(70)
-        assert halo.isVisible() and halo.rect() == halo.target.rect()
-        assert is_on_canvas or not halo.visibleRegion().isEmpty(), f"{step.name} points out of view"
+        qtbot.waitUntil(partial(is_in_view, halo, is_on_canvas))
         bench.tour.skip()
     assert bench.tour.step is None and not halos(bench)
 
