@@ -3,11 +3,13 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+VENV6 := .venv-pyqt6
+READY6 := $(VENV6)/.ready
 
-.PHONY: help setup test lint format demo benchmark screenshots sample-data clean
+.PHONY: help setup test test-pyqt6 lint format demo benchmark screenshots sample-data clean
 
 help:  ## list what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 setup: $(READY)  ## make .venv with the program and its tools
 
@@ -22,6 +24,14 @@ test: $(READY)  ## run all tests, those of the window too
 	@# files side by side, since most of them wait for one compiler; not more than memory is good for
 	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 	@echo "make test: all tests passed."
+
+$(READY6): pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh $(VENV6) pyqt6
+	@touch $@
+
+test-pyqt6: $(READY6)  ## run the tests of the window with PyQt6, in an environment of its own
+	@QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(VENV6)/bin/python -m pytest tests/plugin --numprocesses=logical --maxprocesses=4 --dist=loadfile
+	@echo "make test-pyqt6: all tests passed."
 
 lint: $(READY)  ## ruff, mypy and import-linter
 	$(BIN)/ruff check

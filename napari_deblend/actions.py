@@ -52,6 +52,7 @@ from napari_deblend.selecting import draw_selection, group_selected, select_all,
 from napari_deblend.source_look import show_plots
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.stretching import brighter, fainter, next_stretch, toggle_flux
+from napari_deblend.tour import open_sample, take_tour, tour_back, tour_skip
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color, toggle_color_bar
 from napari_deblend.views import View
 from napari_deblend.workbench import Workbench
@@ -368,6 +369,10 @@ ACTIONS: dict[str, Action] = {
         Action("toggle_samp", "Take tables of TOPCAT and others as sources (SAMP), or no longer", toggle_samp),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
         Action("open_session", "Open a session", open_session),
+        Action("open_sample", "Open the sample blend and work on it", open_sample),
+        Action("take_tour", "Take the guided tour", take_tour, "Shift-F1"),
+        Action("tour_skip", "Go to the next step of the tour", tour_skip, "Alt-."),
+        Action("tour_back", "Go back to the step of the tour before", tour_back, "Alt-,"),
     )
 }
 """Every action by its name, in the order in which the help shows them."""

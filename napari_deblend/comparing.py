@@ -1,7 +1,7 @@
 """Two states beside each other: A, an earlier one, and B, what is now; both in the view that is looked at.
 
 A has a layer of its own, with the colors and the limits of the layer of B. It takes turns with it in the same place, or
-stands beside it.
+stands beside it; where all views are looked at side by side, it takes turns with the residual in its panel.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Comparing:
         self._models: list[np.ndarray] = []
         self._observations: tuple[Observation, ...] = ()
         self._wanted = ""
-        self._role: tuple[Role, int, Stretch] | None = None
-        """What the layer shows, and how."""
+        self._role: tuple[Role, int, Stretch, bool] | None = None
+        """What the layer shows, and how; whether beside the other one."""
         self._timer = QTimer(main_window(bench.viewer))
         self._timer.timeout.connect(self._turn)
         bench.layers.view_changed.connect(self._show)
@@ -72,6 +72,11 @@ class Comparing:
     @property
     def is_on(self) -> bool:
         return bool(self._models)
+
+    @property
+    def _view(self) -> View:
+        """In which view the two are compared."""
+        return View.RESIDUAL if self._bench.layers.is_spread else self._bench.layers.view
 
     def begin(self, scene: Scene, title: str, observations: tuple[Observation, ...]) -> None:
         """Compare with a scene; its picture comes by and by. Raises ValueError where it is one of other images."""
@@ -99,7 +104,7 @@ class Comparing:
             return
         self._models, self._observations, self.title = models, observations, title
         self._role = None
-        if bench.layers.view not in COMPARABLE:
+        if self._view not in COMPARABLE:
             bench.layers.look_at(View.RESIDUAL)
         self._show()
         bench.tell(f"A: {title}. B: now.")
@@ -128,9 +133,10 @@ class Comparing:
         layers = self._bench.layers
         if not self.is_on:
             return
-        k, role = layers.seen_by, layers.role
-        shown = role, k, layers.stretch
-        if layers.view not in COMPARABLE:
+        k, role = layers.seen_by, layers.role_of(self._view)
+        is_beside = self.manner is Manner.SIDE_BY_SIDE and not layers.is_spread
+        shown = role, k, layers.stretch, is_beside
+        if self._view not in COMPARABLE:
             self._clear()
             return
         if self._role == shown:
@@ -139,7 +145,6 @@ class Comparing:
         present = layers.layer(role, k)
         if present is None:
             return
-        is_beside = self.manner is Manner.SIDE_BY_SIDE
         options = layer_options(self._observations[k], role, layers.world, is_beside, layers.levels(k))
         options |= {"name": f"A: {self.title}"}
         if not role.is_color:
@@ -185,12 +190,18 @@ class Comparing:
         if self.layer is not None:
             self.layer.visible = not self.layer.visible
             self._bench.viewer.canvas.overlays.text.text = self.caption
+            self._bench.panels.name_compared()
 
     @property
     def caption(self) -> str:
         """Which of the two is on the screen, in words."""
-        is_a = self.layer is not None and self.layer.visible and self.manner is Manner.BLINK
-        return f"A · {self.title}" if is_a else f"B · {self._bench.layers.caption}"
+        layers = self._bench.layers
+        is_a = self.layer is not None and self.layer.visible and (layers.is_spread or self.manner is Manner.BLINK)
+        return f"A · {self.title}" if is_a else f"B · {layers.caption_of(self._view)}"
+
+    def shows_in(self, view: View) -> bool:
+        """Tell whether two states take turns in a view."""
+        return self.layer is not None and view is self._view
 
     def _clear(self) -> None:
         self._timer.stop()

@@ -167,6 +167,12 @@ def undivide_canvas(viewer: Any) -> None:
     canvas._update_viewer_grid()
 
 
+def panel_scenes(viewer: Any) -> list[Any]:
+    """Return the vispy scenes of the cells that the canvas is divided into, by rows; their coordinates are (x, y) of
+    the world. napari has overlays for the canvas and for layers, none for a cell."""
+    return [view.scene for view in canvas_of(viewer).grid_views]
+
+
 class Title(LayerNameOverlay):
     """A text of ours over a layer, where napari has only the layer's name."""
 

@@ -113,7 +113,7 @@ class Gestures:
             is_lasso, self.region = self.region, None
             yield from follow(event, is_lasso, self._handles.sketch, self._chooses(event))
             return
-        # of several panels only the first has markers and handles; in the others a drag is free to pan
+        # of several panels only the first has handles
         is_beside = event.viewbox not in (None, (0, 0))
         handle = None if is_beside else self._handles.at(event.position, event.camera_zoom)
         if handle is not None:
@@ -123,7 +123,7 @@ class Gestures:
             yield from self._click(event, self._add)
             return
         source_id = self.source_at(event.position, event.camera_zoom)
-        if source_id is not None and not is_beside:
+        if source_id is not None:
             yield from self._drag(event, source_id)
         elif "Control" in event.modifiers:
             yield from follow(event, False, self._handles.sketch, self._chooses(event))

@@ -1,7 +1,7 @@
 """Data, model, residual and the chosen source side by side, with one camera: what is panned or zoomed goes for all.
 
 The canvas is divided as napari's grid mode does it, into cells that share camera, sliders and world; which layer is in
-which cell goes by what it shows. Markers and handles are over the data.
+which cell goes by what it shows. Markers are over all of them, handles over the data.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Panels:
         self._before = before
         camera.zoom *= self._fit(shape) / whole
         viewer.canvas.overlays.text.visible = False
+        bench.panel_markers.draw_soon()
         self._write_titles()
 
     def end(self) -> None:
@@ -101,11 +102,13 @@ class Panels:
         undivide_canvas(viewer)
         _, viewer.scene.camera.center, viewer.scene.camera.zoom = before
         viewer.canvas.overlays.text.visible = True
+        self._bench.panel_markers.clear()
         self._write_titles()
 
     def _cell(self, layer: Any) -> int:
         """Return in which cell a layer is; what is not a picture of ours is over the data."""
-        view = self._bench.layers.view_of(layer)
+        compared = self._bench.comparing.layer
+        view = View.RESIDUAL if layer is compared and compared is not None else self._bench.layers.view_of(layer)
         return PANELS.index(view) if view in PANELS else 0
 
     # how they lie ------------------------------------------------------------------------------------------------
@@ -132,6 +135,11 @@ class Panels:
 
     # what stands over them ----------------------------------------------------------------------------------------
 
+    def name_compared(self) -> None:
+        """Say in its panel which of two states that are compared is seen."""
+        if self.is_on:
+            self._write_titles()
+
     def _write_titles(self) -> None:
         shown = [layer for layer in self._bench.layers if layer.visible] if self.is_on else []
         for layer in self._titled:
@@ -145,6 +153,8 @@ class Panels:
 
     def _title(self, view: View) -> str:
         bench = self._bench
+        if bench.comparing.shows_in(view):
+            return bench.comparing.caption
         caption = bench.layers.caption_of(view)
         if view is not View.COMPONENT:
             return caption

@@ -63,6 +63,16 @@ def remember_stretch(stretch: Stretch) -> None:
     _write(stretch.to_dict(), folder() / "stretch.json")
 
 
+def is_tour_known() -> bool:
+    """Tell whether a person has been offered the tour before, and has answered."""
+    return bool(_read(folder() / "tour.json").get("answered"))
+
+
+def remember_tour() -> None:
+    """Have the tour not offered again."""
+    _write({"answered": True}, folder() / "tour.json")
+
+
 def _all() -> dict[str, Any]:
     return _read(file())
 

@@ -18,10 +18,14 @@ def sample_folder() -> Path:
     raise ValueError("The sample images are missing from this installation; install napari-deblend again.")
 
 
+def sample_paths() -> list[Path]:
+    """Return the images of the sample blend, by wavelength."""
+    return sorted(sample_folder().glob("calexp-*.fits"), key=lambda p: "GRIZY".find(p.stem[-1]))
+
+
 def read_sample() -> list[tuple[Any, dict[str, Any], str]]:
     """Return the sample as layers."""
-    paths = sorted(sample_folder().glob("calexp-*.fits"), key=lambda p: "GRIZY".find(p.stem[-1]))
-    return layers_of(read_observations(paths))
+    return layers_of(read_observations(sample_paths()))
 
 
 def read_two_telescopes() -> list[tuple[Any, dict[str, Any], str]]:

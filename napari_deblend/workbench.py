@@ -50,6 +50,7 @@ from napari_deblend.noise import is_correlated, take_noise_for
 from napari_deblend.offers import Offers
 from napari_deblend.ownership import Ownership
 from napari_deblend.painting import Painting
+from napari_deblend.panel_markers import PanelMarkers
 from napari_deblend.panels import Panels
 from napari_deblend.parameters import Parameters
 from napari_deblend.participation import Participation
@@ -62,6 +63,7 @@ from napari_deblend.samp import Samp
 from napari_deblend.showing import Showing
 from napari_deblend.source_look import SourceLooks
 from napari_deblend.stretching import Stretching
+from napari_deblend.tour import Tour
 from napari_deblend.views import METADATA_KEY, View
 from napari_deblend.world import World
 
@@ -153,7 +155,7 @@ class Workbench:
         self.coloring, self.dragging = Coloring(self), Dragging(self)
         self.parameters = Parameters(self)
         self.masking, self.painting = Masking(self), Painting(self)
-        self.panels = Panels(self)
+        self.panels, self.panel_markers = Panels(self), PanelMarkers(self)
         self.ownership, self.hover = Ownership(self), Hover(self)
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
         self.isolating, self.samp = Isolating(self), Samp(self)
@@ -162,6 +164,7 @@ class Workbench:
         self._offers = Offers(self)
         self.activity = Activity(self)
         self.keeper = Keeper(self)
+        self.tour = Tour(self)
         main_window(self.viewer).destroyed.connect(_closer(weakref.ref(self)))
 
     def close(self) -> None:
@@ -177,8 +180,9 @@ class Workbench:
         for runner in self._retired:
             runner.close(wait=True)
         shown = self.layers, self.markers, self.handles, self.paths, self.known_stars, self.candidates, self.curtain
-        looks = self.panels, self.hover, self.leftovers, self.source_looks, self.comparing
-        for part in (*shown, self.masking, self.painting, self.gestures, self.cutting, self._offers, *looks):
+        looks = self.panels, self.panel_markers, self.hover, self.leftovers, self.source_looks, self.comparing
+        drawn = self.masking, self.painting, self.gestures, self.cutting
+        for part in (*shown, *drawn, self._offers, *looks, self.tour):
             part.disconnect()
 
     def tell(self, sentence: str) -> None:

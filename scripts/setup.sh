@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes .venv with everything that `make test` and `make demo` need. Asks for nothing; installs system
+# setup.sh [FOLDER [QT]]: makes .venv, or FOLDER, with everything that `make test` and `make demo` need. Asks for nothing; installs system
 # packages where it may (as root, or with a sudo that wants no password) and names them where it may not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-venv=.venv
+venv=${1:-.venv}
+qt=${2:-pyqt5}
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -67,6 +68,10 @@ libxcb-render-util0 libxcb-render-util.so.0
 libxcb-xinerama0 libxcb-xinerama.so.0
 libxcb-shape0 libxcb-shape.so.0
 LIST
+    if [ "$qt" = pyqt6 ]; then
+        [[ "$libraries" == *libEGL.so.1* ]] || missing+=(libegl1)
+        [[ "$libraries" == *libxcb-cursor.so.0* ]] || missing+=(libxcb-cursor0)
+    fi
     if [ ${#missing[@]} -gt 0 ]; then
         apt_install "${missing[@]}" ||
             say "the window needs these system packages (Debian names), please install them: ${missing[*]}"
@@ -76,5 +81,5 @@ fi
 # --- the program and its tools ---------------------------------------------------------------------
 say "installing napari-deblend and what it needs into $venv (some minutes the first time)"
 "$venv/bin/python" -m pip install --quiet --upgrade 'pip>=24'
-"$venv/bin/python" -m pip install --quiet --editable '.[pyqt5,dev]' --constraint constraints.txt
+"$venv/bin/python" -m pip install --quiet --editable ".[$qt,dev]" --constraint constraints.txt
 say "done"

@@ -6,11 +6,13 @@ from functools import partial
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_deblend.document import Document
 from napari_deblend.keys import add_shortcuts, bind
 from napari_deblend.runner import Phase
+from napari_deblend.tour_steps import CONSTRAINTS, PLOTS
 from napari_deblend.widgets.constraints import ConstraintsSection
 from napari_deblend.widgets.cutting import CuttingSection
 from napari_deblend.widgets.detection import DetectionSection
@@ -26,6 +28,7 @@ from napari_deblend.widgets.parameters import ParametersSection
 from napari_deblend.widgets.parts import Links, Section, action_button, fold, prose, row
 from napari_deblend.widgets.source_plots import SourcePlotsSection
 from napari_deblend.widgets.sources import SourcesSection
+from napari_deblend.widgets.tour import TourBar
 from napari_deblend.workbench import Workbench
 
 WIDTH = 420
@@ -62,6 +65,8 @@ class DeblendWidget(QWidget):
         self.kept_work = KeptWorkOffer(bench)
         self.help_button = QPushButton("Keys…")
         self.help_button.clicked.connect(lambda: Guide(self).exec())
+        self.help_button.setObjectName("keys")
+        self.tour = TourBar(bench, self, may_offer=self.kept_work.isHidden())
         self.phase = QLabel("")
         self.sentence = prose()
         self.sentence.setObjectName("sentence")
@@ -87,18 +92,23 @@ class DeblendWidget(QWidget):
                 self._cutting_fold = fold(self.cutting.title, self.cutting, open_=bench.cutting.request is not None)
                 column.addWidget(self._cutting_fold)
                 column.addWidget(self.looking)
+        for part, name in ((self._constraints_fold, CONSTRAINTS), (self._plots_fold, PLOTS)):
+            part.toggleButton().setObjectName(f"{name}_heading")
+            part.toggled.connect(partial(self._note_unfolded, name))
         column.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inside)
-        # nothing may hide behind the scroll bar
-        scroll.setMinimumWidth(inside.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
         outside = QVBoxLayout(self)
         outside.setContentsMargins(8, 6, 8, 6)
-        outside.addLayout(row(self.undo_button, self.redo_button, self.save_button, None, self.help_button))
+        tour_button = action_button(bench, "take_tour", "Tour", "tour_button")
+        outside.addLayout(
+            row(self.undo_button, self.redo_button, self.save_button, None, tour_button, self.help_button)
+        )
         outside.addWidget(self.kept_work)
+        outside.addWidget(self.tour)
         outside.addWidget(scroll, 1)
         below = row(self.phase)
         below.addWidget(self.sentence, 1)
@@ -123,6 +133,14 @@ class DeblendWidget(QWidget):
         """Leave the window to the image: no wider than it takes."""
         return QSize(WIDTH, super().sizeHint().height())
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Have nothing hide behind the scroll bar; only now napari's style tells how wide things are."""
+        super().showEvent(event)
+        inside, bar = self._scroll.widget(), self._scroll.verticalScrollBar()
+        self._scroll.setMinimumWidth(inside.minimumSizeHint().width() + bar.sizeHint().width())
+        margins = self.layout().contentsMargins()
+        self.setMinimumWidth(max(WIDTH, self._scroll.minimumWidth() + margins.left() + margins.right()))
+
     def _say(self, sentence: str) -> None:
         self.sentence.setText(sentence)
 
@@ -135,8 +153,14 @@ class DeblendWidget(QWidget):
         if (cutting.is_of_file or cutting.box is not None) and not self._cutting_fold.isExpanded():
             self._cutting_fold.expand(animate=False)
 
+    def _note_unfolded(self, name: str, is_open: bool) -> None:
+        """Have the tour know what has been unfolded."""
+        if is_open:
+            self.bench.tour.note(name)
+
     def _show_constraints(self) -> None:
         """Unfold the constraints, bring them into view, and have the keyboard there."""
+        self.bench.tour.note(CONSTRAINTS)
         self._constraints_fold.expand(animate=False)
         self.constraints.focus()
         # only once Qt has laid it out

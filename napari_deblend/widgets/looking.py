@@ -17,7 +17,7 @@ from napari_deblend.widgets.stretch import StretchRow
 from napari_deblend.workbench import Workbench
 
 SEGMENT = """
-QPushButton { border-radius: 0px; padding: 5px 3px; margin: 0px; }
+QPushButton { border-radius: 0px; padding: 5px 2px; margin: 0px; }
 QPushButton:checked { background-color: #1f7a99; color: white; }
 """
 
@@ -29,6 +29,7 @@ class LookingRow(Section):
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
+        self.setObjectName("looking")
         self.column.setContentsMargins(0, 0, 0, 0)
         line = QHBoxLayout()
         line.setSpacing(1)
@@ -110,9 +111,10 @@ class LookingRow(Section):
         for k, button in enumerate(self.telescopes):
             button.setChecked(k == layers.seen_by)
         (self.panels if layers.is_spread else self.buttons[layers.view]).setChecked(True)
-        self.color.setChecked(layers.color)
+        has_color = layers.view in (View.DATA, View.MODEL, View.ISOLATED)
+        self.color.setChecked(layers.color and has_color)
         self.color.setVisible(layers.view is not View.RESIDUAL)
-        self.color.setEnabled(layers.view in (View.DATA, View.MODEL, View.ISOLATED))
+        self.color.setEnabled(has_color)
         for manner, button in self.manners.items():
             button.setVisible(layers.view is View.ISOLATED)
             button.setChecked(layers.isolated.manner is manner)

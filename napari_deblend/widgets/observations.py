@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QVBoxLayout, QWidget
 
 from deblend import Observation
 from deblend.io import checks
@@ -13,7 +13,7 @@ from napari_deblend.jobs import KERNELS, NOISE, STARS
 from napari_deblend.runner import Phase
 from napari_deblend.widgets.interpretation import InterpretationForm
 from napari_deblend.widgets.opening import ask_and_open
-from napari_deblend.widgets.parts import HEADING, Section, action_button, fold, prose, row
+from napari_deblend.widgets.parts import HEADING, Section, Wrapped, action_button, fold, prose, row
 from napari_deblend.widgets.star_psf import StarPsfPanel
 from napari_deblend.workbench import Workbench
 
@@ -28,6 +28,7 @@ class ObservationsSection(Section):
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
+        self.setObjectName("observations")
         self.open_button = QPushButton("Open FITS…")
         self.open_button.setToolTip("Open images, with their PSFs and weights, to work on them")
         self.open_button.clicked.connect(lambda: ask_and_open(bench, self.window()))
@@ -75,10 +76,7 @@ class ObservationsSection(Section):
         if not observations:
             self._lines_layout.addWidget(prose("Open FITS images, or the sample under File ▸ Open Sample ▸ Deblend."))
         for index, observation in enumerate(observations):
-            name = QLabel(f"<b>{observation.name}</b>  {describe(observation)}")
-            name.setWordWrap(True)
-            # else a second line is cut in half where the panel is full
-            name.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+            name = Wrapped(f"<b>{observation.name}</b>  {describe(observation)}")
             name.setToolTip(shapes(observation))
             self._lines_layout.addWidget(name)
             self._lines_layout.addWidget(self._understood(index, observation))

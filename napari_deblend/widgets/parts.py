@@ -9,6 +9,7 @@ from typing import Any
 
 from psygnal import SignalInstance
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -107,11 +108,33 @@ def row(*widgets: QWidget | None) -> QHBoxLayout:
     return layout
 
 
+class Wrapped(QLabel):
+    """Text that wraps and is never cut: it takes the height that its width asks for.
+
+    Qt's layouts ask nested labels for their height at the width that they would like, and squeeze the last line of
+    those that are narrower.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+
+    def setText(self, text: str | None) -> None:
+        super().setText(text)
+        self._take_height()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self._take_height()
+
+    def _take_height(self) -> None:
+        self.setMinimumHeight(max(self.heightForWidth(self.width()), 0))
+
+
 def prose(text: str = "") -> QLabel:
     """Return a label for sentences: wrapped, and copied with the mouse."""
-    label = QLabel(text)
-    label.setWordWrap(True)
+    label = Wrapped(text)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
     return label

@@ -29,8 +29,11 @@ from napari_deblend.widgets.source_table import FLAGS, KIND, LOCK, NAME, SNR, ST
 from napari_deblend.workbench import Workbench
 
 WIDTHS = (58, 62, 44, 44, 58, 44, 40, 24)
-INDENT = 12
 """Of the columns [screen pix]."""
+WIDTHS_WITH_PARTS = (66, 62, 44, 44, 56, 44, 36, 24)
+"""Where names stand behind the marks that unfold a source."""
+INDENT = 10
+"""Of a part below its source [screen pix]."""
 
 
 class SourcesSection(Section):
@@ -54,8 +57,7 @@ class SourcesSection(Section):
         header.setMinimumSectionSize(20)
         header.setStretchLastSection(True)
         # fixed widths: fitting them to the text costs milliseconds at every picture of a running fit
-        for column, width in enumerate(WIDTHS):
-            header.resizeSection(column, width)
+        self._set_widths(WIDTHS)
         self._choices = {
             KIND: Choice(kinds, self.view),
             LOCK: Choice(STATUS_TEXT.values, self.view),
@@ -155,9 +157,15 @@ class SourcesSection(Section):
         finally:
             self._selecting = False
         if self.model.shape != old:
-            self.view.setRootIsDecorated(self.model.has_components)
+            if self.view.rootIsDecorated() != self.model.has_components:
+                self.view.setRootIsDecorated(self.model.has_components)
+                self._set_widths(WIDTHS_WITH_PARTS if self.model.has_components else WIDTHS)
             self.view.expandAll()
             self.show_selection()
+
+    def _set_widths(self, widths: tuple[int, ...]) -> None:
+        for column, width in enumerate(widths):
+            self.view.header().resizeSection(column, width)
 
     def _on_observations(self) -> None:
         channels = self.bench.document.scene.channels if self.bench.document.is_open else ()

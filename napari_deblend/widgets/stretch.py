@@ -29,6 +29,7 @@ class StretchRow(Section):
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
+        self.setObjectName("stretch")
         self.column.setContentsMargins(0, 0, 0, 0)
         self.preset = QComboBox()
         key = qt_text(ACTIONS["next_stretch"].key)

@@ -67,7 +67,7 @@ def titles(bench: Any) -> list[str]:
     return [layer._overlays["deblend_title"].text for layer in bench.layers if layer.visible]
 
 
-def test_each_panel_has_its_picture_and_the_markers_are_over_the_data(spread: Any) -> None:
+def test_each_panel_has_its_picture_and_the_layer_of_markers_is_over_the_data(spread: Any) -> None:
     assert visible(spread) == [Role.DATA_COLOR, Role.MODEL_COLOR, Role.RESIDUAL, Role.COMPONENTS]
     cells = [cell(spread, spread.layers.layer(role)) for role in visible(spread)]
     rows, columns = spread.viewer.canvas.grid.actual_shape(spread.viewer.layers)
@@ -140,16 +140,73 @@ def test_a_marker_is_dragged_in_the_first_panel_and_the_others_follow(spread: An
     assert titles(spread)[3].startswith("star 3 alone")
 
 
-def test_a_click_in_another_panel_chooses_and_a_drag_pans(spread: Any, in_panel: Any, qtbot: Any) -> None:
+def test_a_marker_is_chosen_and_dragged_in_any_panel_and_a_drag_elsewhere_pans(
+    spread: Any, in_panel: Any, qtbot: Any
+) -> None:
     hands, source = in_panel(View.RESIDUAL), spread.document.scene.sources[1]
     hands.click(source.x, source.y)
     assert [s.id for s in spread.document.selected] == [source.id]
+    hands.drag((source.x, source.y), (source.x + 6.0, source.y))
+    assert spread.document.scene.sources[1].x == pytest.approx(source.x + 6.0, abs=0.5)
     center = spread.viewer.scene.camera.center
-    hands.drag((source.x, source.y), (source.x + 8.0, source.y))
-    assert spread.document.scene.sources[1].x == source.x
+    hands.drag((6.0, 50.0), (14.0, 50.0))
     assert spread.viewer.scene.camera.center != center
     hands.click(6.0, 50.0)
     assert not spread.document.selection
+
+
+def test_markers_are_drawn_in_every_panel_and_go_with_it(spread: Any, qtbot: Any, wait: Any) -> None:
+    drawn = spread.panel_markers.drawn
+    views = canvas_of(spread.viewer).grid_views
+    assert len(drawn) == 3 and [visual.parent for visual in drawn] == [view.scene for view in views[1:]]
+
+    def places() -> np.ndarray:
+        # a scene has x before y
+        return drawn[1]._data["a_position"][:, 1::-1]
+
+    layer, document = spread.markers.layer, spread.document
+    on_sky = [layer.data_to_world((s.y, s.x))[-2:] for s in document.scene.sources]
+    np.testing.assert_allclose(places(), on_sky, atol=1e-4)
+    source = document.scene.sources[0]
+    document.move({source.id: (source.x + 3.0, source.y)})
+    wait(lambda: np.allclose(places()[0], layer.data_to_world((source.y, source.x + 3.0))[-2:], atol=1e-4))
+    document.delete([source.id])
+    wait(lambda: len(places()) == 2)
+    # another size of the window may have the panels lie otherwise, which makes them anew
+    spread.viewer.window.resize(1500, 620)
+    qtbot.wait(100)
+    wait(
+        lambda: (
+            [visual.parent for visual in spread.panel_markers.drawn]
+            == [view.scene for view in canvas_of(spread.viewer).grid_views[1:]]
+        )
+    )
+    perform(spread, "toggle_panels")
+    assert not spread.panel_markers.drawn
+
+
+def test_two_states_take_turns_in_the_panel_of_the_residual(spread: Any, wait: Callable[..., None], qtbot: Any) -> None:
+    source = spread.document.scene.sources[0]
+    spread.document.move({source.id: (source.x + 2.0, source.y)})
+    wait(lambda: spread.frame.revision == spread.document.revision)
+    perform(spread, "compare_with_last_step")
+    wait(lambda: spread.comparing.layer is not None)
+    earlier, residual = spread.comparing.layer, spread.layers.layer(Role.RESIDUAL)
+    assert spread.panels.is_on
+    assert tuple(earlier.contrast_limits) == tuple(residual.contrast_limits)
+    if not earlier.visible:
+        # napari gives what is hidden no cell
+        spread.comparing._turn()
+    assert cell(spread, earlier) == cell(spread, residual)
+    said = set()
+    for _ in range(2):
+        spread.comparing._turn()
+        said.add(residual._overlays["deblend_title"].text[0])
+    assert said == {"A", "B"}
+    perform(spread, "toggle_panels")
+    qtbot.wait(30)
+    # the view from before was of the data, where there is nothing to compare
+    assert spread.comparing.is_on and spread.comparing.layer is None
 
 
 def test_shift_and_click_adds_of_what_the_panel_shows(spread: Any, in_panel: Any, wait: Any) -> None:
