@@ -76,7 +76,7 @@ class DrawLayers:
         """What is looked at; None where it is none of these."""
         self._layers: dict[DrawKind, Image] = {}
         self._stack: DrawStack | None = None
-        self._has_limits = False
+        self._has_limits = self._is_new = False
         self._observation = 0
         self._drawn: Drawn | None = None
         bench.viewer.layers.events.removed.connect(self._on_removed)
@@ -130,10 +130,15 @@ class DrawLayers:
             return 0, self._bench.layers.component_row
         return int(dims.current_step[dims.ndim - 5]), self._bench.layers.component_row
 
+    def begin(self) -> None:
+        """Have the next draws take the place of the present ones."""
+        self._is_new = True
+
     def take(self, drawn: Drawn) -> None:
         """Put new pictures into the layers."""
-        if self._drawn is not None and drawn.scene is not self._drawn.scene and DrawKind.DRAW in self._layers:
+        if self._is_new and DrawKind.DRAW in self._layers:
             self._renew_stack(drawn)
+        self._is_new = False
         self._drawn = drawn
         if self._stack is not None and not drawn.phase.is_busy and len(self._stack) != max(drawn.n_kept, 1):
             self._renew_stack(drawn)

@@ -21,6 +21,7 @@ from napari_deblend.compat import main_window, show_progress
 from napari_deblend.document import Change
 from napari_deblend.draw_layers import DrawLayers
 from napari_deblend.drawing import DRAWN, Drawing, DrawKind, Drawn, DrawPhase, DrawSettings
+from napari_deblend.ownership import called
 from napari_deblend.runner import ERROR
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Sureness:
         self.settings = DrawSettings()
         self.drawn: Drawn | None = None
         """What the last draws said; None where there were none."""
+        self._rows: dict[str, int] = {}
+        """Of the sources that were drawn, by their ids."""
         self.layers = DrawLayers(bench)
         self._drawing: Drawing | None = None
         self._retired: list[Drawing] = []
@@ -62,7 +65,7 @@ class Sureness:
         self._timer.timeout.connect(self._look)
         bench.document.scene_changed.connect(self._on_scene)
         bench.document.observations_changed.connect(self._forget)
-        bench.document.selection_changed.connect(self._on_view)
+        bench.document.selection_changed.connect(self._on_selection)
         bench.layers.looked.connect(self._on_looked)
         bench.layers.view_changed.connect(self._on_view)
 
@@ -104,6 +107,7 @@ class Sureness:
         if not scene.is_solved or (bench.frame is not None and bench.frame.revision != bench.document.revision):
             raise ValueError("The fluxes of the last edit are being solved; try again in a moment.")
         self._retire()
+        self.layers.begin()
         self._drawing = Drawing(bench.document.observations, scene, self.method, self.settings)
         self._phase = None
         self._bar = progress(total=self.settings.draws)
@@ -126,8 +130,7 @@ class Sureness:
     def show(self, kind: DrawKind | None) -> None:
         """Look at the mean of the draws, at their deviation, at each of them, or at none."""
         self.layers.show(kind, self.drawn)
-        self._want()
-        self._say_caption()
+        self._on_selection()
         self.changed.emit()
 
     def write(self, folder: Path) -> None:
@@ -152,7 +155,7 @@ class Sureness:
         drawn = self.drawn
         if drawn is None or self._is_stale or drawn.n_done < 2:
             return None
-        row = next((k for k, source in enumerate(drawn.scene.sources) if source.id == source_id), None)
+        row = self._rows.get(source_id)
         return None if row is None else drawn.flux_errors[row]
 
     @property
@@ -177,6 +180,7 @@ class Sureness:
         for name, news in drawing.mailbox.take().items():
             if name == DRAWN:
                 self.drawn = news
+                self._rows = {source.id: row for row, source in enumerate(news.scene.sources)}
                 self._fit_number = self._fit_number_now
                 self._is_stale = not is_same(self._bench.document.scene, news.scene)
                 self.layers.take(news)
@@ -224,6 +228,11 @@ class Sureness:
             self._is_stale = is_stale
             self.changed.emit()
 
+    def _on_selection(self) -> None:
+        if self._chosen is not None and self.layers.kind is DrawKind.DRAW:
+            self._bench.layers.show_component(self._chosen)
+        self._on_view()
+
     def _on_view(self) -> None:
         self._want()
         self._say_caption()
@@ -235,15 +244,14 @@ class Sureness:
             self.changed.emit()
 
     def _want(self) -> None:
-        selection = self._bench.document.selection
         if self._drawing is not None:
-            self._drawing.want(self.layers.wanted(selection[-1] if selection else None))
+            self._drawing.want(self.layers.wanted(self._chosen))
 
     def _say_caption(self) -> None:
         drawn, kind = self.drawn, self.layers.kind
         if drawn is None or kind is None:
             return
-        names = {source.id: source.name for source in drawn.scene.sources}
+        names = {source.id: called(source) for source in drawn.scene.sources}
         of = next((names.get(p.source_id or "", "the model") for p in self.layers.wanted(self._chosen)), "the model")
         what = f"Draw {self.layers.step[0] + 1}" if kind is DrawKind.DRAW else f"{kind.value} of {drawn.n_done} draws"
         band = self._bench.layers.observations[self._bench.layers.seen_by].channels

@@ -7,7 +7,16 @@ import time
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QTabWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHeaderView,
+    QLabel,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+)
 
 from deblend import Diagnosis
 from napari_deblend.drawing import DrawKind, Drawn
@@ -16,7 +25,7 @@ from napari_deblend.widgets.draw_plots import Corner, Numbers, Trace
 from napari_deblend.widgets.parts import Section, action_button, prose, row
 from napari_deblend.workbench import Workbench
 
-HEIGHT = 330
+HEIGHT = 430
 """Of the plots [screen pix]."""
 INTERVAL = 0.5
 """Least time between two drawings of the plots [s]."""
@@ -49,12 +58,15 @@ class SurenessSection(Section):
         for kind in DrawKind:
             self.look.addItem("each draw" if kind is DrawKind.DRAW else kind.value, kind)
         self.look.setToolTip("What of the draws lies over the image: of the selected source, or of the whole model")
+        self.look.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.look.setMinimumContentsLength(10)
         self.look.activated.connect(self._set_look)
         self.choices = [QComboBox() for _ in range(N_CHOICES)]
         for choice in self.choices:
             choice.setToolTip("A quantity of the selected sources for trace and corner")
             choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            choice.setMinimumContentsLength(9)
+            choice.setMinimumContentsLength(5)
+            choice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             choice.activated.connect(lambda _: self._show_plots())
         self.trace, self.corner = Trace(), Corner()
         self.table = QTableWidget(0, len(TITLES))
@@ -68,6 +80,10 @@ class SurenessSection(Section):
         self.tabs.addTab(self.trace, "Trace")
         self.tabs.addTab(self.table, "Percentiles")
         self.tabs.setFixedHeight(HEIGHT)
+        for part in (self.corner, self.trace, self.table, self.tabs):
+            # the dock is no wider for them
+            part.setMinimumWidth(0)
+            part.setSizePolicy(QSizePolicy.Policy.Ignored, part.sizePolicy().verticalPolicy())
         self.tabs.currentChanged.connect(lambda _: self._show_plots())
         self.column.addLayout(row(self.draw, self.enough, self.write, None, QLabel("See"), self.look))
         self.column.addWidget(self.heading)
@@ -136,7 +152,7 @@ class SurenessSection(Section):
             if tab is self.table:
                 self._show_table(numbers)
             else:
-                names = [choice.currentText() for choice in self.choices]
+                names = [choice.currentData() for choice in self.choices]
                 chosen = {name: numbers[name] for name in dict.fromkeys(names) if name in numbers}
                 (self.corner if tab is self.corner else self.trace).show_numbers(chosen, drawn.chains)
         self._pause = max(INTERVAL, (time.perf_counter() - begin) / WINDOW_SHARE)
@@ -161,14 +177,14 @@ class SurenessSection(Section):
         first = not self._seen
         self._seen = names
         for k, choice in enumerate(self.choices):
-            before = choice.currentText()
+            before = choice.currentData()
             choice.clear()
-            choice.addItems([NONE, *names])
-            if first and names:
-                before = names[min(k, len(names) - 1)]
-            choice.setCurrentText(
-                before if before in names else NONE if before == NONE else names[k] if names else NONE
-            )
+            choice.addItem(NONE, NONE)
+            for name in names:
+                # the unit is at the axis, and has no room here
+                choice.addItem(name.split(" [")[0], name)
+            wanted = before if before in (NONE, *names) and not first else [*names, *[NONE] * N_CHOICES][k]
+            choice.setCurrentIndex((NONE, *names).index(wanted))
 
     def _show_table(self, numbers: Numbers) -> None:
         self.table.setRowCount(len(numbers))

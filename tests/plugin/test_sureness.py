@@ -96,6 +96,10 @@ def test_mean_deviation_and_draws_are_looked_at_by_key(
     hands.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
     wait(lambda: sureness.layers.kind is None)
     assert not draws.visible
+    before = sureness.drawn
+    hands.key(Qt.Key.Key_U, ALT)
+    wait(lambda: sureness.drawn is not before and sureness.drawn.n_done == 40)
+    assert not np.any(sureness.layers.layer(DrawKind.DRAW).data[7, 0]), "those of the draws before are let go"
 
 
 def test_the_panel_has_diagnosis_plots_and_percentiles_of_chains(
@@ -108,7 +112,7 @@ def test_the_panel_has_diagnosis_plots_and_percentiles_of_chains(
     assert widget.fitting.draw_form["chains"].visible
     widget.fitting.draw_form["chains"].value = 2
     widget.fitting.draw_form["draws"].value = 60
-    assert sureness.settings == DrawSettings(60, 2, 2) or sureness.settings.draws == 60
+    assert sureness.settings == DrawSettings(60, 2)
     make_hands(opened).key(Qt.Key.Key_Y, ALT)
     qtbot.mouseClick(widget.fitting.draw, Qt.MouseButton.LeftButton)
     wait(lambda: sureness.phase is DrawPhase.DONE and sureness.drawn.n_done == 60)
@@ -116,9 +120,11 @@ def test_the_panel_has_diagnosis_plots_and_percentiles_of_chains(
     assert "2 chains: R-hat" in panel.diagnosis.text() and "divergent" in panel.diagnosis.text()
     wait(lambda: panel.choices[0].currentText().startswith("flux_"))
     panel._show_plots()
-    assert len(panel.corner._cells) == 6
+    wait(lambda: len(panel.corner.plots) == 6 and not panel.corner.is_drawing)
     panel.tabs.setCurrentWidget(panel.trace)
-    assert len(panel.trace._rows) == 3
+    wait(lambda: len(panel.trace.plots) == 3 and not panel.trace.is_drawing)
+    lines = panel.trace.plots[0, 0].listDataItems()
+    assert [len(line.xData) for line in lines] == [30, 30], "a line for each chain"
     panel.tabs.setCurrentWidget(panel.table)
     low, middle, high = (float(panel.table.item(0, k).text()) for k in (1, 2, 3))
     told = np.percentile(sureness.drawn.quantities["flux_HSC_g"][:, 0], (16, 50, 84))
