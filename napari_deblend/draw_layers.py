@@ -99,7 +99,7 @@ class DrawLayers:
     def show(self, kind: DrawKind | None, drawn: Drawn | None) -> None:
         """Look at one of them, or at none; raises ValueError where there are no draws yet."""
         if kind is not None and (drawn is None or not drawn.n_done):
-            raise ValueError("There are no draws yet; choose a method under “How sure” and draw.")
+            raise ValueError("There are no draws yet; choose a way to draw under “Method”, and draw.")
         layers = self._bench.layers
         self.kind = kind
         if self._observation != layers.seen_by:

@@ -56,6 +56,8 @@ class Sureness:
         self._drawing: Drawing | None = None
         self._retired: list[Drawing] = []
         self._is_stale = False
+        self._has_arrived = False
+        """Whether what is shown is of the present thread, and not of the one before it."""
         self._fit_number = 0
         """How many fits there were when the scene was last compared with that of the draws."""
         self._phase: DrawPhase | None = None
@@ -108,12 +110,13 @@ class Sureness:
             raise ValueError("The fluxes of the last edit are being solved; try again in a moment.")
         self._retire()
         self.layers.begin()
+        bench.tell(f"{self.method.label}: {self.settings.draws} draws…")
+        self._has_arrived = False
         self._drawing = Drawing(bench.document.observations, scene, self.method, self.settings)
         self._phase = None
         self._bar = progress(total=self.settings.draws)
         self._want()
         self._timer.start()
-        bench.tell(f"{self.method.label}: {self.settings.draws} draws…")
         self._look()
 
     def pause(self) -> None:
@@ -130,13 +133,15 @@ class Sureness:
     def show(self, kind: DrawKind | None) -> None:
         """Look at the mean of the draws, at their deviation, at each of them, or at none."""
         self.layers.show(kind, self.drawn)
+        if kind is None:
+            self._bench.viewer.canvas.overlays.text.text = self._bench.layers.caption
         self._on_selection()
         self.changed.emit()
 
     def write(self, folder: Path) -> None:
         """Write the draws into a folder; what becomes of it is told."""
-        if self._drawing is None or self.drawn is None or not self.drawn.n_done:
-            raise ValueError("There are no draws yet; choose a method under “How sure” and draw.")
+        if self._drawing is None or not self._has_arrived or self.drawn is None or not self.drawn.n_done:
+            raise ValueError("There are no draws to write; choose a way to draw under “Method”, and draw.")
         self._bench.tell("Writing the draws…")
         self._drawing.submit(WRITTEN, lambda sampling, samples: written(folder, sampling, samples))
 
@@ -179,7 +184,7 @@ class Sureness:
             return
         for name, news in drawing.mailbox.take().items():
             if name == DRAWN:
-                self.drawn = news
+                self.drawn, self._has_arrived = news, True
                 self._rows = {source.id: row for row, source in enumerate(news.scene.sources)}
                 self._fit_number = self._fit_number_now
                 self._is_stale = not is_same(self._bench.document.scene, news.scene)
@@ -244,7 +249,7 @@ class Sureness:
             self.changed.emit()
 
     def _want(self) -> None:
-        if self._drawing is not None:
+        if self._drawing is not None and self._drawing.phase is not DrawPhase.FAILED:
             self._drawing.want(self.layers.wanted(self._chosen))
 
     def _say_caption(self) -> None:
@@ -346,6 +351,6 @@ def export_draws(bench: Workbench) -> None:
     from qtpy.QtWidgets import QFileDialog
 
     if bench.sureness.drawn is None:
-        raise ValueError("There are no draws yet; choose a method under “How sure” and draw.")
+        raise ValueError("There are no draws yet; choose a way to draw under “Method”, and draw.")
     if folder := QFileDialog.getExistingDirectory(None, "Write the draws into this folder"):
         bench.sureness.write(Path(folder))

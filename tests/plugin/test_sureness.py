@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from deblend import Method
+from deblend import Method, empty_scene, make_source
 from napari_deblend.actions import perform
-from napari_deblend.drawing import DrawKind, DrawPhase, DrawSettings
+from napari_deblend.drawing import Drawing, DrawKind, DrawPhase, DrawSettings
+from napari_deblend.runner import ERROR
 from napari_deblend.widgets.source_table import FLUX
 
 pytestmark = pytest.mark.gui
@@ -155,6 +156,29 @@ def test_draws_wait_go_on_and_stop_and_are_written(
     wait(lambda: any("draws are in" in sentence for sentence in told))
     names = {path.name for path in (tmp_path / "draws").iterdir()}
     assert {"samples.fits", "mean.fits", "std.fits", "covariances.fits", "percentiles.ecsv"} <= names
+
+
+def test_an_edit_is_answered_while_draws_are_made(widget: Any, opened: Any, wait: Callable[..., None]) -> None:
+    sureness, source = opened.sureness, opened.document.scene.sources[0]
+    sureness.settings = DrawSettings(draws=100_000)
+    perform(opened, "draw_or_pause")
+    wait(lambda: sureness.drawn is not None and sureness.drawn.n_done > 1)
+    opened.document.move({source.id: (21.0, 24.0)})
+    wait(lambda: opened.frame.revision == opened.document.revision)
+    assert sureness.is_busy and sureness.is_stale
+    perform(opened, "look_at_model")
+    perform(opened, "next_draw_view")
+    wait(lambda: opened.viewer.canvas.overlays.text.text.endswith("stale"))
+    perform(opened, "look_at_model")
+    assert opened.viewer.canvas.overlays.text.text.startswith("Model")
+
+
+def test_what_a_method_does_not_take_is_said(observation: Any) -> None:
+    scene = empty_scene([observation]).add(make_source("free-form", 34.0, 30.0, n_channels=3, flux=(9.0, 9.0, 9.0)))
+    drawing = Drawing([observation], scene, Method.NUTS, DrawSettings(draws=4))
+    drawing.close()
+    assert "NUTS is for profiles" in drawing.mailbox.take()[ERROR]
+    assert drawing.phase is DrawPhase.FAILED and not drawing.is_alive
 
 
 def test_without_sources_it_says_what_to_do(bench: Any, observation: Any) -> None:
