@@ -52,6 +52,7 @@ from napari_deblend.selecting import draw_selection, group_selected, select_all,
 from napari_deblend.source_look import show_plots
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.stretching import brighter, fainter, next_stretch, toggle_flux
+from napari_deblend.sureness import draw_or_pause, export_draws, next_draw_view, show_sureness, stop_drawing
 from napari_deblend.tour import open_sample, take_tour, tour_back, tour_skip
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color, toggle_color_bar
 from napari_deblend.views import View
@@ -263,6 +264,11 @@ ACTIONS: dict[str, Action] = {
         Action("fit_or_pause", "Fit, pause or go on", fit_or_pause, "G"),
         Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
         Action("step_fit", "Take one iteration of the fit and wait", step_fit, "Alt-G"),
+        Action("draw_or_pause", "Draw scenes that the data allow; pause or go on", draw_or_pause, "Alt-U"),
+        Action("stop_drawing", "Make no more draws; keep those there are", stop_drawing, "Control-Alt-U"),
+        Action("next_draw_view", "Look at the draws: mean, deviation, each, none", next_draw_view, "Alt-W"),
+        Action("show_sureness", "Show or hide how sure the fit is", show_sureness, "Alt-Y"),
+        Action("export_draws", "Write the draws: table, pictures, covariances, percentiles…", export_draws),
         Action("previous_state", "Go back to the state before on the chi² curve", walk(-1), "Control-Alt-Left"),
         Action("next_state", "Go to the state behind on the chi² curve", walk(1), "Control-Alt-Right"),
         Action("go_back_to_run", "Go back to the end of the chosen run", go_back_to_run, "Control-Alt-R"),

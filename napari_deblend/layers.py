@@ -48,6 +48,8 @@ class ImageLayers:
     wanted_changed = Signal()
     """Other pictures are visible now."""
     view_changed = Signal()
+    looked = Signal()
+    """Somebody asked for one of our pictures, be it the same."""
     component_chosen = Signal(str)
     """A person moved the component slider to the source of this id."""
     emptied = Signal()
@@ -201,6 +203,7 @@ class ImageLayers:
         roles = {self.role_of(seen) for seen in (PANELS if self.is_spread else (self.view,))}
         for (role, k), layer in self._layers.items():
             layer.visible = k == self.seen_by and role in roles
+        self.looked.emit()
         self.view_changed.emit()
 
     def spread(self) -> None:

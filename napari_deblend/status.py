@@ -45,7 +45,7 @@ class ReadOut:
             return "  ".join(f"{c.name} {v:.4g}" for c, v in zip(channels, bands, strict=True)) + " nJy/pix"
         band = min(round(position[-3]) if len(position) >= 3 else 0, len(channels) - 1)
         data = layer.data
-        key = (band, row, column)
-        value = float(data[(round(position[-4]), *key)] if data.ndim == 4 else data[key])
+        leading = (round(place) for place in position[-data.ndim : -3]) if data.ndim > 3 else ()
+        value = float(data[(*leading, band, row, column)])
         name = "" if self._role is Role.CHI2 else f"{channels[band].name} "
         return f"{name}{value:.4g} {self._role.unit}"

@@ -63,6 +63,7 @@ from napari_deblend.samp import Samp
 from napari_deblend.showing import Showing
 from napari_deblend.source_look import SourceLooks
 from napari_deblend.stretching import Stretching
+from napari_deblend.sureness import Sureness
 from napari_deblend.tour import Tour
 from napari_deblend.views import METADATA_KEY, View
 from napari_deblend.world import World
@@ -160,6 +161,7 @@ class Workbench:
         self.leftovers, self.source_looks = Leftovers(self), SourceLooks(self)
         self.isolating, self.samp = Isolating(self), Samp(self)
         self.rounds = Rounds(self)
+        self.sureness = Sureness(self)
         self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
@@ -174,6 +176,7 @@ class Workbench:
         self.closed.emit()
         self.keeper.close()
         self._retire()
+        self.sureness.close()
         self.cutting.request = None
         self.finder.close()
         self.cutting.reader.close()

@@ -28,6 +28,7 @@ from napari_deblend.widgets.parameters import ParametersSection
 from napari_deblend.widgets.parts import Links, Section, action_button, fold, prose, row
 from napari_deblend.widgets.source_plots import SourcePlotsSection
 from napari_deblend.widgets.sources import SourcesSection
+from napari_deblend.widgets.sureness import SurenessSection
 from napari_deblend.widgets.tour import TourBar
 from napari_deblend.workbench import Workbench
 
@@ -55,6 +56,7 @@ class DeblendWidget(QWidget):
         self.parameters = ParametersSection(bench)
         self.constraints = ConstraintsSection(bench)
         self.fitting = FitSection(bench)
+        self.sureness = SurenessSection(bench)
         self.leftovers = LeftoversSection(bench)
         self.source_plots = SourcePlotsSection(bench)
         self.dragged = DraggedPictures(bench)
@@ -87,6 +89,9 @@ class DeblendWidget(QWidget):
                 self._constraints_fold = fold(self.constraints.title, self.constraints, open_=False)
                 column.addWidget(self._constraints_fold)
             if section is self.fitting:
+                self._sureness_fold = fold(self.sureness.title, self.sureness, open_=False)
+                self._sureness_fold.toggled.connect(self.sureness.set_open)
+                column.addWidget(self._sureness_fold)
                 column.addWidget(fold(self.leftovers.title, self.leftovers, open_=False))
             if section is self.observations:
                 self._cutting_fold = fold(self.cutting.title, self.cutting, open_=bench.cutting.request is not None)
@@ -125,6 +130,7 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.constraining.wanted, self._show_constraints)
         self._links.connect(bench.parameters.wanted, self._show_parameters)
         self._links.connect(bench.source_looks.wanted, self._toggle_plots)
+        self._links.connect(bench.sureness.wanted, self._toggle_sureness)
         self._scroll = scroll
         self._on_history()
         self._on_phase(bench.phase)
@@ -183,6 +189,18 @@ class DeblendWidget(QWidget):
         else:
             self._plots_fold.expand(animate=False)
             QTimer.singleShot(0, partial(self._scroll.ensureWidgetVisible, self.source_plots))
+
+    def _toggle_sureness(self) -> None:
+        """Unfold what the draws say and bring it into view, or fold it away."""
+        if self._sureness_fold.isExpanded():
+            self._sureness_fold.collapse(animate=False)
+        else:
+            self._sureness_fold.expand(animate=False)
+            QTimer.singleShot(LAID_OUT, self._scroll_to_sureness)
+
+    def _scroll_to_sureness(self) -> None:
+        top = self._sureness_fold.mapTo(self._scroll.widget(), QPoint(0, 0)).y()
+        self._scroll.verticalScrollBar().setValue(top)
 
     def hide_constraints(self) -> None:
         """Fold the constraints away."""

@@ -1,4 +1,4 @@
-"""Section: start, pause and stop the fit; how it goes."""
+"""Section: start, pause and stop the fit, or draws around it; how it goes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel
 
+from deblend import Method, Solver
 from napari_deblend.fit_notes import METHODS, notes_of
 from napari_deblend.machine import Frame
 from napari_deblend.participation import SENTENCES, Participation
@@ -23,6 +24,13 @@ QPushButton { background-color: #1f7a99; color: white; font-weight: bold; paddin
 QPushButton:hover { background-color: #2a93b8; }
 """
 
+WAYS_TO_DRAW = {
+    Method.GAUSSIAN: "Draws of the Gaussian around the fit: quick, exact where all that is free are fluxes",
+    Method.RTO: "Fits of perturbed data and priors: slower; within bounds, so that no flux is negative",
+    Method.NUTS: "Chains in the posterior itself, with R-hat: for scenes of profiles",
+}
+"""How sure the fit is, each with a sentence."""
+
 
 class FitSection(Section):
     """Buttons, settings, the chi² curve and the numbers of the present state."""
@@ -32,6 +40,9 @@ class FitSection(Section):
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
         self.go = action_button(bench, "fit_or_pause", "Fit")
+        self.draw = action_button(bench, "draw_or_pause", "Draw")
+        self.draw.setStyleSheet(PRIMARY)
+        self.enough = action_button(bench, "stop_drawing", "Stop, keep the draws")
         self.go.setStyleSheet(PRIMARY)
         self.step = action_button(bench, "step_fit", "Step")
         self.stop = action_button(bench, "cancel_fit", "Stop, keep the best")
@@ -53,11 +64,19 @@ class FitSection(Section):
         for solver, (name, sentence) in METHODS.items():
             self.method.addItem(name, solver)
             self.method.setItemData(self.method.count() - 1, sentence, Qt.ItemDataRole.ToolTipRole)
+        self.method.insertSeparator(self.method.count())
+        for method, sentence in WAYS_TO_DRAW.items():
+            self.method.addItem(f"How sure: {method.label}", method)
+            self.method.setItemData(self.method.count() - 1, sentence, Qt.ItemDataRole.ToolTipRole)
         self.method.activated.connect(self._set_method)
+        self.draw_form = form(bench.sureness.settings, self._set_draw_settings)
+        self._is_drawing = False
         self.notes = prose()
-        self.column.addLayout(row(self.go, self.step, self.stop, None, self.numbers))
+        self.column.addLayout(row(self.go, self.step, self.stop, self.draw, self.enough, None, self.numbers))
         self.column.addLayout(row(QLabel("Method"), self.method, None))
-        self.column.addLayout(row(QLabel("Sources"), self.who, None))
+        self._who_label = QLabel("Sources")
+        self.column.addLayout(row(self._who_label, self.who, None))
+        self.column.addWidget(self.draw_form.native)
         self.column.addWidget(self.notes)
         self.column.addWidget(self.curve)
         self.runs = Runs(bench)
@@ -71,6 +90,8 @@ class FitSection(Section):
         self.listen(bench.document.observations_changed, self._on_observations)
         self.listen(bench.refreshed, self._show_method)
         self.listen(bench.history.changed, self._show_curve)
+        self.listen(bench.sureness.changed, self._show_drawing)
+        self.listen(bench.sureness.chosen, self._on_way_chosen)
         self._on_phase(bench.phase)
         self._show_method()
         if bench.frame is not None:
@@ -113,15 +134,47 @@ class FitSection(Section):
         self._show_method()
 
     def _set_method(self, place: int) -> None:
-        self.form["solver"].value = self.method.itemData(place)
+        chosen = self.method.itemData(place)
+        self._is_drawing = isinstance(chosen, Method)
+        if isinstance(chosen, Method):
+            self.bench.sureness.choose(chosen)
+        else:
+            self.form["solver"].value = chosen
+            self._show_method()
+
+    def _on_way_chosen(self) -> None:
+        self._is_drawing = True
+        self._show_method()
+
+    def _set_draw_settings(self, settings: Any) -> None:
+        self.bench.sureness.settings = settings
 
     def _show_method(self) -> None:
         """Show the method, and what to be careful about with it."""
-        bench = self.bench
-        self.method.setCurrentIndex(list(METHODS).index(bench.settings.solver))
-        self.method.setToolTip(METHODS[bench.settings.solver][1])
+        bench, sureness = self.bench, self.bench.sureness
+        chosen: Method | Solver = sureness.method if self._is_drawing else bench.settings.solver
+        place = next(k for k in range(self.method.count()) if self.method.itemData(k) is chosen)
+        self.method.setCurrentIndex(place)
+        self.method.setToolTip(self.method.itemData(place, Qt.ItemDataRole.ToolTipRole))
+        self._show_drawing()
+        if self._is_drawing:
+            self.notes.hide()
+            return
         notes = notes_of(bench.document.scene, bench.settings.solver) if bench.document.is_open else []
         text = "\n".join(notes)
         if text != self.notes.text():
             self.notes.setText(text)
         self.notes.setVisible(bool(notes))
+
+    def _show_drawing(self) -> None:
+        """Show the buttons of what is chosen: a fit, or draws around it."""
+        sureness, is_drawing = self.bench.sureness, self._is_drawing
+        for widget in (self.go, self.step, self.stop, self.who, self._who_label):
+            widget.setVisible(not is_drawing)
+        for widget in (self.draw, self.enough, self.draw_form.native):
+            widget.setVisible(is_drawing)
+        self.draw_form["chains"].visible = is_drawing and sureness.method is Method.NUTS
+        is_busy = sureness.is_busy
+        self.draw.setText("Draw" if not is_busy else "Go on" if sureness.is_paused else "Pause")
+        self.enough.setEnabled(is_busy)
+        self.draw_form.native.setEnabled(not is_busy)

@@ -13,7 +13,8 @@ Settings = TypeVar("Settings")
 
 def form(settings: Settings, changed: Callable[[Settings], None]) -> Container:
     """Return a form that shows these settings and calls `changed` with new ones at every edit."""
-    hints = get_type_hints(type(settings))
+    # with what numbers may be
+    hints = get_type_hints(type(settings), include_extras=True)
     widgets = []
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)

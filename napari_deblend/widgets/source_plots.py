@@ -75,6 +75,7 @@ class SourcePlotsSection(Section):
         self.listen(bench.source_looks.changed, self._show)
         self.listen(bench.document.selection_changed, self._show)
         self.listen(bench.constraining.changed, self._show)
+        self.listen(bench.sureness.changed, self._on_draws)
         self._is_open = False
         self.tabs.currentChanged.connect(lambda _: self._show())
         self._show()
@@ -104,15 +105,23 @@ class SourcePlotsSection(Section):
         else:
             self._show_rings(look)
 
+    def _on_draws(self) -> None:
+        if self._is_open and self.tabs.currentWidget() is self.spectrum:
+            self._show()
+
     def _show_spectrum(self, look: SourceLook) -> None:
         count = len(look.channels)
         x = np.arange(count, dtype=float) if look.wavelengths is None else np.array(look.wavelengths)
         order = np.argsort(x, kind="stable")
         ticks = [(float(x[k]), look.channels[k].name) for k in order]
         self.spectrum.getAxis("bottom").setTicks([ticks])
-        self.spectrum.show_points(x, look.flux, look.flux_error, (x[order], look.flux[order]))
+        drawn = self.bench.sureness.flux_errors(look.source_id)
+        is_drawn = drawn is not None and len(drawn) == count
+        error = drawn if drawn is not None and is_drawn else look.flux_error
+        self.spectrum.show_points(x, look.flux, error, (x[order], look.flux[order]))
         self.colors.show(x, [channel.name for channel in look.channels])
-        self.heading.setText(f"{look.name}: flux in every band, with errors as if its neighbours were known.")
+        how = f"from draws ({self.bench.sureness.heading})" if is_drawn else "as if its neighbours were known"
+        self.heading.setText(f"{look.name}: flux in every band, with errors {how}.")
 
     def _show_rings(self, look: SourceLook) -> None:
         band = min(self.bench.layers.band, len(look.bands) - 1)

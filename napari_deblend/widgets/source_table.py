@@ -165,6 +165,9 @@ class SourceTable(QAbstractItemModel):
             return QColor(COLORS[source.center.status])
         if role == Role.ForegroundRole and column == FLAGS:
             return QColor(WARNING)
+        if role == Role.ToolTipRole and column == FLUX and self._error(source):
+            known = f"{self._flux(source.flux)}{self._error(source)} nJy"
+            return f"{known}, the error from draws: {self._bench.sureness.heading}"
         if role == Role.ToolTipRole and column == FLAGS and self.flags_of.get(source.id):
             return sentences_of(self.flags_of[source.id])
         if role == Role.ToolTipRole and column == NAME and source.group:
@@ -210,13 +213,19 @@ class SourceTable(QAbstractItemModel):
         if column == Y:
             return f"{float(self._bench.document.to_image(source.y, source.x)[0]):.2f}"
         if column == FLUX:
-            return self._flux(source.flux)
+            return self._flux(source.flux) + self._error(source)
         if column == FLAGS:
             return signs_of(self.flags_of.get(source.id, ()))
         if column == SNR:
             snr = self.snr.get(source.id, math.nan)
             return (f"{snr:.1f}" if snr < 100 else f"{snr:,.0f}") if math.isfinite(snr) else "–"
         return STATUS_TEXT[source.center.status]
+
+    def _error(self, source: Source) -> str:
+        """Return the error of the flux in the chosen band, where draws tell it."""
+        errors = self._bench.sureness.flux_errors(source.id)
+        error = float(errors[self.channel]) if errors is not None and self.channel < len(errors) else math.nan
+        return f" ± {error:,.2g}" if error < 100 else f" ± {error:,.0f}" if math.isfinite(error) else ""
 
     def _flux(self, fluxes: Any) -> str:
         flux = float(fluxes[self.channel]) if self.channel < len(fluxes) else math.nan

@@ -25,11 +25,13 @@ from napari_deblend.flags import flags_in
 from napari_deblend.jobs import MOTIONS
 from napari_deblend.moving import have_motions_measured
 from napari_deblend.widgets.parts import Section, action_button, prose, row
-from napari_deblend.widgets.source_table import FLAGS, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
+from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
 from napari_deblend.workbench import Workbench
 
 WIDTHS = (58, 62, 44, 44, 58, 44, 40, 24)
 """Of the columns [screen pix]."""
+WITH_ERRORS = {NAME: 50, FLUX: 84}
+"""Of columns that change once errors are known from draws [screen pix]."""
 WIDTHS_WITH_PARTS = (66, 62, 44, 44, 56, 44, 36, 24)
 """Where names stand behind the marks that unfold a source."""
 INDENT = 10
@@ -114,6 +116,8 @@ class SourcesSection(Section):
         self.listen(bench.markers.mode_changed, self._on_mode)
         self.listen(bench.gestures.placing_changed, self._on_placing)
         self.listen(bench.refreshed, self._hide_motions)
+        self.listen(bench.sureness.changed, self._on_draws)
+        self._has_errors = False
         self._on_observations()
         self.refresh()
         self.show_selection()
@@ -204,6 +208,14 @@ class SourcesSection(Section):
             else:
                 # put off for something else that was asked for, which has been done
                 have_motions_measured(self.bench)
+
+    def _on_draws(self) -> None:
+        """Show the errors that draws tell, and make room for them the first time."""
+        if not self._has_errors and self.bench.sureness.drawn is not None:
+            self._has_errors = True
+            for column, width in WITH_ERRORS.items():
+                self.view.header().resizeSection(column, width)
+        self.model.refresh_column(FLUX)
 
     def _show_motions(self) -> None:
         """Say how what moves does so, and after a fit have it said how well that is known."""

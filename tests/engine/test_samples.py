@@ -46,6 +46,21 @@ def test_pictures_are_mean_and_deviation_of_those_of_the_draws(drawn: Drawn) -> 
         assert samples.deviation(source).max() > 0.001 * largest
 
 
+def test_the_whole_model_scatters_too_where_that_is_kept(drawn: Drawn) -> None:
+    program, draws, without = drawn
+    samples = Samples(program, with_model=True)
+    models = []
+    for draw in draws:
+        samples.add(draw)
+        with program.standing_at(draw.scene):
+            models.append(np.array(program.model(0), float))
+    largest = np.max(models)
+    np.testing.assert_allclose(samples.mean(None), np.mean(models, axis=0), atol=1e-5 * largest)
+    np.testing.assert_allclose(samples.deviation(None), np.std(models, axis=0, ddof=1), atol=1e-5 * largest)
+    with pytest.raises(ValueError, match="with_model=True"):
+        without.mean(None)
+
+
 def test_a_picture_that_moves_is_dark_where_it_was_not() -> None:
     first, second = Column(np.full((1, 2, 2), 4.0), 1, 1), Column(np.full((1, 2, 2), 2.0), 0, 2)
     running = RunningPicture()

@@ -83,11 +83,11 @@ def test_the_method_is_chosen_with_its_cautions(two_of_three: Any, qtbot: Any, s
     bench = two_of_three
     _, widget = bench.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
     method = widget.fitting.method
-    assert [method.itemData(k) for k in range(method.count())] == list(
-        Solver
-    ) and method.currentText() == "Gauss-Newton"
+    solvers = [method.itemData(k) for k in range(method.count()) if isinstance(method.itemData(k), Solver)]
+    assert solvers == list(Solver) and method.currentText() == "Gauss-Newton"
     method.setFocus()
-    qtbot.keyClick(method, Qt.Key.Key_End)
+    for _ in solvers[1:]:
+        qtbot.keyClick(method, Qt.Key.Key_Down)
     assert bench.settings.solver is list(METHODS)[-1] and widget.fitting.form["solver"].value is bench.settings.solver
     bench.document.select([bench.document.scene.sources[0].id])
     bench.constraining.switch(ConstraintKind.CONNECTED, True)

@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not len(samples):
         raise KeyboardInterrupt
     if not arguments.quiet:
-        for sentence in _doubts(sampling):
+        for sentence in sampling.doubts:
             print(f"note: {sentence}", file=sys.stderr)
     with blaming_the_input():
         _write(arguments, session.observations, samples, interrupted, sampling)
@@ -113,23 +113,6 @@ def _draw(sampling: Sampling, samples: Samples, *, quiet: bool) -> bool:
             samples.add(draw)
             bar.update()
     return sampling.n_done < sampling.n_draws
-
-
-def _doubts(sampling: Sampling) -> list[str]:
-    """Return sentences about draws that are not what they should be."""
-    doubts = []
-    if not sampling.sampler.has_settled:
-        doubts.append(
-            "The fit is not at a minimum, and none was reached from it: draws lie around where it was left; run the "
-            "fit on, or hold what the data do not decide."
-        )
-    if sampling.n_unsettled:
-        doubts.append(
-            f"{sampling.n_unsettled} of {sampling.n_done} refits did not reach their minimum; they lie too near to the "
-            "fit, so that errors are too small: use --method gaussian, or a simpler scene."
-        )
-    diagnosis = sampling.diagnosis()
-    return doubts if diagnosis is None else [*doubts, *diagnosis.doubts]
 
 
 def _write(
@@ -161,7 +144,7 @@ def _write(
             "draws": len(samples),
             "draws_wanted": arguments.draws,
             "interrupted": interrupted,
-            "notes": _doubts(sampling),
+            "notes": sampling.doubts,
             "diagnosis": _diagnosed(sampling),
         },
     )

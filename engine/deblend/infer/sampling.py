@@ -135,6 +135,25 @@ class Sampling(Iterator[Draw]):
         """Return what tells whether chains agree so far; None where draws are independent of each other."""
         return self._sampler.diagnosis() if self._is_ready else None
 
+    @property
+    def doubts(self) -> list[str]:
+        """Sentences about what speaks against the draws so far."""
+        if not self._is_ready:
+            return []
+        doubts = []
+        if not self._sampler.has_settled:
+            doubts.append(
+                "The fit is not at a minimum, and none was reached from it: draws lie around where it was left; run "
+                "the fit on, or hold what the data do not decide."
+            )
+        if self.n_unsettled:
+            doubts.append(
+                f"{self.n_unsettled} of {self.n_done} refits did not reach their minimum; they lie too near to the "
+                "fit, so that errors are too small: use the method 'gaussian', or a simpler scene."
+            )
+        diagnosis = self.diagnosis()
+        return doubts if diagnosis is None or not self.n_done else [*doubts, *diagnosis.doubts]
+
     def cancel(self) -> None:
         """End the iteration; a draw that is being made is there after `resume`."""
         self._cancelled.set()

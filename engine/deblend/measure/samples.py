@@ -18,6 +18,7 @@ from deblend.measure.naming import column_key
 from deblend.measure.quantities import shapes_of, significance_of
 from deblend.measure.running import RunningPicture
 from deblend.program import Program
+from deblend.program.columns import Column
 from deblend.sky import AB_ZERO_POINT_NJY
 
 PERCENTILES = (16, 50, 84)
@@ -29,12 +30,13 @@ UNITS: dict[str, u.Unit] = {"x": u.pix, "y": u.pix, "half_light_radius": u.pix, 
 class Samples:
     """Draws as they arrive, in units of a catalog; pictures are kept as mean and deviation only."""
 
-    def __init__(self, program: Program) -> None:
-        """Hold no draws yet, of the scene that the program has."""
+    def __init__(self, program: Program, *, with_model: bool = False) -> None:
+        """Hold no draws yet, of the scene that the program has; `with_model` keeps pictures of the whole model, too."""
         self._program, self._scene = program, program.scene
         self._observations = program.observations
         self._to_image = program.scene.grid.affine_to(program.observations[0].grid)
         self._pictures = [[RunningPicture() for _ in self._observations] for _ in program.scene.sources]
+        self._models = [RunningPicture() for _ in self._observations] if with_model else []
         self._fluxes: list[Float[np.ndarray, "source channel"]] = []
         self._chains: list[int] = []
         self._others: list[Float[np.ndarray, "source 4"]] = []
@@ -49,9 +51,12 @@ class Samples:
             pictures = program.sources()
             shapes = shapes_of(program)
             _, blendedness = significance_of(program)
+            models = [Column(program.model(k), 0, 0) for k in range(len(self._models))]
         for running, own in zip(self._pictures, pictures, strict=True):
             for of_observation, column in zip(running, own, strict=True):
                 of_observation.add(column)
+        for of_model, model in zip(self._models, models, strict=True):
+            of_model.add(model)
         row, column_of = self._to_image(np.array([s.y for s in scene.sources]), np.array([s.x for s in scene.sources]))
         size = shapes[:, 2] * self._to_image.scale
         self._fluxes.append(scene.fluxes)
@@ -60,15 +65,25 @@ class Samples:
 
     # -- pictures ----------------------------------------------------------------------------------------------
 
-    def mean(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
-        """Return the mean picture of a source as an observation sees it [nJy/pix], float32."""
-        shape = self._observations[observation_index].images.shape
-        return self._pictures[source_index][observation_index].mean(shape)
+    def mean(self, source_index: int | None, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        """Return the mean picture of a source as an observation sees it [nJy/pix], float32; None is the whole model.
 
-    def deviation(self, source_index: int, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
+        Raises ValueError for the whole model where that was not kept.
+        """
+        shape = self._observations[observation_index].images.shape
+        return self._running(source_index, observation_index).mean(shape)
+
+    def deviation(self, source_index: int | None, observation_index: int = 0) -> Float[np.ndarray, "band y x"]:
         """Return the standard deviation of that picture, pixel by pixel [nJy/pix], float32."""
         shape = self._observations[observation_index].images.shape
-        return self._pictures[source_index][observation_index].deviation(shape)
+        return self._running(source_index, observation_index).deviation(shape)
+
+    def _running(self, source_index: int | None, observation_index: int) -> RunningPicture:
+        if source_index is not None:
+            return self._pictures[source_index][observation_index]
+        if not self._models:
+            raise ValueError("Pictures of the whole model were not kept; make Samples(program, with_model=True).")
+        return self._models[observation_index]
 
     # -- quantities --------------------------------------------------------------------------------------------
 

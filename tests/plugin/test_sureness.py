@@ -1,0 +1,191 @@
+"""Draws in the window: by keys and buttons, live, paused and stopped, stale after an edit, looked at and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from deblend import Method, empty_scene, make_source
+from napari_deblend.actions import perform
+from napari_deblend.drawing import Drawing, DrawKind, DrawPhase, DrawSettings
+from napari_deblend.runner import ERROR
+from napari_deblend.widgets.source_table import FLUX
+
+pytestmark = pytest.mark.gui
+ALT = Qt.KeyboardModifier.AltModifier
+
+
+@pytest.fixture
+def widget(opened: Any) -> Any:
+    """The dock on the small blend of three stars, its fluxes solved."""
+    _, widget = opened.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
+    opened.sureness.settings = DrawSettings(draws=40, seed=2)
+    return widget
+
+
+@pytest.fixture
+def drawn(widget: Any, opened: Any, make_hands: Any, wait: Callable[..., None]) -> Any:
+    """The dock once forty Gaussian draws were asked for by the key, and made."""
+    make_hands(opened).key(Qt.Key.Key_U, ALT)
+    wait(lambda: opened.sureness.phase is DrawPhase.DONE and opened.sureness.drawn.n_done == 40)
+    return widget
+
+
+def error_of(text: str) -> float:
+    return float(text.split("±")[1].replace(",", ""))
+
+
+def test_draws_by_key_give_errors_to_the_table_and_go_stale_with_an_edit(
+    drawn: Any, opened: Any, wait: Callable[..., None]
+) -> None:
+    sureness, source = opened.sureness, opened.document.scene.sources[1]
+    # a star alone, matched to its PSF: noise 1 nJy per pixel, of sigma 3.5 / 2.355 pix plus what neighbors trade
+    error = sureness.flux_errors(source.id)
+    alone = np.sqrt(4 * np.pi) * 3.5 / 2.355
+    assert np.all(error > 0.6 * alone) and np.all(error < 3.0 * alone)
+    model = drawn.sources.model
+    text = model.data(model.index(1, FLUX))
+    assert error_of(text) == pytest.approx(error[model.channel], rel=0.06)
+    before = sureness.drawn
+    opened.document.move({source.id: (35.0, 31.0)})
+    assert sureness.is_stale and sureness.drawn is before, "kept"
+    assert "stale" in drawn.sureness.heading.text()
+    assert "±" not in model.data(model.index(1, FLUX)), "the errors are of another scene"
+    perform(opened, "undo")
+    wait(lambda: opened.frame.revision == opened.document.revision)
+    assert not sureness.is_stale
+
+
+def test_mean_deviation_and_draws_are_looked_at_by_key(
+    drawn: Any, opened: Any, make_hands: Any, wait: Callable[..., None]
+) -> None:
+    sureness, hands = opened.sureness, make_hands(opened)
+    source = opened.document.scene.sources[2]
+    opened.document.select([source.id])
+    hands.key(Qt.Key.Key_W, ALT)
+    mean = sureness.layers.layer(DrawKind.MEAN)
+    wait(lambda: np.any(mean.data))
+    component = opened.runner._machine.shown.component(2, 0)
+    np.testing.assert_allclose(mean.data.sum(axis=(1, 2)), component.sum(axis=(1, 2)), rtol=0.05)
+    hands.key(Qt.Key.Key_W, ALT)
+    deviation = sureness.layers.layer(DrawKind.DEVIATION)
+    wait(lambda: np.any(deviation.data))
+    assert deviation.visible and not mean.visible
+    deviation.contrast_limits = (0.0, 3.0)
+    of_source = np.array(deviation.data)
+    opened.document.select(())
+    wait(lambda: not np.allclose(deviation.data, of_source))
+    assert deviation.data.sum() > of_source.sum(), "all sources scatter, not only the one"
+    assert list(deviation.contrast_limits) == [0.0, 3.0], "limits are a person's"
+    hands.key(Qt.Key.Key_W, ALT)
+    draws, dims = sureness.layers.layer(DrawKind.DRAW), opened.viewer.dims
+    assert draws.data.shape == (40, 3, 3, 60, 66)
+    seen = []
+    for step in (0, 7):
+        dims.set_current_step(dims.ndim - 5, step)
+        wait(lambda s=step: np.any(draws.data[s, 0]))
+        seen.append(draws.data[step, 0].sum())
+        expected = sureness.drawn.quantities["flux_total"][step, 0]
+        assert seen[-1] == pytest.approx(expected, rel=0.02)
+    assert seen[0] != seen[1]
+    assert not np.any(draws.data[20]), "only what is in view is rendered"
+    hands.key(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+    wait(lambda: sureness.layers.kind is None)
+    assert not draws.visible
+    before = sureness.drawn
+    hands.key(Qt.Key.Key_U, ALT)
+    wait(lambda: sureness.drawn is not before and sureness.drawn.n_done == 40)
+    assert not np.any(sureness.layers.layer(DrawKind.DRAW).data[7, 0]), "those of the draws before are let go"
+
+
+def test_the_panel_has_diagnosis_plots_and_percentiles_of_chains(
+    widget: Any, opened: Any, make_hands: Any, wait: Callable[..., None], qtbot: Any
+) -> None:
+    method, sureness = widget.fitting.method, opened.sureness
+    place = next(k for k in range(method.count()) if method.itemData(k) is Method.NUTS)
+    method.setCurrentIndex(place)
+    method.activated.emit(place)
+    assert widget.fitting.draw_form["chains"].visible
+    widget.fitting.draw_form["chains"].value = 2
+    widget.fitting.draw_form["draws"].value = 60
+    assert sureness.settings == DrawSettings(60, 2)
+    make_hands(opened).key(Qt.Key.Key_Y, ALT)
+    qtbot.mouseClick(widget.fitting.draw, Qt.MouseButton.LeftButton)
+    wait(lambda: sureness.phase is DrawPhase.DONE and sureness.drawn.n_done == 60)
+    panel = widget.sureness
+    assert "2 chains: R-hat" in panel.diagnosis.text() and "divergent" in panel.diagnosis.text()
+    wait(lambda: panel.choices[0].currentText().startswith("flux_"))
+    panel._show_plots()
+    wait(lambda: len(panel.corner.plots) == 6 and not panel.corner.is_drawing)
+    panel.tabs.setCurrentWidget(panel.trace)
+    wait(lambda: len(panel.trace.plots) == 3 and not panel.trace.is_drawing)
+    lines = panel.trace.plots[0, 0].listDataItems()
+    assert [len(line.xData) for line in lines] == [30, 30], "a line for each chain"
+    panel.tabs.setCurrentWidget(panel.table)
+    low, middle, high = (float(panel.table.item(0, k).text()) for k in (1, 2, 3))
+    told = np.percentile(sureness.drawn.quantities["flux_HSC_g"][:, 0], (16, 50, 84))
+    np.testing.assert_allclose((low, middle, high), told, rtol=1e-3)
+
+
+def test_draws_wait_go_on_and_stop_and_are_written(
+    widget: Any, opened: Any, make_hands: Any, wait: Callable[..., None], qtbot: Any, tmp_path: Path
+) -> None:
+    sureness, hands = opened.sureness, make_hands(opened)
+    sureness.settings = DrawSettings(draws=100_000)
+    hands.key(Qt.Key.Key_U, ALT)
+    wait(lambda: sureness.drawn is not None and sureness.drawn.n_done > 1)
+    hands.key(Qt.Key.Key_U, ALT)
+    wait(lambda: sureness.phase is DrawPhase.PAUSED)
+    # the window takes the last news
+    qtbot.wait(200)
+    n = sureness.drawn.n_done
+    qtbot.wait(300)
+    assert sureness.drawn.n_done == n
+    hands.key(Qt.Key.Key_U, ALT)
+    wait(lambda: sureness.drawn.n_done > n)
+    hands.key(Qt.Key.Key_U, Qt.KeyboardModifier.ControlModifier | ALT)
+    wait(lambda: sureness.phase is DrawPhase.DONE, timeout=5)
+    told: list[str] = []
+    opened.told.connect(told.append)
+    sureness.write(tmp_path / "draws")
+    wait(lambda: any("draws are in" in sentence for sentence in told))
+    names = {path.name for path in (tmp_path / "draws").iterdir()}
+    assert {"samples.fits", "mean.fits", "std.fits", "covariances.fits", "percentiles.ecsv"} <= names
+
+
+def test_an_edit_is_answered_while_draws_are_made(widget: Any, opened: Any, wait: Callable[..., None]) -> None:
+    sureness, source = opened.sureness, opened.document.scene.sources[0]
+    sureness.settings = DrawSettings(draws=100_000)
+    perform(opened, "draw_or_pause")
+    wait(lambda: sureness.drawn is not None and sureness.drawn.n_done > 1)
+    opened.document.move({source.id: (21.0, 24.0)})
+    wait(lambda: opened.frame.revision == opened.document.revision)
+    assert sureness.is_busy and sureness.is_stale
+    perform(opened, "look_at_model")
+    perform(opened, "next_draw_view")
+    wait(lambda: opened.viewer.canvas.overlays.text.text.endswith("stale"))
+    perform(opened, "look_at_model")
+    assert opened.viewer.canvas.overlays.text.text.startswith("Model")
+
+
+def test_what_a_method_does_not_take_is_said(observation: Any) -> None:
+    scene = empty_scene([observation]).add(make_source("free-form", 34.0, 30.0, n_channels=3, flux=(9.0, 9.0, 9.0)))
+    drawing = Drawing([observation], scene, Method.NUTS, DrawSettings(draws=4))
+    drawing.close()
+    assert "NUTS is for profiles" in drawing.mailbox.take()[ERROR]
+    assert drawing.phase is DrawPhase.FAILED and not drawing.is_alive
+
+
+def test_without_sources_it_says_what_to_do(bench: Any, observation: Any) -> None:
+    told: list[str] = []
+    bench.told.connect(told.append)
+    bench.open([observation])
+    perform(bench, "draw_or_pause")
+    perform(bench, "stop_drawing")
+    perform(bench, "next_draw_view")
+    assert "no sources" in told[-3] and "No draws" in told[-2] and "no draws yet" in told[-1]
