@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
 from scipy import ndimage
-from scipy.signal import fftconvolve
 
 from deblend.observe import Observation
 from deblend.sky import PixelGrid
@@ -64,7 +64,7 @@ class Stack:
         """Return the signal to noise of all light around places [pix], within two FWHM of the PSF."""
         reach = int(np.ceil(SURROUNDINGS * FULL_WIDTH * self.psf_sigma))
         disk = (distances(reach) <= reach).astype(float)
-        total = np.maximum(fftconvolve(self.signal_to_noise**2, disk, mode="same"), 0.0)
+        total = np.maximum(scipy.signal.fftconvolve(self.signal_to_noise**2, disk, mode="same"), 0.0)
         height, width = self.light.shape
         rows, columns = (np.clip(np.floor(v + 0.5).astype(int), 0, n - 1) for v, n in ((y, height), (x, width)))
         return np.sqrt(total[rows, columns])

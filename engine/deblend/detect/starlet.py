@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
 from scipy import ndimage
-from scipy.signal import correlate
 from scipy.sparse import csr_array, identity
 
 from deblend.detect.peaks import Peaks, refined
@@ -245,7 +245,7 @@ def _autocorrelation(scale: int) -> Float[np.ndarray, "y x"]:
         lines.append(line)
     fine = np.pad(lines[-2], (len(line) - len(lines[-2])) // 2)
     kernel = np.outer(fine, fine) - np.outer(line, line)
-    result: Float[np.ndarray, "y x"] = correlate(kernel, kernel, method="fft")
+    result: Float[np.ndarray, "y x"] = scipy.signal.correlate(kernel, kernel, method="fft")
     return result / result.max()
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import signal
 
 from deblend.detect.stack import FULL_WIDTH
 from deblend.observe import Observation, full_width_half_maximum
@@ -145,8 +145,8 @@ def _filter(observation: Observation, model: Float[np.ndarray, "band y x"], scen
     for image, bright, weight, psf in zip(observation.images, model, observation.weights, observation.psf, strict=True):
         turned = psf[::-1, ::-1]
         light = np.where(weight > 0, image - bright, 0.0)
-        psi = signal.fftconvolve(light * weight, turned, mode="same")
-        phi = np.maximum(signal.fftconvolve(weight, turned**2, mode="same"), 0.0)
+        psi = scipy.signal.fftconvolve(light * weight, turned, mode="same")
+        phi = np.maximum(scipy.signal.fftconvolve(weight, turned**2, mode="same"), 0.0)
         # a place whose light is mostly masked tells nothing
         phi = np.where(phi > 0.3 * weight.max() * np.sum(psf**2), phi, 0.0)
         result.append(_Filtered(psi / np.where(phi > 0, phi, np.inf), np.sqrt(phi), to_pixel))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from deblend.observe import Observation
 from deblend.program import Program
@@ -28,7 +28,7 @@ from deblend.scene import Gaussian, Point, Scene, Source, make_source
 
 EXTRA_PARAMETERS = 3
 FALSE_ALARMS = 1e-3
-THRESHOLD = float(chi2.isf(FALSE_ALARMS, EXTRA_PARAMETERS))
+THRESHOLD = float(chdtri(EXTRA_PARAMETERS, FALSE_ALARMS))
 """Δχ² that three more parameters gain on noise once in a thousand times: 16.3."""
 PSF_ERROR = 0.01
 """How far a PSF is believed to be off, of the light, as the S/N of what it leaves over relative to the source's."""

@@ -5,10 +5,9 @@ initial monotone sequence."""
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
+import scipy
 from jaxtyping import Float
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 LEAST_DRAWS = 8
 """Of each chain: of fewer nothing can be said."""
@@ -23,7 +22,7 @@ def split(draws: Float[np.ndarray, "chain draw number"]) -> Float[np.ndarray, "h
 def normal_scores(draws: Float[np.ndarray, "chain draw number"]) -> Float[np.ndarray, "chain draw number"]:
     """Return what a unit Gaussian has where each draw stands in the order of all of them."""
     flat = draws.reshape(-1, draws.shape[2])
-    ranks = np.asarray(rankdata(flat, axis=0))
+    ranks = np.asarray(scipy.stats.rankdata(flat, axis=0))
     scores = ndtri((ranks - 0.375) / (len(flat) + 0.25))
     return np.asarray(scores).reshape(draws.shape)
 

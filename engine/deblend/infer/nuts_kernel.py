@@ -8,13 +8,10 @@ that a step may be a quarter turn and more, whatever the number of dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from blackjax.mcmc.hmc import HMCState
-from blackjax.mcmc.integrators import IntegratorState
-from blackjax.mcmc.nuts import build_kernel
 from jax import lax
 from jaxtyping import Array, Float, Int
 
@@ -22,6 +19,10 @@ from deblend.infer.chart import Chart, Charted, numbers_of, with_numbers, within
 from deblend.infer.posterior import Anchor, energy_at
 from deblend.program.arrays import ProblemData
 from deblend.program.compiled import compiled, register
+
+# blackjax computes as it is imported, which starts JAX's threads: before anybody could have them give way
+if TYPE_CHECKING:
+    from blackjax.mcmc.integrators import IntegratorState
 
 MOST_DOUBLINGS = 8
 """Of a trajectory: 255 steps."""
@@ -81,6 +82,8 @@ def rotating(
     log_density: Callable[..., Any], kinetic_energy: Callable[..., Any]
 ) -> Callable[[IntegratorState, Any], IntegratorState]:
     """Return the integrator: half a kick by what is not the unit Gaussian's, a rotation, half a kick."""
+    from blackjax.mcmc.integrators import IntegratorState
+
     value_and_slope = jax.value_and_grad(log_density)
 
     def advance(state: IntegratorState, angle: Any) -> IntegratorState:
@@ -106,6 +109,9 @@ def stretch(
     angle: Any,
 ) -> Stretch:
     """Return the next `count` draws of a chain, of which the first has the number `first`."""
+    from blackjax.mcmc.hmc import HMCState
+    from blackjax.mcmc.nuts import build_kernel
+
     log_density = log_density_of(charted, data, anchor, chart)
     kernel = build_kernel(rotating)
     mass = jnp.ones_like(place.position)

@@ -50,7 +50,7 @@ class FitSettings:
     solver: Solver = Solver.GAUSS_NEWTON
     max_iterations: int = 60
     """A fit that has not converged by then stops and says so."""
-    tolerance: float = 2e-2
+    tolerance: float = 1e-3
     """A fit has converged when two steps in a row lower the loss by less than this fraction and move no flux by more
     than 2 % or the error of a star. The loss counts noise, so that neither depends on units."""
     stop: StopRule = StopRule.AT_REST

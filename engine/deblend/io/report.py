@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.visualization import make_lupton_rgb
 from jaxtyping import Float
 
 from deblend.io.replacing import replacing
@@ -140,6 +139,8 @@ def _mix(data: Float[np.ndarray, "band y x"], observation: Observation) -> Any:
 
     def mix(cube: Float[np.ndarray, "band y x"]) -> np.ndarray:
         red, green, blue = (factor * plane for factor, plane in zip(balance, planes(cube), strict=True))
+        from astropy.visualization import make_lupton_rgb
+
         return np.asarray(make_lupton_rgb(red, green, blue, minimum=-1.0, stretch=max(top / 3, 3.0), Q=6))
 
     return mix
