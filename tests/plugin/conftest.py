@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,6 +32,15 @@ def _observation(
     wcs = TangentWcs((150.1, 2.2), (30.0, 28.0), ((-0.16, 0.05), (0.05, 0.16))) if sky else None
     psf = [gaussian_psf(3.5)] * len(bands)
     return Observation.from_arrays(images, psf, np.ones_like(images), channels=list(bands), name=name, wcs=wcs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_old_is_no_garbage() -> None:
+    """Every viewer that closes collects garbage several times, which takes seconds each where libraries and compiled
+    code hold millions of objects: have it looked for among what the tests of one file make."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
