@@ -139,8 +139,8 @@ def test_a_constraint_holds_at_the_end(systems: Any, fitted: Any, kind: Constrai
 
 
 def test_what_connected_sources_are_held_to_hangs_together(systems: Any, fitted: Any) -> None:
-    """Paths may be as faint as any light, so that pictures near to connected ones say nothing: what is looked at is what
-    they are near to."""
+    """Paths may be as faint as any light, so that pictures near to connected ones say nothing: look at what they are
+    near to."""
     state, running = fitted(Constraint(ConstraintKind.CONNECTED))
     assert running.state.outcome is Outcome.CONVERGED
     (tether,) = (t for t in running._position.split.tethers if t is not None)
