@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_deblend.coloring import LOWER, UPPER, ColorBounds
+from napari_deblend.widgets.parts import call
 from napari_deblend.workbench import Workbench
 
 COLOR = "#c77dff"
@@ -42,6 +43,7 @@ class ColorHandles:
         self.switch.clicked.connect(lambda: self._do(bench.coloring.toggle))
         self.reference = QComboBox()
         self.reference.setToolTip("The band that colors are relative to")
+        call(self.reference, "Band that colors are relative to")
         self.reference.activated.connect(lambda k: self._do(partial(bench.coloring.refer_to, k)))
 
     @property

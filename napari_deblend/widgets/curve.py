@@ -54,6 +54,7 @@ class Curve(pg.PlotWidget):
             pen=None, symbol="o", symbolSize=11, symbolBrush=None, symbolPen=pg.mkPen(LINE, width=2)
         )
         self.setObjectName("curve")
+        self.setAccessibleName("χ² of every iteration")
         self.scene().sigMouseClicked.connect(self._on_click)
         self.scene().sigMouseMoved.connect(self._on_move)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
@@ -20,6 +21,7 @@ from napari_deblend.widgets.dragged import DraggedPictures
 from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
 from napari_deblend.widgets.guide import Guide
+from napari_deblend.widgets.ink import sheet
 from napari_deblend.widgets.keeping import KeptWorkOffer
 from napari_deblend.widgets.leftovers import LeftoversSection
 from napari_deblend.widgets.looking import LookingRow
@@ -132,6 +134,9 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.source_looks.wanted, self._toggle_plots)
         self._links.connect(bench.sureness.wanted, self._toggle_sureness)
         self._scroll = scroll
+        self._on_theme()
+        bench.viewer.events.theme.connect(self._on_theme)
+        self.destroyed.connect(partial(bench.viewer.events.theme.disconnect, self._on_theme))
         self._on_history()
         self._on_phase(bench.phase)
 
@@ -146,6 +151,10 @@ class DeblendWidget(QWidget):
         self._scroll.setMinimumWidth(inside.minimumSizeHint().width() + bar.sizeHint().width())
         margins = self.layout().contentsMargins()
         self.setMinimumWidth(max(WIDTH, self._scroll.minimumWidth() + margins.left() + margins.right()))
+
+    def _on_theme(self, event: Any = None) -> None:
+        """Have colored words readable on the ground of the present theme."""
+        self.setStyleSheet(sheet(self.bench.viewer))
 
     def _say(self, sentence: str) -> None:
         self.sentence.setText(sentence)

@@ -24,7 +24,7 @@ from napari_deblend.export import MEASURED, measuring_job
 from napari_deblend.flags import flags_in
 from napari_deblend.jobs import MOTIONS
 from napari_deblend.moving import have_motions_measured
-from napari_deblend.widgets.parts import Section, action_button, prose, row
+from napari_deblend.widgets.parts import Section, action_button, call, prose, row
 from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
 from napari_deblend.workbench import Workbench
 
@@ -55,6 +55,7 @@ class SourcesSection(Section):
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.view.setMinimumHeight(190)
+        call(self.view, "Sources")
         header = self.view.header()
         header.setMinimumSectionSize(20)
         header.setStretchLastSection(True)
@@ -69,6 +70,7 @@ class SourcesSection(Section):
         self.view.clicked.connect(self._open_choice)
         self.channel = QComboBox()
         self.channel.setToolTip("Band of the fluxes in the table")
+        call(self.channel, "Band of the fluxes")
         # a name with a date would make the panel too wide
         self.channel.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.channel.setMinimumContentsLength(4)

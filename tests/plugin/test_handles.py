@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 from deblend import Status, make_source
 from deblend.scene import axis_ratio, major_angle
-from napari_deblend.handles import SEEN, Handle, dragged
+from napari_deblend.handle_shapes import SEEN, Handle, dragged
 from tests.plugin.conftest import STARS
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
