@@ -100,7 +100,8 @@ def keyed(source: Source, part: int, handle: Handle, dx: float, dy: float) -> So
         step = outward * np.sign(along) * (abs(along) > ALONG)
     else:
         step = direction * max(KEY_SHARE * float(np.hypot(*arm)), LEAST_KEY_STEP)
-    return dragged(source, part, handle, *map(float, arm + step))
+    x, y = arm + step
+    return dragged(source, part, handle, float(x), float(y))
 
 
 def like(source: Source, dragged_one: Source) -> Source:
