@@ -222,9 +222,19 @@ def save_session(bench: Workbench) -> None:
 
     if not bench.document.is_open:
         raise ValueError("There is nothing to save yet; open FITS files first.")
-    path = bench.keeper.path or ask_where_to_save(bench)
-    if path is not None:
-        bench.keeper.save(path)
+    if bench.keeper.path is not None:
+        bench.keeper.save(bench.keeper.path)
+    else:
+        ask_where_to_save(bench)
+
+
+def save_session_as(bench: Workbench) -> None:
+    """Ask for a file and save the work there, with its images or without."""
+    from napari_deblend.widgets.keeping import ask_where_to_save
+
+    if not bench.document.is_open:
+        raise ValueError("There is nothing to save yet; open FITS files first.")
+    ask_where_to_save(bench)
 
 
 def open_session(bench: Workbench) -> None:
@@ -353,6 +363,7 @@ ACTIONS: dict[str, Action] = {
         Action("send_image", "Send the image in view to DS9 and others (SAMP)", send_image),
         Action("toggle_samp", "Take tables of TOPCAT and others as sources (SAMP), or no longer", toggle_samp),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
+        Action("save_session_as", "Save the session elsewhere, with its images or without…", save_session_as),
         Action("open_session", "Open a session", open_session),
         Action("open_sample", "Open the sample blend and work on it", open_sample),
         Action("take_tour", "Take the guided tour", take_tour, "Shift-F1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from napari.viewer import Viewer
@@ -22,7 +23,7 @@ from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
 from napari_deblend.widgets.guide import Guide
 from napari_deblend.widgets.ink import sheet
-from napari_deblend.widgets.keeping import KeptWorkOffer
+from napari_deblend.widgets.keeping import KeptWorkOffer, ask_where_images_are
 from napari_deblend.widgets.leftovers import LeftoversSection
 from napari_deblend.widgets.looking import LookingRow
 from napari_deblend.widgets.observations import ObservationsSection
@@ -128,6 +129,8 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.told, self._say)
         self._links.connect(bench.phase_changed, self._on_phase)
         self._links.connect(bench.refreshed, self._on_history)
+        # once the answer that says so has been taken
+        self._links.connect(bench.keeper.lost, lambda path: QTimer.singleShot(0, partial(self._find_images, path)))
         self._links.connect(bench.cutting.changed, self._on_cutting)
         self._links.connect(bench.constraining.wanted, self._show_constraints)
         self._links.connect(bench.parameters.wanted, self._show_parameters)
@@ -151,6 +154,9 @@ class DeblendWidget(QWidget):
         self._scroll.setMinimumWidth(inside.minimumSizeHint().width() + bar.sizeHint().width())
         margins = self.layout().contentsMargins()
         self.setMinimumWidth(max(WIDTH, self._scroll.minimumWidth() + margins.left() + margins.right()))
+
+    def _find_images(self, path: Path) -> None:
+        ask_where_images_are(self.bench, path)
 
     def _on_theme(self, event: Any = None) -> None:
         """Have colored words readable on the ground of the present theme."""
