@@ -11,10 +11,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_deblend.coloring import LOWER, UPPER, ColorBounds
+from napari_deblend.widgets.ink import LINES
 from napari_deblend.widgets.parts import call
 from napari_deblend.workbench import Workbench
 
-COLOR = "#c77dff"
+COLOR = LINES[2]
 SIZE = 11
 """Of a handle [screen pix]."""
 TIP = "Drag to bound the color; a double click on a band adds or removes its bounds"
