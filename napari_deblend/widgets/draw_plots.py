@@ -15,7 +15,7 @@ from qtpy.QtCore import QTimer
 
 from napari_deblend.widgets.ink import DATA, LINES, MODEL
 
-MOST_DATA = 400
+MOST_POINTS = 400
 """In a cell of the corner, or on a line of the trace; more are not told apart."""
 N_BINS = 24
 SMALL = {"font-size": "7pt", "color": "#969696"}
@@ -101,7 +101,7 @@ class Trace(DrawPlots):
     def fill(self, cell: Cell) -> None:
         for k, chain in enumerate(np.unique(self._chains)):
             own = self._values[cell[0]][self._chains == chain]
-            every = max(len(own) // MOST_DATA, 1)
+            every = max(len(own) // MOST_POINTS, 1)
             line = self.curve(cell, k, pen=pg.mkPen(LINES[k % len(LINES)], width=1))
             line.setData(np.arange(len(own))[::every], own[::every])
 
@@ -129,7 +129,7 @@ class Corner(DrawPlots):
         if row == column:
             self._fill_histogram(cell, x[known])
             return
-        every = max(int(np.sum(known)) // MOST_DATA, 1)
+        every = max(int(np.sum(known)) // MOST_POINTS, 1)
         look = {"pen": None, "symbol": "o", "symbolSize": 3, "symbolPen": None, "symbolBrush": DATA}
         self.curve(cell, 0, **look).setData(x[known][::every], y[known][::every])
 

@@ -15,8 +15,8 @@ PROPERTY = "ink"
 
 
 DATA, MODEL = "#1b8fbb", "#cf7100"
-"""Of points and lines in plots, of what was seen and what is said of it: 3 at least on either ground, as the W3C asks of
-graphics, and told apart by the color-blind."""
+"""Of points and lines in plots, of what was seen and what is said of it: a contrast of about 3 on either ground, as the
+W3C asks of graphics, and told apart by the color-blind."""
 LINES = (DATA, MODEL, "#a45ee5", "#5e9b00", "#e04f4f", "#888888")
 """Of several lines in a plot, told apart by the color-blind in this order."""
 
