@@ -60,8 +60,9 @@ def test_center_circle_and_strokes_show_before_and_after(
         if answered:
             shown.clear()
             for share in np.linspace(1.0, 0.5, 20):
-                hands.move(*(np.array(start) + share * (np.array(end) - np.array(start))), pause=20)
-            wait(lambda: len(shown) >= 5)
+                hands.move(*(np.array(start) + share * (np.array(end) - np.array(start))), pause=40)
+            # some a second, the last one where the mouse is
+            wait(lambda: len(shown) >= 3)
             assert max(shown) < 0.025, "what the window does for it"
         pictures = bench.dragging.pictures
         assert pictures.now.shape == pictures.was.shape == pictures.asked.shape
