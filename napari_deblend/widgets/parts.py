@@ -161,7 +161,7 @@ def row(*widgets: QWidget | None) -> QHBoxLayout:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(6)
     for label, widget in pairwise(widgets):
-        if isinstance(label, QLabel) and isinstance(widget, NAMELESS):
+        if isinstance(label, QLabel) and isinstance(widget, NAMELESS) and not widget.accessibleName():
             call(widget, label.text())
     for widget in widgets:
         if widget is None:
