@@ -15,9 +15,9 @@ from demo import PROJECT, Director
 
 MARGIN = 6
 """Around the parts that a picture is of [screen pix]."""
-COLORS = 128
-"""In a picture; as many are not told from all, and take a third of the room."""
-UPWARD = 20
+COLORS = 200
+"""In a picture; as many are hardly told from all, and take a quarter of the room."""
+UPWARD = 6
 """How far below the upper end of the panel a part is brought [screen pix]."""
 
 
@@ -121,9 +121,15 @@ class Guest(Director):
     def show_part(self, widget: Any) -> None:
         """Scroll the panel so that a part of it is at its upper end."""
         from qtpy.QtCore import QPoint
+        from superqt import QCollapsible
 
         scroll = self.widget._scroll
         self.rest(0.2)
+        # with the heading that it is below, if there is one
+        heading = widget.parentWidget()
+        while heading is not scroll.widget() and not isinstance(heading, QCollapsible):
+            heading = heading.parentWidget()
+        widget = widget if heading is scroll.widget() else heading
         top = widget.mapTo(scroll.widget(), QPoint(0, 0)).y()
         scroll.verticalScrollBar().setValue(max(top - UPWARD, 0))
         self.rest(0.3)
@@ -155,7 +161,7 @@ class Guest(Director):
         lines = np.frombuffer(bits, np.uint8).reshape(image.height(), image.bytesPerLine())
         pixels = lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
         path.parent.mkdir(parents=True, exist_ok=True)
-        small = Image.fromarray(pixels.copy()).quantize(COLORS, dither=Image.Dither.NONE)
+        small = Image.fromarray(pixels.copy()).quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         small.save(path, optimize=True)
         print(f"{path.name}: {image.width()} × {image.height()}, {path.stat().st_size / 1024:.0f} kB", flush=True)
 

@@ -161,7 +161,8 @@ class Panels:
         sources, row = bench.document.scene.sources, bench.layers.component_row
         if row >= len(sources):
             return "No source yet"
-        return f"{called(sources[row])} alone{caption.removeprefix(view.value)}"
+        # the unit is that of the data beside it; for a long name there is no more room
+        return f"{called(sources[row])} alone{caption.removeprefix(view.value).split(' [')[0]}"
 
 
 # actions ---------------------------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ class ConstraintsSection(Section):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        self.view.scrollTo(self.view.currentIndex())
         self.bench.constraining.watch(True)
 
     def hideEvent(self, event: QHideEvent) -> None:

@@ -17,7 +17,7 @@ from napari_deblend.widgets.source_table import STATUS_TEXT
 from napari_deblend.widgets.sources import Choice
 from napari_deblend.workbench import Workbench
 
-WIDTHS = {LABEL: 112, VALUE: 64, UNIT: 26, LOWER: 36, UPPER: 34, FIT: 42, LINK: 36}
+WIDTHS = {LABEL: 124, VALUE: 64, UNIT: 26, LOWER: 36, UPPER: 34, FIT: 42, LINK: 36}
 """[screen pix]"""
 INDENT = 8
 STEPS = {"px": 0.1, "°": 1.0}

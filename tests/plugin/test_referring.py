@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from qtpy.QtWidgets import QFileDialog
 
+from deblend import Observation, make_source
 from napari_deblend.actions import perform
 from napari_deblend.widgets.keeping import REFERRING
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.gui
 
 def test_images_that_have_gone_are_asked_for(
     bench: Any,
-    sample_folder: Path,
+    observation: Observation,
     tmp_path: Path,
     wait: Callable[..., None],
     settle: Callable[[Any], None],
@@ -27,11 +28,13 @@ def test_images_that_have_gone_are_asked_for(
 ) -> None:
     monkeypatch.setenv("DEBLEND_CONFIG", str(tmp_path / "kept"))
     there, path = tmp_path / "images", tmp_path / "work.asdf"
-    shutil.copytree(sample_folder, there, ignore=shutil.ignore_patterns("*.py", "two_telescopes", "truth*"))
+    there.mkdir()
+    fits.writeto(there / "sky.fits", observation.images)
+    fits.writeto(there / "sky_psf.fits", observation.psf)
     bench.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
     bench.load([str(there)])
     wait(lambda: bench.document.is_open)
-    bench.add_at(40.0, 40.0)
+    bench.document.add(make_source("point", 20.0, 24.0, n_channels=3))
     settle(bench)
     observations, fluxes = bench.document.observations, bench.document.scene.fluxes
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), REFERRING))
