@@ -23,12 +23,10 @@ DRAWS = 200
 
 def begin(guest: Guest, name: str) -> None:
     """What both hours begin with: rings, sources, a first model."""
-    bench, widget = guest.bench, guest.widget
-    guest.photograph(PICTURES / f"{name}_1_open.png")
-    guest.show_part(widget.detection)
+    bench = guest.bench
     bench.preview_peaks(THRESHOLD)
     guest.rest(1.0)
-    guest.photograph(PICTURES / f"{name}_2_rings.png", guest.canvas)
+    guest.photograph(PICTURES / f"{name}_1_open.png")
     guest.press("find_sources")
     guest.wait(lambda: bench.document.scene.sources, "Detection")
     guest.wait(lambda: guest.is_answered, "The first model")

@@ -34,7 +34,8 @@ class DraggedPictures(QWidget):
         self.pictures = {name: QLabel() for name in CAPTIONS}
         for column, (name, label) in enumerate(self.pictures.items()):
             label.setFixedSize(PICTURE, PICTURE)
-            grid.addWidget(label, 0, column)
+            grid.addWidget(label, 0, column, Qt.AlignmentFlag.AlignHCenter)
+            grid.setColumnStretch(column, 1)
             grid.addWidget(QLabel(CAPTIONS[name]), 1, column, Qt.AlignmentFlag.AlignHCenter)
         self.sentence = QLabel()
         grid.addWidget(self.sentence, 2, 0, 1, len(CAPTIONS), Qt.AlignmentFlag.AlignHCenter)
