@@ -41,6 +41,13 @@ def canvas_of(viewer: Any) -> Any:
     return main_window(viewer)._qt_viewer.canvas
 
 
+def on_screen(viewer: Any, sizes: tuple[int, int]) -> tuple[int, int]:
+    """Return smallest and largest size of points [screen pix] as their layer takes them: it counts the finer pixels of a
+    screen of high density one by one."""
+    ratio = float(canvas_of(viewer).native.devicePixelRatioF())
+    return round(ratio * sizes[0]), round(ratio * sizes[1])
+
+
 def show_pixels(layer: Image, data: Any) -> None:
     """Give an image layer a fresh array of the same shape and dtype, and repaint.
 

@@ -15,7 +15,7 @@ from napari.layers import Points, Vectors
 
 from deblend import Source
 from deblend.scene import axis_ratio
-from napari_deblend.compat import move_points, move_vectors, unwrap
+from napari_deblend.compat import move_points, move_vectors, on_screen, unwrap
 from napari_deblend.document import Document, named
 from napari_deblend.handle_shapes import Handle, dragged, drawn, handles_of, has_handles, keyed, like, verb_of
 from napari_deblend.world import World
@@ -246,7 +246,7 @@ class Handles:
             border_color="black",
             border_width=0.1,
             size=1.0,
-            canvas_size_limits=SIZE,
+            canvas_size_limits=on_screen(self._viewer, SIZE),
             **place,
         )
         self._lines, self._places = np.zeros((0, 2, 2)), np.zeros((0, 2))

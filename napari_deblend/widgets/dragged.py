@@ -52,7 +52,8 @@ class DraggedPictures(QWidget):
         for name, label in self.pictures.items():
             label.setPixmap(pixmap_of(self._bench.viewer, getattr(pictures, name), PICTURE))
         self.sentence.setText(pictures.sentence)
-        if not self.isVisible():
+        # a longer sentence takes more room
+        if not self.isVisible() or self.sizeHint().width() > self.width():
             self.adjustSize()
             self.move(self._canvas.width() - self.width() - EDGE, EDGE)
             self.show()

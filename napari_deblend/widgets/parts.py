@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from psygnal import SignalInstance
-from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt
 from qtpy.QtGui import QIcon, QPainter, QPalette, QPixmap, QPolygonF, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractSlider,
@@ -84,6 +84,7 @@ class Fold(QCollapsible):
 
     def __init__(self, title: str) -> None:
         super().__init__(title)
+        self.toggleButton().setIconSize(QSize(TRIANGLE, TRIANGLE))
         self._draw_triangles()
 
     def changeEvent(self, event: QEvent | None) -> None:
