@@ -42,8 +42,10 @@ def canvas_of(viewer: Any) -> Any:
 
 
 def on_screen(viewer: Any, sizes: tuple[int, int]) -> tuple[int, int]:
-    """Return smallest and largest size of points [screen pix] as their layer takes them: it counts the finer pixels of a
-    screen of high density one by one."""
+    """Return smallest and largest size of points [screen pix] as their layer takes them.
+
+    It counts the finer pixels of a screen of high density one by one.
+    """
     ratio = float(canvas_of(viewer).native.devicePixelRatioF())
     return round(ratio * sizes[0]), round(ratio * sizes[1])
 

@@ -50,9 +50,9 @@ def bands_of(cards: Cards, n_planes: int, path: Path, where: str) -> tuple[tuple
     """Return the name of every plane, and a sentence where the header names none.
 
     BANDS with commas, else BAND1…n, else BANDS as letters, else FILTER, else the name of the file where a survey
-    has a rule for it, or where a word of it is of as many letters of usual bands as there are planes (cube_grizy), or is
-    a filter of Hubble or Webb (f814w); else that name and a number. Raises ValueError where BANDS names another number of bands than
-    there are planes.
+    has a rule for it, or where a word of it has a letter of a usual band for each plane (cube_grizy), or is a filter of
+    Hubble or Webb (f814w); else that name and a number. Raises ValueError where BANDS names another number of bands
+    than there are planes.
     """
     listed = _text(cards.get("BANDS"))
     if listed and "," in listed:
@@ -74,10 +74,7 @@ def bands_of(cards: Cards, n_planes: int, path: Path, where: str) -> tuple[tuple
     if told and n_planes == 1:
         return (told,), None
     if letters := _letters_of(path, n_planes):
-        return (
-            letters,
-            f"names no band; its file's name was taken to say {', '.join(letters)} (--bands says otherwise).",
-        )
+        return letters, f"names no band; its file's name says {', '.join(letters)}, it seems (else give --bands)."
     names = tuple(f"{stem(path)}_{i + 1}" for i in range(n_planes))
     return names, f"names no band; called {', '.join(names)} (give --bands to name them)."
 
