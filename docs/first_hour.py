@@ -17,15 +17,14 @@ from camera import Guest
 from demo import PROJECT, UNATTENDED, on_virtual_display
 
 PICTURES = Path(__file__).resolve().parent / "images" / "first_hour"
-THRESHOLD = 5.0
 DRAWS = 200
 
 
-def begin(guest: Guest, name: str) -> None:
-    """What both hours begin with: rings, sources, a first model."""
+def begin(guest: Guest, name: str, threshold: float) -> None:
+    """What both hours begin with: rings at a threshold [sigma], sources, a first model."""
     bench = guest.bench
-    bench.preview_peaks(THRESHOLD)
-    guest.rest(1.0)
+    guest.widget.detection.number.setValue(threshold)
+    guest.rest(1.5)
     guest.photograph(PICTURES / f"{name}_1_open.png")
     guest.press("find_sources")
     guest.wait(lambda: bench.document.scene.sources, "Detection")
@@ -42,7 +41,7 @@ def one_telescope(guest: Guest, data: Path) -> None:
 
     bench, widget, folder = guest.bench, guest.widget, data / "hsc_cosmos_35"
     guest.load([folder / f"calexp-HSC-{band}.fits" for band in "GRIZY"], [])
-    begin(guest, "hsc")
+    begin(guest, "hsc", 5.0)
     guest.fit()
     guest.show_part(widget.fitting)
     guest.photograph(PICTURES / "hsc_3_fit.png")
@@ -97,7 +96,7 @@ def two_telescopes(guest: Guest, data: Path) -> None:
         [folder / name for name in ("hsc_grizy.fits", "hst_f814w.fits")],
         [folder / name for name in ("hsc_psf.fits", "hst_psf.fits")],
     )
-    begin(guest, "both")
+    begin(guest, "both", 20.0)
     guest.fit()
     guest.press("find_missed")
     guest.rest(3.0)
