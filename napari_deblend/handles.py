@@ -99,7 +99,7 @@ class Handles:
             self._make()
         assert self.layer is not None and self.outline is not None
         if lines.shape == self._lines.shape:
-            move_vectors(self.outline, lines)
+            move_vectors(self._viewer, self.outline, lines)
             move_points(self.layer, places)
         else:
             self.outline.data = lines
