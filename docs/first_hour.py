@@ -102,6 +102,8 @@ def two_telescopes(guest: Guest, data: Path) -> None:
     guest.rest(3.0)
     guest.fit()
     # Hubble's image beside what the model makes of it
+    brightest = max(bench.document.scene.sources, key=lambda source: float(np.sum(source.flux)))
+    guest.select(brightest.id)
     guest.press("toggle_panels")
     guest.rest(1.0)
     guest.photograph(PICTURES / "both_3_hsc.png", guest.canvas)
@@ -115,8 +117,6 @@ def two_telescopes(guest: Guest, data: Path) -> None:
     guest.fit()
     guest.show_part(widget.fitting.calibrating)
     guest.photograph(PICTURES / "both_5_shift.png", widget.fitting.calibrating)
-    brightest = max(bench.document.scene.sources, key=lambda source: float(np.sum(source.flux)))
-    guest.select(brightest.id)
     guest.press("show_constraints")
     guest.do("preset_spiral")
     guest.wait(lambda: bench.constraining.thumbnails is not None and guest.is_answered, "The constrained component")
