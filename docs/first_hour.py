@@ -98,10 +98,7 @@ def two_telescopes(guest: Guest, data: Path) -> None:
     )
     begin(guest, "both", 20.0)
     guest.fit()
-    guest.press("find_missed")
-    guest.rest(3.0)
-    guest.fit()
-    # Hubble's image beside what the model makes of it
+    # each telescope beside what the model makes of it
     brightest = max(bench.document.scene.sources, key=lambda source: float(np.sum(source.flux)))
     guest.select(brightest.id)
     guest.press("toggle_panels")
@@ -111,17 +108,23 @@ def two_telescopes(guest: Guest, data: Path) -> None:
     guest.rest(1.0)
     guest.photograph(PICTURES / "both_4_hst.png", guest.canvas)
     guest.press("toggle_panels")
+    guest.press("show_constraints")
+    guest.do("preset_spiral")
+    guest.wait(lambda: bench.constraining.thumbnails is not None and guest.is_answered, "The constrained component")
+    guest.show_part(widget.constraints)
+    guest.photograph(PICTURES / "both_5_constraints.png", widget.constraints)
+    guest.press("undo")
     # how far the two are off each other
     widget.fitting.calibrating.form["shift"].value = True
     guest.wait(lambda: guest.is_answered, "The model with shifts")
     guest.fit()
     guest.show_part(widget.fitting.calibrating)
-    guest.photograph(PICTURES / "both_5_shift.png", widget.fitting.calibrating)
-    guest.press("show_constraints")
-    guest.do("preset_spiral")
-    guest.wait(lambda: bench.constraining.thumbnails is not None and guest.is_answered, "The constrained component")
-    guest.show_part(widget.constraints)
-    guest.photograph(PICTURES / "both_6_constraints.png", widget.constraints)
+    guest.photograph(PICTURES / "both_6_shift.png", widget.fitting.calibrating)
+    guest.press("find_missed")
+    guest.rest(8.0)
+    guest.wait(lambda: guest.is_answered, "The model with what was missed")
+    guest.press("look_at_data")
+    guest.photograph(PICTURES / "both_7_missed.png", guest.canvas)
 
 
 HOURS = {"hsc_cosmos_35": one_telescope, "cosmos_hsc_hst": two_telescopes}

@@ -28,11 +28,11 @@ from napari_deblend.widgets.parts import Section, action_button, call, prose, ro
 from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable, X, Y
 from napari_deblend.workbench import Workbench
 
-WIDTHS = (56, 58, 44, 44, 58, 44, 46, 24)
+WIDTHS = (52, 58, 44, 44, 58, 44, 50, 24)
 """Of the columns [screen pix]."""
 WITH_ERRORS = {NAME: 40, KIND: 56, X: 42, Y: 42, FLUX: 104}
 """Of columns that change once errors are known from draws [screen pix]."""
-WIDTHS_WITH_PARTS = (64, 58, 44, 44, 52, 44, 46, 24)
+WIDTHS_WITH_PARTS = (62, 58, 44, 44, 50, 44, 48, 24)
 """Where names stand behind the marks that unfold a source."""
 INDENT = 10
 """Of a part below its source [screen pix]."""
