@@ -15,8 +15,10 @@ from demo import PROJECT, Director
 
 MARGIN = 6
 """Around the parts that a picture is of [screen pix]."""
+LARGE = 60_000
+"""What pictures with all their colors may take [bytes]."""
 COLORS = 200
-"""In a picture; as many are hardly told from all, and take a quarter of the room."""
+"""Of larger ones; as many are hardly told from all, and take a quarter of the room."""
 UPWARD = 6
 """How far below the upper end of the panel a part is brought [screen pix]."""
 
@@ -161,8 +163,11 @@ class Guest(Director):
         lines = np.frombuffer(bits, np.uint8).reshape(image.height(), image.bytesPerLine())
         pixels = lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
         path.parent.mkdir(parents=True, exist_ok=True)
-        small = Image.fromarray(pixels.copy()).quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        small.save(path, optimize=True)
+        picture = Image.fromarray(pixels.copy())
+        picture.save(path, optimize=True)
+        if path.stat().st_size > LARGE:
+            few = picture.quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+            few.save(path, optimize=True)
         print(f"{path.name}: {image.width()} × {image.height()}, {path.stat().st_size / 1024:.0f} kB", flush=True)
 
     @property

@@ -79,12 +79,12 @@ class ConstraintsSection(Section):
         self._show()
 
     def focus(self) -> None:
-        """Have the keyboard in the list."""
+        """Have the keyboard in the list, at the one that is explained below it."""
         self.view.setFocus()
+        self.view.scrollTo(self.view.currentIndex())
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self.view.scrollTo(self.view.currentIndex())
         self.bench.constraining.watch(True)
 
     def hideEvent(self, event: QHideEvent) -> None:
