@@ -7,8 +7,8 @@ QT6 := .venv-pyqt6
 READY6 := $(QT6)/.ready
 WITH_QT6 := PYTHONPATH=$(QT6) QT_API=pyqt6 PYTEST_QT_API=pyqt6
 
-SMOKE := tests/plugin/test_widget.py tests/plugin/test_handles.py tests/plugin/test_accessible.py
 # what differs between PyQt5 and PyQt6: mouse and keys, events, enumerations, tables and dialogs
+SMOKE := tests/plugin/test_handles.py tests/plugin/test_accessible.py -k "not while_a_fit_runs"
 
 .PHONY: help setup test test-pyqt6 smoke-pyqt6 lint format demo benchmark screenshots first-hour sample-data clean
 
