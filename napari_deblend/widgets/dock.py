@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.viewer import Viewer
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
@@ -129,8 +130,7 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.told, self._say)
         self._links.connect(bench.phase_changed, self._on_phase)
         self._links.connect(bench.refreshed, self._on_history)
-        # once the answer that says so has been taken
-        self._links.connect(bench.keeper.lost, lambda path: QTimer.singleShot(0, partial(self._find_images, path)))
+        self._links.connect(bench.keeper.lost, self._on_lost)
         self._links.connect(bench.cutting.changed, self._on_cutting)
         self._links.connect(bench.constraining.wanted, self._show_constraints)
         self._links.connect(bench.parameters.wanted, self._show_parameters)
@@ -138,8 +138,8 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.sureness.wanted, self._toggle_sureness)
         self._scroll = scroll
         self._on_theme()
+        # napari holds on to no one who listens
         bench.viewer.events.theme.connect(self._on_theme)
-        self.destroyed.connect(partial(bench.viewer.events.theme.disconnect, self._on_theme))
         self._on_history()
         self._on_phase(bench.phase)
 
@@ -155,12 +155,14 @@ class DeblendWidget(QWidget):
         margins = self.layout().contentsMargins()
         self.setMinimumWidth(max(WIDTH, self._scroll.minimumWidth() + margins.left() + margins.right()))
 
-    def _find_images(self, path: Path) -> None:
-        ask_where_images_are(self.bench, path)
+    def _on_lost(self, path: Path) -> None:
+        # once the answer that says so has been taken
+        QTimer.singleShot(0, partial(ask_where_images_are, self.bench, path))
 
     def _on_theme(self, event: Any = None) -> None:
         """Have colored words readable on the ground of the present theme."""
-        self.setStyleSheet(sheet(self.bench.viewer))
+        if isalive(self):
+            self.setStyleSheet(sheet(self.bench.viewer))
 
     def _say(self, sentence: str) -> None:
         self.sentence.setText(sentence)
