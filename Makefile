@@ -3,10 +3,14 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-VENV6 := .venv-pyqt6
-READY6 := $(VENV6)/.ready
+QT6 := .venv-pyqt6
+READY6 := $(QT6)/.ready
+WITH_QT6 := PYTHONPATH=$(QT6) QT_API=pyqt6 PYTEST_QT_API=pyqt6
 
-.PHONY: help setup test test-pyqt6 lint format demo benchmark screenshots sample-data clean
+# what differs between PyQt5 and PyQt6: mouse and keys, events, enumerations, tables and dialogs
+SMOKE := tests/plugin/test_handles.py tests/plugin/test_accessible.py -k "not while_a_fit_runs"
+
+.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint format demo benchmark screenshots first-hour sample-data clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -25,13 +29,17 @@ test: $(READY)  ## run all tests, those of the window too
 	@$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 	@echo "make test: all tests passed."
 
-$(READY6): pyproject.toml constraints.txt scripts/setup.sh
-	@scripts/setup.sh $(VENV6) pyqt6
+$(READY6): $(READY) constraints.txt scripts/setup.sh
+	@scripts/setup.sh pyqt6
 	@touch $@
 
-test-pyqt6: $(READY6)  ## run the tests of the window with PyQt6, in an environment of its own
-	@QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(VENV6)/bin/python -m pytest tests/plugin --numprocesses=logical --maxprocesses=4 --dist=loadfile
+test-pyqt6: $(READY6)  ## run the tests of the window with PyQt6
+	@$(WITH_QT6) $(BIN)/python -m pytest tests/plugin --numprocesses=logical --maxprocesses=4 --dist=loadfile
 	@echo "make test-pyqt6: all tests passed."
+
+smoke-pyqt6: $(READY6)  ## open, edit and fit in the window with PyQt6: a minute, where all tests take many
+	@$(WITH_QT6) $(BIN)/python -m pytest $(SMOKE)
+	@echo "make smoke-pyqt6: all tests passed."
 
 lint: $(READY)  ## ruff, mypy and import-linter
 	$(BIN)/ruff check
@@ -49,6 +57,9 @@ benchmark: $(READY)  ## compare with scarlet2 (installed into its own environmen
 
 screenshots: $(READY)  ## make the pictures of the documentation anew
 	@$(BIN)/python docs/screenshots.py
+
+first-hour: $(READY)  ## make the pictures of docs/first_hour.md anew, from images that DEBLEND_DATA names
+	@$(BIN)/python docs/first_hour.py
 
 sample-data: $(READY)  ## make sample_data/ anew from its seed
 	@$(BIN)/python sample_data/generate.py

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from deblend import Source, Status, detect, with_missed
 from deblend.sky import same_passbands
 from napari_deblend.coloring import bound_colors
@@ -26,7 +24,6 @@ from napari_deblend.constraint_actions import (
 from napari_deblend.dusting import toggle_dust
 from napari_deblend.exporting import ask_catalog, ask_folder, ask_regions, ask_report, ask_script
 from napari_deblend.fit_actions import FIT_LABEL, cancel_fit, fit_or_pause, step_fit
-from napari_deblend.handles import toggle_limit
 from napari_deblend.history_actions import (
     compare_with_last_step,
     compare_with_run,
@@ -42,6 +39,7 @@ from napari_deblend.loading import load_sources
 from napari_deblend.machine import Machine
 from napari_deblend.masking import draw_mask, seen_by_machine, uncover_all, without_hidden
 from napari_deblend.moving import toggle_placing
+from napari_deblend.nudging import nudge, take_handle, toggle_limit
 from napari_deblend.painting import Brush, forget_paint, paint
 from napari_deblend.panels import toggle_panels
 from napari_deblend.parameters import show_parameters
@@ -57,9 +55,6 @@ from napari_deblend.tour import open_sample, take_tour, tour_back, tour_skip
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color, toggle_color_bar
 from napari_deblend.views import View
 from napari_deblend.workbench import Workbench
-
-NUDGE = 0.1
-"""How far a key moves a source [pix]."""
 
 
 @dataclass(frozen=True)
@@ -183,23 +178,6 @@ def add_at_cursor(bench: Workbench) -> None:
     bench.add_at(*bench.gestures.pixel(bench.viewer.cursor.position))
 
 
-def _nudge(right: int, up: int) -> Callable[[Workbench], None]:
-    def nudge(bench: Workbench) -> None:
-        """Move the selected sources a little, as seen on the screen."""
-        selected = bench.document.selected
-        layer = bench.markers.layer
-        if not selected or layer is None:
-            raise ValueError("No source is selected; click its marker or its row first.")
-        vertical, horizontal = (str(getattr(o, "value", o)) for o in bench.viewer.scene.camera.orientation2d)
-        world = np.array([up if vertical == "up" else -up, right if horizontal == "right" else -right], float)
-        origin = np.asarray(layer.world_to_data((0.0, 0.0)))
-        shift = (np.asarray(layer.world_to_data(tuple(world))) - origin)[-2:]
-        shift *= NUDGE / np.hypot(*shift)
-        bench.document.move({s.id: (s.x + shift[1], s.y + shift[0]) for s in selected})
-
-    return nudge
-
-
 def _select_next(step: int) -> Callable[[Workbench], None]:
     def select(bench: Workbench) -> None:
         sources = bench.document.scene.sources
@@ -244,9 +222,19 @@ def save_session(bench: Workbench) -> None:
 
     if not bench.document.is_open:
         raise ValueError("There is nothing to save yet; open FITS files first.")
-    path = bench.keeper.path or ask_where_to_save(bench)
-    if path is not None:
-        bench.keeper.save(path)
+    if bench.keeper.path is not None:
+        bench.keeper.save(bench.keeper.path)
+    else:
+        ask_where_to_save(bench)
+
+
+def save_session_as(bench: Workbench) -> None:
+    """Ask for a file and save the work there, with its images or without."""
+    from napari_deblend.widgets.keeping import ask_where_to_save
+
+    if not bench.document.is_open:
+        raise ValueError("There is nothing to save yet; open FITS files first.")
+    ask_where_to_save(bench)
 
 
 def open_session(bench: Workbench) -> None:
@@ -309,10 +297,11 @@ ACTIONS: dict[str, Action] = {
         Action("save_preset", "Save the constraints of the selected source as a preset…", save_preset),
         Action("load_preset", "Load a preset of constraints…", load_preset),
         Action("open_menu", "Open the menu of the selected sources", open_menu, "Shift-F10"),
-        Action("nudge_left", "Move the selected sources left by 0.1 px", _nudge(-1, 0), "Shift-Left"),
-        Action("nudge_right", "Move the selected sources right by 0.1 px", _nudge(1, 0), "Shift-Right"),
-        Action("nudge_up", "Move the selected sources up by 0.1 px", _nudge(0, 1), "Shift-Up"),
-        Action("nudge_down", "Move the selected sources down by 0.1 px", _nudge(0, -1), "Shift-Down"),
+        Action("nudge_left", "Move the selected sources, or the handle taken, left", nudge(-1, 0), "Shift-Left"),
+        Action("nudge_right", "Move the selected sources, or the handle taken, right", nudge(1, 0), "Shift-Right"),
+        Action("nudge_up", "Move the selected sources, or the handle taken, up", nudge(0, 1), "Shift-Up"),
+        Action("nudge_down", "Move the selected sources, or the handle taken, down", nudge(0, -1), "Shift-Down"),
+        Action("take_handle", "Take the next handle of the source, for keys to move", take_handle, "Control-Alt-H"),
         Action("draw_box", "Draw a box to cut out", draw_box, "Shift-B"),
         Action("cut_out", "Cut out the box", cut_out, "Shift-X"),
         Action("next_source", "Select the next source", _select_next(1), "."),
@@ -374,6 +363,7 @@ ACTIONS: dict[str, Action] = {
         Action("send_image", "Send the image in view to DS9 and others (SAMP)", send_image),
         Action("toggle_samp", "Take tables of TOPCAT and others as sources (SAMP), or no longer", toggle_samp),
         Action("save_session", "Save the session", save_session, "Control-Alt-K"),
+        Action("save_session_as", "Save the session elsewhere, with its images or without…", save_session_as),
         Action("open_session", "Open a session", open_session),
         Action("open_sample", "Open the sample blend and work on it", open_sample),
         Action("take_tour", "Take the guided tour", take_tour, "Shift-F1"),

@@ -125,6 +125,10 @@ class Answers:
         if request.cutout is not None:
             height, width = observations[0].shape
             bench.tell(f"Opened a piece of {width} × {height} px; “Overview” shows the whole again.")
+            return
+        doubts = sum(len(observation.notes) for observation in bench.document.observations)
+        said = "" if not doubts else " What was assumed is listed under Observations."
+        bench.tell(f"Opened {' and '.join(o.name for o in observations)}; rings show what Detect would find.{said}")
 
     def _replace_sources(self, observations: tuple[Observation, ...], scene: Scene) -> None:
         bench = self._bench

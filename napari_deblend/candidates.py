@@ -8,10 +8,12 @@ import numpy as np
 from napari.layers import Points
 
 from deblend import Peaks, PixelGrid
-from napari_deblend.compat import unwrap
+from napari_deblend.compat import on_screen, unwrap
 from napari_deblend.world import World
 
 COLOR = "#ffd166"
+SCREEN_SIZE = (16, 34)
+"""Smallest and largest diameter of a ring [screen pix]."""
 
 
 class Candidates:
@@ -40,7 +42,7 @@ class Candidates:
                 border_color=self._color,
                 border_width=0.04,
                 size=7,
-                canvas_size_limits=(16, 34),
+                canvas_size_limits=on_screen(self._viewer, SCREEN_SIZE),
                 **world.place(grid),
             )
             self._viewer.add_layer(self._layer)

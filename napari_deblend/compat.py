@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
+from napari._vispy.layers.vectors import generate_vector_meshes
 from napari._vispy.overlays.text import VispyLayerNameOverlay
 from napari._vispy.utils.visual import overlay_to_visual
 from napari.components.overlays import LayerNameOverlay
@@ -39,6 +40,15 @@ def main_window(viewer: Any) -> QMainWindow:
 def canvas_of(viewer: Any) -> Any:
     """Return the canvas, to hold its drawing for a moment and to know when it has drawn."""
     return main_window(viewer)._qt_viewer.canvas
+
+
+def on_screen(viewer: Any, sizes: tuple[int, int]) -> tuple[int, int]:
+    """Return smallest and largest size of points [screen pix] as their layer takes them.
+
+    It counts the finer pixels of a screen of high density one by one.
+    """
+    ratio = float(canvas_of(viewer).native.devicePixelRatioF())
+    return round(ratio * sizes[0]), round(ratio * sizes[1])
 
 
 def show_pixels(layer: Image, data: Any) -> None:
@@ -92,10 +102,29 @@ def move_points(layer: Points, data: np.ndarray) -> None:
     repaint(layer, highlight=True)
 
 
-def move_vectors(layer: Vectors, data: np.ndarray) -> None:
-    """Give a layer of lines other ones and repaint; their number stays, and `layer.data = data` costs as for points."""
+def move_vectors(viewer: Any, layer: Vectors, data: np.ndarray) -> None:
+    """Give a layer of lines other ones and repaint; their number stays, and `layer.data = data` costs as for points.
+
+    Each time that vispy is given a mesh it builds its shaders anew, and software GL compiles them: it gets the corners
+    alone.
+    """
     layer._data = np.asarray(data, dtype=float)
-    repaint(layer)
+    visual = canvas_of(viewer).layer_to_visual.get(layer)
+    node = None if visual is None else visual.node
+    if node is None or not layer.visible or viewer.dims.ndisplay != 2:
+        repaint(layer)
+        return
+    with layer.events.set_data.blocker():
+        repaint(layer)
+    shape = layer.edge_width, layer.length, layer.vector_style
+    corners, faces = generate_vector_meshes(layer._view_data, *shape)
+    corners = np.pad(corners[:, ::-1], ((0, 0), (0, 1))).astype(np.float32)
+    if faces.shape != node.mesh_data.get_faces().shape:
+        repaint(layer)
+        return
+    node.mesh_data.set_vertices(corners)
+    node._vertices.set_data(corners[faces])
+    node.update()
 
 
 def rewrite_points(

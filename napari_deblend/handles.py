@@ -1,73 +1,41 @@
 """Handles on the source that was chosen last: drag the ends of its ellipse, and the edges of its box.
 
-The ellipse has twice the half-light radius, which is about what is seen. Outline and handles are layers of ours that
-hear no mouse: the gestures of the viewer ask here what is under the pointer.
+Outline and handles are layers of ours that hear no mouse: the gestures of the viewer ask here what is under the
+pointer. Keys take one handle after another (`take_next`), and move the one that was taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from napari.layers import Points, Vectors
 
-from deblend import Component, Source
-from deblend.scene import axis_ratio, ellipticity_of, major_angle
-from napari_deblend.compat import move_points, move_vectors, unwrap
+from deblend import Source
+from deblend.scene import axis_ratio
+from napari_deblend.compat import move_points, move_vectors, on_screen, unwrap
 from napari_deblend.document import Document, named
-from napari_deblend.parameter_lines import LARGEST_BOX
+from napari_deblend.handle_shapes import Handle, dragged, drawn, handles_of, has_handles, keyed, like, verb_of
 from napari_deblend.world import World
 
-if TYPE_CHECKING:
-    from napari_deblend.workbench import Workbench
-
-SEEN = 2.0
-"""Size of the ellipse that is drawn [half-light radii]."""
-SEGMENTS = 48
 REACH = 8.0
 """How close to a handle the pointer must be [screen pix]."""
 CENTER_REACH = 9.0
 """So close to its center the pointer takes the source itself [screen pix]."""
-COLOR = "#4cc9f0"
+COLOR, TAKEN = "#4cc9f0", "#ffb454"
+"""Of handles, and of the one that keys move."""
 WIDTH = 1.6
 """Of the outline [screen pix]."""
 THINNER = 1.15
 """By what factor the outline's width may be off before it is drawn anew."""
 SIZE = (9, 11)
 """Smallest and largest diameter of a handle [screen pix]."""
-LEAST_LIMIT = 0.1
-"""Of the circle that a center stays in, while it is dragged [pix]."""
-FIRST_LIMIT = 2.0
-"""Of that circle at first [pix]."""
-LEAST_SIZE = 0.05
-"""Of an ellipse's half axis while it is dragged [pix]."""
 
 
-class Handle(Enum):
-    """What can be dragged; the value is where it is along the two axes of the ellipse, or of the box."""
-
-    MAJOR = (1, 0)
-    MAJOR_BEHIND = (-1, 0)
-    MINOR = (0, 1)
-    MINOR_BEHIND = (0, -1)
-    RIGHT = (2, 0)
-    LEFT = (-2, 0)
-    TOP = (0, 2)
-    BOTTOM = (0, -2)
-    LIMIT = (-3, 3)
-    """Of the circle that the center stays in; up and to the left, where no other handle is."""
-
-    @property
-    def is_of_box(self) -> bool:
-        return 2 in map(abs, self.value)
-
-    @property
-    def is_major(self) -> bool:
-        return self in (Handle.MAJOR, Handle.MAJOR_BEHIND)
+KEYED = (Handle.MAJOR, Handle.MINOR, Handle.RIGHT, Handle.LIMIT)
+"""Handles that keys take, in this order: those across from them would do the same."""
 
 
 class Handles:
@@ -83,6 +51,9 @@ class Handles:
         self.layer: Points | None = None
         self._lines = np.zeros((0, 2, 2))
         self._places = np.zeros((0, 2))
+        self._taken: tuple[str, Handle] | None = None
+        self._marked: tuple[int, Handle | None] = (0, None)
+        """How many handles there were when one was marked last, and which it was."""
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.scene.camera.events.zoom.connect(self._on_zoom)
 
@@ -104,7 +75,7 @@ class Handles:
     def source(self) -> Source | None:
         """The source that has handles; None where none is chosen, or it has no extent."""
         selected = self._document.selected
-        return selected[-1] if selected and _has_handles(selected[-1]) else None
+        return selected[-1] if selected and has_handles(selected[-1]) else None
 
     @property
     def part(self) -> int:
@@ -121,24 +92,68 @@ class Handles:
         if source is None or not self._is_wanted:
             lines, places = np.zeros((0, 2, 2)), np.zeros((0, 2))
         else:
-            lines, places = _drawn(source, source.components[self.part])
+            lines, places = drawn(source, source.components[self.part])
         if lines.shape == self._lines.shape and (not len(lines) or np.abs(places - self._places).max() <= tolerance):
             return
         if self.layer is None or self.outline is None:
             self._make()
         assert self.layer is not None and self.outline is not None
         if lines.shape == self._lines.shape:
-            move_vectors(self.outline, lines)
+            move_vectors(self._viewer, self.outline, lines)
             move_points(self.layer, places)
         else:
             self.outline.data = lines
             self.layer.data = places
             self.layer.selected_data = set()
         self._lines, self._places = lines, places
+        if self._marked[1] is not None or self.taken is not None:
+            self._mark()
 
     def show_part(self) -> None:
         """Show the component that was chosen."""
         self.show()
+
+    # by keys -----------------------------------------------------------------------------------------------------
+
+    @property
+    def taken(self) -> Handle | None:
+        """The handle that keys move; None where they move the source."""
+        source = self.source
+        if self._taken is None or source is None or self._taken[0] != source.id:
+            return None
+        return self._taken[1] if self._taken[1] in handles_of(source, source.components[self.part]) else None
+
+    def take_next(self) -> Handle | None:
+        """Have keys move the next handle, after the last one the source again; return what they move.
+
+        Raises ValueError where no source with handles is selected.
+        """
+        source, taken = self.source, self.taken
+        if source is None:
+            raise ValueError("No source with handles is selected; choose one that has an extent or a circle.")
+        there = [None, *(h for h in KEYED if h in handles_of(source, source.components[self.part]))]
+        following = there[(there.index(taken) + 1) % len(there)]
+        self._taken = None if following is None else (source.id, following)
+        self._mark()
+        return following
+
+    def move_taken(self, dx: float, dy: float) -> None:
+        """Move the handle that was taken in this direction, as one step; raises ValueError where it is locked."""
+        handle, source, part = self.taken, self.source, self.part
+        assert handle is not None and source is not None
+        new = keyed(source, part, handle, dx, dy)
+        self._document.change([source.id], lambda s: like(s, new), f"{verb_of(handle)} {named([source])}", "reshape")
+        self._tell(self._said(new, part, handle))
+
+    def _mark(self) -> None:
+        """Have the handle that was taken look so, and no other."""
+        source, layer, taken = self.source, self.layer, self.taken
+        looks = (len(self._places), taken)
+        if layer is None or source is None or looks == self._marked:
+            return
+        handles = handles_of(source, source.components[self.part])
+        layer.face_color = [TAKEN if handle is taken else COLOR for handle in handles]
+        self._marked = looks
 
     def sketch(self, outline: Float[np.ndarray, "corner 2"] | None) -> None:
         """Draw a closed outline that the mouse draws, in the window's world; None for the source's own again."""
@@ -166,7 +181,7 @@ class Handles:
         from_center = float(np.hypot(*(centers - here).T).min()) * zoom
         if distance[nearest] > REACH or from_center <= min(CENTER_REACH, float(distance[nearest])):
             return None
-        return _handles_of(source, source.components[self.part])[nearest]
+        return handles_of(source, source.components[self.part])[nearest]
 
     def touches(self, position: Any, zoom: float) -> bool:
         """Tell whether a world position is on the outline of the source, or on a handle."""
@@ -186,7 +201,7 @@ class Handles:
         document, start, part = self._document, self.source, self.part
         assert start is not None
         event.handled = True
-        document.begin(f"{_verb(handle)} {named([start])}")
+        document.begin(f"{verb_of(handle)} {named([start])}")
         yield
         while event.type == "mouse_move":
             event.handled = True
@@ -196,7 +211,7 @@ class Handles:
                     x, y = pixel(event.position)
                     middle = start.anchor if handle is Handle.LIMIT else (start.x, start.y)
                     new = dragged(start, part, handle, x - middle[0], y - middle[1], keeps_shape)
-                    document.change([start.id], lambda s, new=new: _like(s, new), "", "reshape")  # type: ignore[misc]
+                    document.change([start.id], lambda s, new=new: like(s, new), "", "reshape")  # type: ignore[misc]
                     self._tell(self._said(new, part, handle))
                 except (ValueError, KeyError) as error:
                     document.abandon()
@@ -218,6 +233,7 @@ class Handles:
 
     def _make(self) -> None:
         active = self._viewer.layers.selection.active
+        self._marked = (0, None)
         place = self._world.place(self._document.scene.grid)
         self.outline = Vectors(np.zeros((0, 2, 2)), name="outline", edge_color=COLOR, vector_style="line", **place)
         self.outline.edge_width = self._width(self.outline)
@@ -230,7 +246,7 @@ class Handles:
             border_color="black",
             border_width=0.1,
             size=1.0,
-            canvas_size_limits=SIZE,
+            canvas_size_limits=on_screen(self._viewer, SIZE),
             **place,
         )
         self._lines, self._places = np.zeros((0, 2, 2)), np.zeros((0, 2))
@@ -263,124 +279,3 @@ class Handles:
             # one is of no use without the other
             self._is_wanted = False
             self._clear()
-
-
-def dragged(start: Source, part: int, handle: Handle, dx: float, dy: float, keeps_shape: bool = False) -> Source:
-    """Return a source after one of its handles was dragged to (dx, dy) from its center [pix].
-
-    An end of the major axis goes where it is dragged, and turns the ellipse; one of the minor axis keeps the angle.
-    """
-    if handle is Handle.LIMIT:
-        return replace(start, center_limit=max(float(np.hypot(dx, dy)), LEAST_LIMIT))
-    if handle.is_of_box:
-        far = abs(dx) if handle in (Handle.LEFT, Handle.RIGHT) else abs(dy)
-        return start.resized(int(np.clip(round(far - 0.5), 1, LARGEST_BOX)))
-    component = start.components[part]
-    morphology = component.morphology
-    shape = morphology.parameters.get("ellipticity")
-    a, b, angle = _axes(component)
-    if shape is None:
-        a = b = float(np.hypot(dx, dy))
-    elif handle.is_major:
-        ratio = b / a
-        a, angle = float(np.hypot(dx, dy)), float(np.arctan2(dy, dx))
-        b = ratio * a if keeps_shape else b
-    else:
-        ratio = b / a
-        b = abs(-np.sin(angle) * dx + np.cos(angle) * dy)
-        a = b / ratio if keeps_shape else a
-    a, b = max(a, LEAST_SIZE), max(b, LEAST_SIZE)
-    morphology = morphology.with_half_light_radius(np.sqrt(a * b) / SEEN)
-    if shape is not None:
-        morphology = morphology.with_parameters(ellipticity=shape.edited(ellipticity_of(b / a, angle)))
-    parts = list(start.components)
-    parts[part] = replace(component, morphology=morphology)
-    return replace(start, components=tuple(parts))
-
-
-def _like(source: Source, dragged_one: Source) -> Source:
-    """Return a source with shape and box of another, and with what a fit has found of it meanwhile."""
-    if len(source.components) != len(dragged_one.components):
-        return source
-    pairs = zip(source.components, dragged_one.components, strict=True)
-    parts = tuple(
-        replace(old, morphology=new.morphology, radius=new.radius, is_box_held=new.is_box_held) for old, new in pairs
-    )
-    return replace(source, components=parts, center_limit=dragged_one.center_limit)
-
-
-def _verb(handle: Handle) -> str:
-    if handle is Handle.LIMIT:
-        return "Limit the center of"
-    return "Resize the box of" if handle.is_of_box else "Reshape"
-
-
-def _has_handles(source: Source) -> bool:
-    return np.isfinite(source.center_limit) or _is_extended(source)
-
-
-def _is_extended(source: Source) -> bool:
-    return any(c.morphology.half_light_radius_guess > 0 for c in source.components)
-
-
-def _axes(component: Component) -> tuple[float, float, float]:
-    """Return the half axes of the ellipse that is drawn [pix], and where the major one points [rad]."""
-    morphology = component.morphology
-    size, shape = SEEN * morphology.half_light_radius_guess, morphology.parameters.get("ellipticity")
-    if shape is None:
-        return size, size, 0.0
-    root = np.sqrt(axis_ratio(shape.value))
-    return size / root, size * root, major_angle(shape.value)
-
-
-def _handles_of(source: Source, component: Component) -> tuple[Handle, ...]:
-    has_size, has_box = component.morphology.has_size, _is_extended(source)
-    extent = tuple(h for h in Handle if h is not Handle.LIMIT and (has_box if h.is_of_box else has_size))
-    return (*extent, Handle.LIMIT) if np.isfinite(source.center_limit) else extent
-
-
-def _drawn(source: Source, component: Component) -> tuple[Float[np.ndarray, "line 2 2"], Float[np.ndarray, "handle 2"]]:
-    """Return lines as (start, direction) and handles, both as (y, x) [pix of the scene]."""
-    a, b, angle = _axes(component)
-    center, along = np.array([source.y, source.x]), np.array([np.sin(angle), np.cos(angle)])
-    across = np.array([np.cos(angle), -np.sin(angle)])
-    half = source.radius + 0.5
-    corners = np.round(center) + half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1], [-1, -1]])
-    strokes = [corners] if _is_extended(source) else []
-    turn = np.linspace(0.0, 2.0 * np.pi, SEGMENTS + 1)[:, None]
-    anchor = np.array(source.anchor[::-1])
-    if np.isfinite(source.center_limit):
-        strokes.append(anchor + source.center_limit * np.concatenate([np.sin(turn), np.cos(turn)], axis=1))
-    if component.morphology.has_size:
-        strokes.append(center + a * np.cos(turn) * along + b * np.sin(turn) * across)
-    lines = np.concatenate([np.stack([s[:-1], np.diff(s, axis=0)], axis=1) for s in strokes])
-    places = []
-    for handle in _handles_of(source, component):
-        first, second = handle.value
-        if handle is Handle.LIMIT:
-            places.append(anchor + source.center_limit * np.array([second, first]) / np.hypot(first, second))
-        elif handle.is_of_box:
-            places.append(np.round(center) + half * np.array([second, first]) / 2.0)
-        else:
-            places.append(center + first * a * along + second * b * across)
-    return lines, np.array(places)
-
-
-def toggle_limit(bench: Workbench) -> None:
-    """Have the centers of the selected sources stay in a circle around where they are, or no longer."""
-    document = bench.document
-    sources = document.selected
-    if not sources:
-        raise ValueError("No source is selected; click its marker or its row first.")
-    if any(source.track is not None for source in sources):
-        raise ValueError("What moves has no circle to stay in; its epochs lie on a line.")
-    is_limited = all(np.isfinite(source.center_limit) for source in sources)
-    limit = np.inf if is_limited else FIRST_LIMIT
-    verb = "Let the center go of" if is_limited else "Limit the center of"
-    document.change(
-        [s.id for s in sources],
-        lambda s: replace(s, center_limit=limit, anchor=s.anchor if is_limited else (s.x, s.y)),
-        f"{verb} {named(sources)}",
-    )
-    if not is_limited:
-        bench.tell(f"The center stays within {FIRST_LIMIT:g} px of here; drag the circle's handle to change it.")

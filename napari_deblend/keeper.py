@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from deblend import Scene
-from deblend.io import DataFile, Session, changes_of, read_session, write_session
+from deblend.io import DataFile, DataNotFoundError, Reading, Session, changes_of, read_session, write_session
 from napari_deblend.compat import main_window
 from napari_deblend.document import Change
 from napari_deblend.finder import Finder
@@ -38,6 +39,9 @@ KEPT, SAVED, READ = "kept", "saved", "read"
 class Keeper:
     """Keeps the work of one workbench."""
 
+    lost = Signal(Path)
+    """A session cannot be opened, since the images that it refers to are not where they were."""
+
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._thread = Finder()
@@ -49,6 +53,10 @@ class Keeper:
         """The file that the work was saved to, or came from."""
         self._files: tuple[DataFile, ...] = ()
         """Where the images of the session came from that was opened."""
+        self._reading: Reading | None = None
+        """How they were read."""
+        self.holds_images = True
+        """Whether the file holds the images, or refers to those that they were read from."""
         self._scene: Scene | None = None
         """The last one that was heard of."""
         self._changes = self._kept = self._saved = 0
@@ -75,27 +83,34 @@ class Keeper:
         """Let go of the present work, as another takes its place; it is offered later where it was not saved."""
         self._end()
         self._work = WorkInProgress(former)
-        self._files = ()
-        self.path = None
+        self._files, self._reading = (), None
+        self.path, self.holds_images = None, True
         self._saved = self._kept = self._changes
 
     def save(self, path: Path) -> None:
-        """Write the work to a session file; what becomes of it is told."""
+        """Write the work to a session file, with its images or with references to them as `holds_images` says; what
+        becomes of it is told."""
         work, session, changes = self._work, self.session(), self._changes
         self._bench.tell(f"Saving {path.name}…")
 
-        def job() -> tuple[WorkInProgress, Path, int]:
-            write_session(path, session)
-            return work, path, changes
+        def job() -> tuple[WorkInProgress, Path, int, tuple[str, ...]]:
+            notes = write_session(path, session)
+            return work, path, changes, notes
 
         self._submit(SAVED, job)
 
-    def open(self, path: Path | KeptWork) -> None:
-        """Go on with the work of a session file, or with work that was kept; the answer comes by and by."""
+    def open(self, path: Path | KeptWork, data: Path | None = None) -> None:
+        """Go on with the work of a session file, or with work that was kept; the answer comes by and by.
+
+        A session that refers to its images finds them where they were, or in the folder `data`.
+        """
         self._bench.tell("Opening the session…")
 
-        def job() -> tuple[Path | KeptWork, Session, list[str]]:
-            session = path.read() if isinstance(path, KeptWork) else read_session(path)
+        def job() -> tuple[Path | KeptWork, Session | DataNotFoundError, list[str]]:
+            try:
+                session = path.read() if isinstance(path, KeptWork) else read_session(path, data)
+            except DataNotFoundError as error:
+                return path, error, []
             return path, session, changes_of(session.files)
 
         self._submit(READ, job)
@@ -103,7 +118,7 @@ class Keeper:
     def restore(self, session: Session, origin: Path | KeptWork, changes: Sequence[str] = ()) -> None:
         """Go on with a session that was read; `changes` say which of its files are other ones by now."""
         self.begin(origin if isinstance(origin, KeptWork) else None)
-        self._files = session.files
+        self._files, self._reading, self.holds_images = session.files, session.reading, session.holds_images
         self._bench.settings = session.settings
         self._bench.request = None
         self._bench.rounds.wanted, self._bench.rounds.classifies = session.rounds, session.classifies
@@ -137,8 +152,10 @@ class Keeper:
         """Return the work as it is, with its history; raises ValueError where nothing is open."""
         bench = self._bench
         session = bench.history.written(bench.document.session(bench.settings))
-        files = self._files if bench.request is None else bench.request.files
-        return replace(session, files=files, rounds=bench.rounds.wanted, classifies=bench.rounds.classifies)
+        request = bench.request
+        files, reading = (self._files, self._reading) if request is None else (request.files, request.reading)
+        session = replace(session, files=files, reading=reading, holds_images=self.holds_images)
+        return replace(session, rounds=bench.rounds.wanted, classifies=bench.rounds.classifies)
 
     def _on_scene(self, change: Change) -> None:
         scene = self._bench.document.scene
@@ -175,13 +192,17 @@ class Keeper:
                 work, changes = outcome
                 self._kept = changes if work is self._work else self._kept
             elif name == SAVED:
-                work, path, changes = outcome
+                work, path, changes, notes = outcome
                 if work is self._work:
                     self.path, self._saved = path, changes
-                self._bench.tell(f"Saved as {path}.")
+                self._bench.tell(" ".join((f"Saved as {path}.", *notes)))
             elif name == READ and not self._is_closing:
                 origin, session, changes = outcome
-                self.restore(session, origin, changes)
+                if isinstance(session, DataNotFoundError):
+                    self._bench.tell(str(session))
+                    self.lost.emit(origin)
+                else:
+                    self.restore(session, origin, changes)
         if self._thread.is_busy:
             self._look.start(LOOK)
 

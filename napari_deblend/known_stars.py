@@ -12,7 +12,7 @@ import numpy as np
 from napari.layers import Points
 
 from deblend import StarCatalog, StarField, read_stars
-from napari_deblend.compat import unwrap
+from napari_deblend.compat import on_screen, unwrap
 from napari_deblend.document import Document
 from napari_deblend.jobs import KNOWN_STARS
 from napari_deblend.world import World
@@ -73,7 +73,7 @@ class KnownStars:
             face_color=COLOR,
             border_width=0.0,
             size=1.5,
-            canvas_size_limits=SCREEN_SIZE,
+            canvas_size_limits=on_screen(self._viewer, SCREEN_SIZE),
             opacity=0.8,
             features={"name": np.array(stars.names, dtype=object)},
             **self._world.place(self._document.scene.grid),

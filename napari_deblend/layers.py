@@ -308,7 +308,8 @@ class ImageLayers:
             return ""
         role = self.role_of(view)
         observation = self._observations[self.seen_by]
-        bands = [channel.name for channel in observation.channels]
+        # bands that no file names are called after their image
+        bands = [channel.name.removeprefix(f"{observation.name}_") for channel in observation.channels]
         title = view.value if len(self._observations) == 1 else f"{view.value} · {observation.name}"
         if view is View.ISOLATED:
             title = f"{title}: {self.isolated.manner.value}"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari_deblend.workbench import Workbench
 
 RING = "#ff7ad9"
+WELL_INSIDE = 0.4
+"""How far from the middle of the window a place may be to be seen well [of the window's sides]."""
 CLOSE_UP = 18.0
 """How much of the sky is seen around a place at least, to each side [FWHM of the PSF]."""
 
@@ -109,16 +111,22 @@ class Leftovers:
         return self.blobs
 
     def _center(self, blob: Blob) -> None:
-        """Have a place in the middle of the window, and as much around it as tells what it is."""
+        """Have a place in the middle of the window, and as much around it as tells what it is; where it is seen well
+        already, everything stays."""
         bench = self._bench
         camera, layer = bench.viewer.scene.camera, bench.markers.layer
         if layer is None:
             return
         north, east = layer.data_to_world((blob.y, blob.x))[-2:]
-        camera.center = (*tuple(camera.center)[:-2], float(north), float(east))
         corner = np.array(layer.data_to_world((blob.y, blob.x + CLOSE_UP * blob.reach))[-2:])
         reach = float(np.hypot(*(corner - (north, east))))
-        camera.zoom = max(camera.zoom, min(bench.viewer.canvas.viewbox_size(bench.viewer.layers)) / (2.0 * reach))
+        size = np.array(bench.viewer.canvas.viewbox_size(bench.viewer.layers))
+        close = float(size.min()) / (2.0 * reach)
+        off = np.abs(np.array((north, east)) - camera.center[-2:]) * camera.zoom
+        if camera.zoom >= close and np.all(off <= WELL_INSIDE * size):
+            return
+        camera.center = (*tuple(camera.center)[:-2], float(north), float(east))
+        camera.zoom = max(camera.zoom, close)
 
     def _ask(self) -> None:
         bench = self._bench

@@ -13,7 +13,7 @@ import numpy as np
 from psygnal import Signal
 
 from deblend import Source, Status
-from napari_deblend.compat import SourcesLayer, move_points, rewrite_points, set_status, unwrap
+from napari_deblend.compat import SourcesLayer, move_points, on_screen, rewrite_points, set_status, unwrap
 from napari_deblend.document import Document
 from napari_deblend.status import ReadOut
 from napari_deblend.world import World
@@ -86,7 +86,7 @@ class Markers:
             face_color="transparent",
             border_width=0.055,
             size=SIZE,
-            canvas_size_limits=SCREEN_SIZE,
+            canvas_size_limits=on_screen(self._viewer, SCREEN_SIZE),
             features={"name": np.array([], dtype=object)},
             text={"string": "{name}", "size": 9, "color": "white", "anchor": "center", "translation": [LABEL_RISE, 0]},
             **self._world.place(self._document.scene.grid),

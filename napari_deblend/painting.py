@@ -31,7 +31,7 @@ COLORS = {OWN: "#2ec4b6", NOTHING: "#ff5d8f", STRIPE: "#3d0a1c", OTHERS: "#b8b8b
 OPACITY = 0.5
 STRIPES = 3
 """Of so many diagonals one is dark."""
-BRUSH = 5
+BRUSH, BRUSH_SHARE = 5, 0.03
 """Diameter at first [pix]."""
 LIVE_INTERVAL = 0.06
 """Least time between two edits while the mouse paints [s]."""
@@ -179,7 +179,7 @@ class Painting:
             colormap=DirectLabelColormap(color_dict=colors),
             **bench.layers.world.place(scene.grid),
         )
-        layer.brush_size = BRUSH
+        layer.brush_size = max(BRUSH, round(BRUSH_SHARE * min(scene.grid.shape)))
         layer.events.paint.connect(self._on_painted)
         layer.events.labels_update.connect(self._on_painting)
         set_status(layer, ReadOut(layer, observation, None, bench.layers.world))

@@ -22,6 +22,8 @@ SHAPES = ((1, 4), (2, 2), (4, 1))
 """Rows and columns that four panels can have."""
 GAP = 4
 """Between two panels [screen pix]."""
+LONG = 26
+"""Letters in a title, beyond which its unit has no room in a cell."""
 
 
 class Panels:
@@ -156,12 +158,16 @@ class Panels:
         if bench.comparing.shows_in(view):
             return bench.comparing.caption
         caption = bench.layers.caption_of(view)
+        if view is not View.DATA:
+            # of which telescope it is stands over the data
+            caption = caption.replace(f" · {bench.layers.observations[bench.layers.seen_by].name}", "", 1)
         if view is not View.COMPONENT:
-            return caption
+            return caption if len(caption) <= LONG else caption.split(" [")[0]
         sources, row = bench.document.scene.sources, bench.layers.component_row
         if row >= len(sources):
             return "No source yet"
-        return f"{called(sources[row])} alone{caption.removeprefix(view.value)}"
+        # the unit is that of the data beside it; for a long name there is no more room
+        return f"{called(sources[row])} alone{caption.removeprefix(view.value).split(' [')[0]}"
 
 
 # actions ---------------------------------------------------------------------------------------------------------

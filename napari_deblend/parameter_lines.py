@@ -148,8 +148,8 @@ def shape_lines(
         elif parameter.value.ndim == 1:
             details.append((_label(name), _numbers(name, parameter, at, part, component)))
         else:
-            size = " × ".join(map(str, parameter.value.shape))
-            lines.append(Line(f"{part}.{name}", _label(name), np.nan, "", "", at, text=f"{size} px", part=part))
+            size, help_ = f"{parameter.value.shape[-1]}²", "How many pixels are free"
+            lines.append(Line(f"{part}.{name}", _label(name), np.nan, "px", help_, at, text=size, part=part))
     law = component.law
     for name, parameter in {} if law is None else law.parameters.items():
         at = _in_law(part, name)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from deblend import Observation
-from deblend.io import DataFile, files_of, find_images, is_large, read_observations
+from deblend.io import DataFile, Reading, find_images, is_large
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,16 @@ class Request:
         return self.cutout is None and any(is_large(path) for path in find_images(self.paths)[0])
 
     @cached_property
+    def reading(self) -> Reading:
+        """The same as a session keeps it, with paths that hold from anywhere."""
+        return Reading.of(self.paths, self.psf, self.weights, self.mask, self.cutout)
+
+    @cached_property
     def files(self) -> tuple[DataFile, ...]:
         """The files as they are now, with their hashes; takes as long as reading them."""
-        images, _ = find_images(self.paths)
-        return files_of((*images, *self.psf, *self.weights, *self.mask))
+        return self.reading.files
 
     def read(self) -> tuple[Observation, ...]:
         """Read the observations; raises ValueError with a sentence where that cannot be done."""
         assert self.files is not None, "hashed here, where a thread has the time for it"
-        return read_observations(
-            self.paths,
-            psf=self.psf or None,
-            weights=self.weights or None,
-            mask=self.mask or None,
-            cutout=self.cutout,
-        )
+        return self.reading.read()

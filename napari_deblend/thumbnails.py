@@ -11,6 +11,8 @@ from deblend.infer import Lights
 
 FAINT = 0.01
 """Of the brightest pixel: below it the brightness is linear, above it logarithmic."""
+SHOWN, MARGIN = 0.02, 1.25
+"""Pictures hold what is brighter than that [peak], with so much room around it."""
 UNSEEN = 5e-4
 """A change of less than this share of the light is none."""
 
@@ -28,6 +30,8 @@ class Thumbnails:
     @classmethod
     def of(cls, lights: Lights) -> Thumbnails:
         before, after = np.asarray(lights.before, float), np.asarray(lights.after, float)
+        side = _side_of_light(before, after)
+        before, after = _on_box(before, side), _on_box(after, side)
         top = max(float(before.max(initial=0.0)), float(after.max(initial=0.0)), 1e-30)
         change = _stretched((after - before) / top)
         light = ensure_colormap("inferno")
@@ -82,13 +86,30 @@ class DragPictures:
     def of(cls, before: Lights, now: Lights) -> DragPictures:
         is_, asked = np.asarray(now.before, float), np.asarray(now.after, float)
         was = _on_box(np.asarray(before.before, float), len(is_))
-        top = max(float(picture.max(initial=0.0)) for picture in (was, is_, asked, np.array([1e-30])))
-        light = ensure_colormap("inferno")
         whole = max(float(np.abs(was).sum()), 1e-30)
         less, more = (float(np.clip(sign * (asked - was), 0, None).sum()) / whole for sign in (-1, 1))
-        sentence = f"{less:.1%} of its light goes, {more:.1%} comes"
+        # what is seen stays as large while it is dragged, but for what grows out of it
+        side = max(_side_of_light(was), _side_of_light(is_, asked))
+        was, is_, asked = (_on_box(picture, side) for picture in (was, is_, asked))
+        top = max(float(picture.max(initial=0.0)) for picture in (was, is_, asked, np.array([1e-30])))
+        light = ensure_colormap("inferno")
+        sentence = f"before → as asked: {less:.1%} of its light goes, {more:.1%} comes"
         was, is_, asked = (_colored(_stretched(picture / top), light) for picture in (was, is_, asked))
         return cls(was, is_, asked, sentence)
+
+
+def _side_of_light(*pictures: np.ndarray) -> int:
+    """Return the side of the box around the middle, odd, that has what is seen of pictures of one size, with a margin;
+    the whole of them where nothing is."""
+    size = len(pictures[0])
+    seen = np.max(
+        [np.abs(picture) / max(float(np.abs(picture).max(initial=0.0)), 1e-30) for picture in pictures], axis=0
+    )
+    rows, columns = np.nonzero(seen > SHOWN)
+    if not len(rows):
+        return size
+    half = int(np.abs(np.concatenate([rows, columns]) - size // 2).max())
+    return min(2 * round(MARGIN * half + 1) + 1, size)
 
 
 def _on_box(picture: np.ndarray, side: int) -> np.ndarray:

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# setup.sh [FOLDER [QT]]: makes .venv, or FOLDER, with everything that `make test` and `make demo` need. Asks for nothing; installs system
-# packages where it may (as root, or with a sudo that wants no password) and names them where it may not.
+# setup.sh: makes .venv with everything that `make test` and `make demo` need. Asks for nothing; installs system packages
+# where it may (as root, or with a sudo that wants no password) and names them where it may not.
+# setup.sh pyqt6: puts PyQt6 into a folder beside it, .venv-pyqt6, for tests that shall see it before PyQt5.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-venv=${1:-.venv}
-qt=${2:-pyqt5}
+venv=.venv
+qt=${1:-pyqt5}
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -78,8 +79,17 @@ LIST
     fi
 fi
 
+# --- PyQt6 alone -----------------------------------------------------------------------------------
+if [ "$qt" = pyqt6 ]; then
+    say "installing PyQt6 into .venv-pyqt6"
+    rm -rf .venv-pyqt6
+    "$venv/bin/python" -m pip install --quiet --no-deps --target .venv-pyqt6 PyQt6 PyQt6-Qt6 PyQt6-sip --constraint constraints.txt
+    say "done"
+    exit
+fi
+
 # --- the program and its tools ---------------------------------------------------------------------
 say "installing napari-deblend and what it needs into $venv (some minutes the first time)"
 "$venv/bin/python" -m pip install --quiet --upgrade 'pip>=24'
-"$venv/bin/python" -m pip install --quiet --editable ".[$qt,dev]" --constraint constraints.txt
+"$venv/bin/python" -m pip install --quiet --editable ".[pyqt5,dev]" --constraint constraints.txt
 say "done"

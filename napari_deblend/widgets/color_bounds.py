@@ -11,9 +11,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_deblend.coloring import LOWER, UPPER, ColorBounds
+from napari_deblend.widgets.ink import LINES
+from napari_deblend.widgets.parts import call
 from napari_deblend.workbench import Workbench
 
-COLOR = "#c77dff"
+COLOR = LINES[2]
 SIZE = 11
 """Of a handle [screen pix]."""
 TIP = "Drag to bound the color; a double click on a band adds or removes its bounds"
@@ -42,6 +44,7 @@ class ColorHandles:
         self.switch.clicked.connect(lambda: self._do(bench.coloring.toggle))
         self.reference = QComboBox()
         self.reference.setToolTip("The band that colors are relative to")
+        call(self.reference, "Band that colors are relative to")
         self.reference.activated.connect(lambda k: self._do(partial(bench.coloring.refer_to, k)))
 
     @property
@@ -92,6 +95,8 @@ class ColorHandles:
             self._writing = False
         both = [(wanted[LOWER, c], wanted[UPPER, c], c) for s, c in wanted if s == LOWER and (UPPER, c) in wanted]
         low, high, channels = (np.array(part) for part in zip(*both, strict=True)) if both else (np.zeros(0),) * 3
+        # pyqtgraph takes bars of nothing to be at the origin, and has it in view
+        self._bars.setVisible(bool(both))
         self._bars.setData(x=self._places[channels.astype(int)], y=0.5 * (low + high), height=high - low)
 
     def _made(self, side: int, channel: int) -> pg.TargetItem:

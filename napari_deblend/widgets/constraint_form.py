@@ -11,6 +11,7 @@ from magicgui.widgets import Container, Widget, create_widget
 from deblend import Constraint
 from deblend.scene import Setting, SettingValue
 from napari_deblend.constraining import Line
+from napari_deblend.widgets.settings import name_inputs
 
 STRENGTH = "strength"
 LARGEST = 100.0
@@ -23,6 +24,7 @@ def constraint_form(line: Line, changed: Changed, tell: Callable[[str], None]) -
     """Return a form that shows a constraint; what cannot be is told, and shown as it was."""
     widgets = [_strength(line), *(_of_setting(setting, line.constraint) for setting in line.kind.info.settings)]
     form: Container = Container(widgets=widgets)
+    name_inputs(form)
 
     def connect(widget: Widget, default: SettingValue) -> None:
         def on_change(value: Any) -> None:

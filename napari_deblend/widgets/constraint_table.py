@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QFont
 
 from deblend.scene import Handling
 from napari_deblend.constraining import Constraining, Line
+from napari_deblend.widgets.ink import Ink
 from napari_deblend.widgets.parts import typed_number
 from napari_deblend.workbench import Workbench
 
@@ -20,7 +21,6 @@ TOOLTIPS = (
     "The box, or Space, switches it; the sentence says what it asks",
     "Double-click or type a number",
 )
-FAINT = QColor(150, 150, 150)
 Role = Qt.ItemDataRole
 
 
@@ -87,7 +87,7 @@ class ConstraintTable(QAbstractTableModel):
         if role == Role.ToolTipRole:
             return about(line)
         if role == Role.ForegroundRole and not line.constraint.active:
-            return FAINT
+            return QColor(Ink.FAINT.on(self._bench.viewer))
         if role == Role.FontRole and line.constraint.active and column == LABEL:
             font = QFont()
             font.setBold(True)

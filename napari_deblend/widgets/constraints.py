@@ -23,7 +23,7 @@ from napari_deblend.actions import perform
 from napari_deblend.widgets.constraint_form import STRENGTH, constraint_form, show_constraint
 from napari_deblend.widgets.constraint_table import LABEL, ORDER, ConstraintTable
 from napari_deblend.widgets.constraint_table import STRENGTH as STRENGTH_COLUMN
-from napari_deblend.widgets.parts import Section, action_button, prose, row
+from napari_deblend.widgets.parts import Section, action_button, call, prose, row
 from napari_deblend.widgets.pixmaps import pixmap_of
 from napari_deblend.widgets.presets import PresetButton
 from napari_deblend.workbench import Workbench
@@ -55,6 +55,8 @@ class ConstraintsSection(Section):
         self.preset = PresetButton(bench)
         self.model = ConstraintTable(bench)
         self.view = _table(self.model)
+        call(self.view, "Constraints")
+        call(self.part, "What is asked of")
         self.view.selectionModel().currentRowChanged.connect(self._on_row)
         self.earlier = action_button(bench, "constraint_earlier", "▲ Earlier")
         self.later = action_button(bench, "constraint_later", "▼ Later")
@@ -77,8 +79,9 @@ class ConstraintsSection(Section):
         self._show()
 
     def focus(self) -> None:
-        """Have the keyboard in the list."""
+        """Have the keyboard in the list, at the one that is explained below it."""
         self.view.setFocus()
+        self.view.scrollTo(self.view.currentIndex())
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)

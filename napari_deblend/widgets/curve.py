@@ -9,7 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QPointF, Qt, Signal
 
-LINE = "#4cc9f0"
+from napari_deblend.widgets.ink import DATA
 
 
 class LogAxis(pg.AxisItem):
@@ -48,12 +48,13 @@ class Curve(pg.PlotWidget):
         self.setLabel("bottom", "iteration")
         noise = pg.InfiniteLine(0.0, angle=0, pen=pg.mkPen("#999999", style=Qt.PenStyle.DashLine))
         self.addItem(noise)
-        self._curve = self.plot(pen=pg.mkPen(LINE, width=2))
-        self._last = self.plot(pen=None, symbol="o", symbolSize=7, symbolBrush=LINE, symbolPen=None)
+        self._curve = self.plot(pen=pg.mkPen(DATA, width=2))
+        self._last = self.plot(pen=None, symbol="o", symbolSize=7, symbolBrush=DATA, symbolPen=None)
         self._below = self.plot(
-            pen=None, symbol="o", symbolSize=11, symbolBrush=None, symbolPen=pg.mkPen(LINE, width=2)
+            pen=None, symbol="o", symbolSize=11, symbolBrush=None, symbolPen=pg.mkPen(DATA, width=2)
         )
         self.setObjectName("curve")
+        self.setAccessibleName("χ² of every iteration")
         self.scene().sigMouseClicked.connect(self._on_click)
         self.scene().sigMouseMoved.connect(self._on_move)
 

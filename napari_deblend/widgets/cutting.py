@@ -5,10 +5,10 @@ from __future__ import annotations
 from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton
 
 from napari_deblend.actions import perform
+from napari_deblend.widgets.ink import Ink, write_in
 from napari_deblend.widgets.parts import Section, action_button, prose, row
 from napari_deblend.workbench import Workbench
 
-MISTAKE = "color: #e0b060;"
 WHAT_IT_TAKES = (
     "Right ascension, declination and size: 150.1 2.2 30 (degrees, arcsec), 10:00:24 +02:12:00 1arcmin, "
     "150.1 2.2 300px; or pixels X0:X1,Y0:Y1 of the first image, 0-based, ends not included"
@@ -48,7 +48,7 @@ class CuttingSection(Section):
         if self.words.text() != cutting.text:
             self.words.setText(cutting.text)
         self.description.setText(cutting.description)
-        self.description.setStyleSheet(MISTAKE if cutting.mistake else "")
+        write_in(self.description, Ink.DOUBT if cutting.mistake else None)
         self.description.setVisible(bool(cutting.description))
         self.cut_button.setEnabled(cutting.box is not None)
         self.draw_button.setEnabled(cutting.grid is not None)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSlider
 from deblend.detect import METHODS, Method
 from deblend.scene import MORPHOLOGIES
 from napari_deblend.jobs import PEAKS
-from napari_deblend.widgets.parts import Section, action_button, row
+from napari_deblend.widgets.parts import Section, action_button, call, row
 from napari_deblend.workbench import Workbench
 
 LOWEST, HIGHEST = 2.0, 50.0
@@ -35,6 +35,8 @@ class DetectionSection(Section):
         self.number.setRange(LOWEST, HIGHEST)
         self.number.setDecimals(1)
         self.number.setSuffix(" σ")
+        self.number.setToolTip("Threshold of the detection, in units of the noise")
+        call(self.number, "Threshold")
         self.found = QLabel("")
         self.kind = KindChoice()
         self.kind.setCurrentText(bench.kind)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from napari.viewer import Viewer
+from qtpy.compat import isalive
 from qtpy.QtCore import QPoint, QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
@@ -20,7 +23,8 @@ from napari_deblend.widgets.dragged import DraggedPictures
 from napari_deblend.widgets.exporting import ExportSection
 from napari_deblend.widgets.fitting import FitSection
 from napari_deblend.widgets.guide import Guide
-from napari_deblend.widgets.keeping import KeptWorkOffer
+from napari_deblend.widgets.ink import sheet
+from napari_deblend.widgets.keeping import KeptWorkOffer, ask_where_images_are
 from napari_deblend.widgets.leftovers import LeftoversSection
 from napari_deblend.widgets.looking import LookingRow
 from napari_deblend.widgets.observations import ObservationsSection
@@ -126,12 +130,16 @@ class DeblendWidget(QWidget):
         self._links.connect(bench.told, self._say)
         self._links.connect(bench.phase_changed, self._on_phase)
         self._links.connect(bench.refreshed, self._on_history)
+        self._links.connect(bench.keeper.lost, self._on_lost)
         self._links.connect(bench.cutting.changed, self._on_cutting)
         self._links.connect(bench.constraining.wanted, self._show_constraints)
         self._links.connect(bench.parameters.wanted, self._show_parameters)
         self._links.connect(bench.source_looks.wanted, self._toggle_plots)
         self._links.connect(bench.sureness.wanted, self._toggle_sureness)
         self._scroll = scroll
+        self._on_theme()
+        # napari holds on to no one who listens
+        bench.viewer.events.theme.connect(self._on_theme)
         self._on_history()
         self._on_phase(bench.phase)
 
@@ -146,6 +154,15 @@ class DeblendWidget(QWidget):
         self._scroll.setMinimumWidth(inside.minimumSizeHint().width() + bar.sizeHint().width())
         margins = self.layout().contentsMargins()
         self.setMinimumWidth(max(WIDTH, self._scroll.minimumWidth() + margins.left() + margins.right()))
+
+    def _on_lost(self, path: Path) -> None:
+        # once the answer that says so has been taken
+        QTimer.singleShot(0, partial(ask_where_images_are, self.bench, path))
+
+    def _on_theme(self, event: Any = None) -> None:
+        """Have colored words readable on the ground of the present theme."""
+        if isalive(self):
+            self.setStyleSheet(sheet(self.bench.viewer))
 
     def _say(self, sentence: str) -> None:
         self.sentence.setText(sentence)

@@ -34,7 +34,8 @@ class DraggedPictures(QWidget):
         self.pictures = {name: QLabel() for name in CAPTIONS}
         for column, (name, label) in enumerate(self.pictures.items()):
             label.setFixedSize(PICTURE, PICTURE)
-            grid.addWidget(label, 0, column)
+            grid.addWidget(label, 0, column, Qt.AlignmentFlag.AlignHCenter)
+            grid.setColumnStretch(column, 1)
             grid.addWidget(QLabel(CAPTIONS[name]), 1, column, Qt.AlignmentFlag.AlignHCenter)
         self.sentence = QLabel()
         grid.addWidget(self.sentence, 2, 0, 1, len(CAPTIONS), Qt.AlignmentFlag.AlignHCenter)
@@ -51,7 +52,8 @@ class DraggedPictures(QWidget):
         for name, label in self.pictures.items():
             label.setPixmap(pixmap_of(self._bench.viewer, getattr(pictures, name), PICTURE))
         self.sentence.setText(pictures.sentence)
-        if not self.isVisible():
+        # a longer sentence takes more room
+        if not self.isVisible() or self.sizeHint().width() > self.width():
             self.adjustSize()
             self.move(self._canvas.width() - self.width() - EDGE, EDGE)
             self.show()

@@ -13,12 +13,11 @@ import pyqtgraph as pg
 from jaxtyping import Float, Int
 from qtpy.QtCore import QTimer
 
+from napari_deblend.widgets.ink import DATA, LINES, MODEL
+
 MOST_POINTS = 400
 """In a cell of the corner, or on a line of the trace; more are not told apart."""
 N_BINS = 24
-COLORS = ("#4cc9f0", "#ffb454", "#c77dff", "#80c904", "#ff6b6b", "#aaaaaa")
-"""Of chains, told apart by the color-blind in this order."""
-POINTS, MIDDLE = "#4cc9f0", "#ffb454"
 SMALL = {"font-size": "7pt", "color": "#969696"}
 AXIS_WIDTH = 44
 """[screen pix]"""
@@ -103,7 +102,7 @@ class Trace(DrawPlots):
         for k, chain in enumerate(np.unique(self._chains)):
             own = self._values[cell[0]][self._chains == chain]
             every = max(len(own) // MOST_POINTS, 1)
-            line = self.curve(cell, k, pen=pg.mkPen(COLORS[k % len(COLORS)], width=1))
+            line = self.curve(cell, k, pen=pg.mkPen(LINES[k % len(LINES)], width=1))
             line.setData(np.arange(len(own))[::every], own[::every])
 
 
@@ -131,18 +130,18 @@ class Corner(DrawPlots):
             self._fill_histogram(cell, x[known])
             return
         every = max(int(np.sum(known)) // MOST_POINTS, 1)
-        look = {"pen": None, "symbol": "o", "symbolSize": 3, "symbolPen": None, "symbolBrush": POINTS}
+        look = {"pen": None, "symbol": "o", "symbolSize": 3, "symbolPen": None, "symbolBrush": DATA}
         self.curve(cell, 0, **look).setData(x[known][::every], y[known][::every])
 
     def _fill_histogram(self, cell: Cell, values: Float[np.ndarray, " draw"]) -> None:
         if len(values) < 2 or np.ptp(values) == 0:
             return
         counts, edges = np.histogram(values, N_BINS)
-        look = {"stepMode": "center", "fillLevel": 0, "brush": pg.mkBrush(POINTS + "60"), "pen": pg.mkPen(POINTS)}
+        look = {"stepMode": "center", "fillLevel": 0, "brush": pg.mkBrush(DATA + "60"), "pen": pg.mkPen(DATA)}
         self.curve(cell, 0, x=edges, y=counts, **look).setData(edges, counts)
         percentiles = np.percentile(values, (16, 50, 84))
         for k, (place, width) in enumerate(zip(percentiles, (1, 2, 1), strict=True), 1):
-            line = self.curve(cell, k, pen=pg.mkPen(MIDDLE, width=width))
+            line = self.curve(cell, k, pen=pg.mkPen(MODEL, width=width))
             line.setData((place, place), (0, int(counts.max())))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QVBoxLayout, QWidget
 
 from napari_deblend.actions import ACTIONS
 from napari_deblend.keys import MOUSE, qt_text
+
+SIZE = (660, 720)
+"""[screen pix]"""
 
 
 class Guide(QDialog):
@@ -15,10 +18,15 @@ class Guide(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Keys and mouse")
         column = QVBoxLayout(self)
-        column.addWidget(QLabel(page()))
+        text = QTextBrowser()
+        text.setHtml(page())
+        text.setAccessibleName("Keys and mouse")
+        column.addWidget(text)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         column.addWidget(buttons)
+        # there are more keys than a screen has lines
+        self.resize(*SIZE)
 
 
 def page() -> str:

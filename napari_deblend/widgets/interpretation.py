@@ -9,11 +9,10 @@ from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy
 
 from deblend import Observation
 from deblend.io import Check, Interpretation, checks
+from napari_deblend.widgets.ink import Ink
 from napari_deblend.widgets.parts import Section, row
 from napari_deblend.widgets.settings import form
 from napari_deblend.workbench import Workbench
-
-WARNING = "#e0b060"
 
 
 class InterpretationForm(Section):
@@ -24,7 +23,7 @@ class InterpretationForm(Section):
         self._index = index
         self.present = Interpretation.of(self.observation)
         self.wanted = self.present
-        self.facts = QLabel(as_table(checks(self.observation)))
+        self.facts = QLabel(as_table(checks(self.observation), Ink.DOUBT.on(bench.viewer)))
         self.facts.setWordWrap(True)
         self.facts.setTextFormat(Qt.TextFormat.RichText)
         self.facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -58,11 +57,11 @@ class InterpretationForm(Section):
         self._on_change(replace(self.present))
 
 
-def as_table(found: list[Check]) -> str:
-    """Return facts as rich text, warnings below the facts that they are about."""
+def as_table(found: list[Check], warning: str) -> str:
+    """Return facts as rich text, warnings in their color below the facts that they are about."""
     lines = []
     for check in found:
         lines.append(f"<tr><td><b>{check.what}</b>&nbsp;&nbsp;</td><td>{check.value}</td></tr>")
         if check.warning:
-            lines.append(f"<tr><td></td><td style='color:{WARNING}'>⚠ {check.warning}</td></tr>")
+            lines.append(f"<tr><td></td><td style='color:{warning}'>⚠ {check.warning}</td></tr>")
     return f"<table cellspacing='2'>{''.join(lines)}</table>"

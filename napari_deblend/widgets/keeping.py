@@ -12,16 +12,27 @@ from napari_deblend.widgets.parts import prose, row
 from napari_deblend.workbench import Workbench
 
 FILTER = "Sessions (*.asdf)"
+HOLDING, REFERRING = "Session with its images (*.asdf)", "Session that refers to its images (*.asdf)"
 SUFFIX = ".asdf"
 
 
-def ask_where_to_save(bench: Workbench) -> Path | None:
-    """Return the file that a person wants the session in; None for none."""
-    name = bench.document.observations[0].name
-    path, _ = QFileDialog.getSaveFileName(main_window(bench.viewer), "Save the session", f"{name}{SUFFIX}", FILTER)
-    if not path:
-        return None
-    return Path(path) if path.lower().endswith(SUFFIX) else Path(f"{path}{SUFFIX}")
+def ask_where_to_save(bench: Workbench) -> None:
+    """Ask for the file that a person wants the session in, and whether the images go with it; then save it there."""
+    keeper, window = bench.keeper, main_window(bench.viewer)
+    name = keeper.path or f"{bench.document.observations[0].name}{SUFFIX}"
+    ways = (HOLDING, REFERRING) if keeper.holds_images else (REFERRING, HOLDING)
+    said, way = QFileDialog.getSaveFileName(window, "Save the session", str(name), ";;".join(ways))
+    if said:
+        keeper.holds_images = way != REFERRING
+        keeper.save(Path(said if said.lower().endswith(SUFFIX) else f"{said}{SUFFIX}"))
+
+
+def ask_where_images_are(bench: Workbench, path: Path) -> None:
+    """Ask in which folder the images are by now that a session refers to, and open it with them."""
+    window, title = main_window(bench.viewer), f"Where are the images of {path.name} now?"
+    folder = QFileDialog.getExistingDirectory(window, title, str(path.parent))
+    if folder:
+        bench.keeper.open(path, Path(folder))
 
 
 def ask_what_to_open(bench: Workbench) -> Path | None:

@@ -7,12 +7,11 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem
 
 from deblend import Blob
-from napari_deblend.widgets.parts import Section, action_button, row
+from napari_deblend.widgets.ink import Ink
+from napari_deblend.widgets.parts import Section, action_button, call, row
 from napari_deblend.workbench import Workbench
 
 COLUMNS = ("sigma", "band", "x", "y", "source")
-TOO_FAINT, TOO_BRIGHT = "#ee7b3c", "#3fa7d6"
-"""Colors of what is missing in the model and of what is too much, as in the picture of the residual."""
 HEIGHT, ROW = 170, 22
 """[screen pix]"""
 
@@ -36,6 +35,7 @@ class LeftoversSection(Section):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.verticalHeader().setDefaultSectionSize(ROW)
         self.table.setFixedHeight(HEIGHT)
+        call(self.table, "What the model leaves over, worst first")
         self.table.setToolTip("A click goes there. Orange: the images are brighter; blue: the model is.")
         self.column.addLayout(row(self.next, self.add, None, self.count))
         self.column.addWidget(self.table)
@@ -74,7 +74,9 @@ class LeftoversSection(Section):
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 if column == 0:
-                    item.setForeground(QColor(TOO_FAINT if blob.significance > 0 else TOO_BRIGHT))
+                    # as in the picture of the residual
+                    ink = Ink.TOO_FAINT if blob.significance > 0 else Ink.TOO_BRIGHT
+                    item.setForeground(QColor(ink.on(self.bench.viewer)))
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(line, column, item)
 

@@ -11,14 +11,15 @@ from deblend.io import checks
 from deblend.observe import describe_psf, full_width_half_maximum
 from napari_deblend.jobs import KERNELS, NOISE, STARS
 from napari_deblend.runner import Phase
+from napari_deblend.widgets.ink import Ink, write_in
 from napari_deblend.widgets.interpretation import InterpretationForm
 from napari_deblend.widgets.opening import ask_and_open
 from napari_deblend.widgets.parts import HEADING, Section, Wrapped, action_button, fold, prose, row
 from napari_deblend.widgets.star_psf import StarPsfPanel
 from napari_deblend.workbench import Workbench
 
-NOTE = "color: #e0b060; font-size: 11px;"
-NOTE_HEADING = "QPushButton { color: #e0b060; font-weight: normal; }"
+NOTE = "font-size: 11px;"
+NOTE_HEADING = "QPushButton { font-weight: normal; }"
 
 
 class ObservationsSection(Section):
@@ -55,6 +56,7 @@ class ObservationsSection(Section):
         self.column.addWidget(self.correlated)
         self.kernel_notes = prose()
         self.kernel_notes.setStyleSheet(NOTE)
+        write_in(self.kernel_notes, Ink.DOUBT)
         self.kernel_notes.hide()
         self.column.addWidget(self.kernel_notes)
         self.listen(bench.document.observations_changed, self.show_observations)
@@ -84,8 +86,9 @@ class ObservationsSection(Section):
                 count = "1 thing was" if len(observation.notes) == 1 else f"{len(observation.notes)} things were"
                 notes = prose("\n".join(f"– {note}" for note in observation.notes))
                 notes.setStyleSheet(NOTE)
+                write_in(notes, Ink.DOUBT)
                 part = fold(f"{count} assumed or mended", notes, open_=False)
-                part.toggleButton().setStyleSheet(HEADING + NOTE_HEADING)
+                part.write_in(Ink.DOUBT, HEADING + NOTE_HEADING)
                 self._lines_layout.addWidget(part)
 
         self._show_noise()
@@ -108,7 +111,8 @@ class ObservationsSection(Section):
         doubts = sum(bool(check.warning) for check in checks(observation))
         said = "Understood as…" if not doubts else f"Understood as… ({doubts} to check)"
         part = fold(said, InterpretationForm(self.bench, index), open_=False)
-        part.toggleButton().setStyleSheet(HEADING + (NOTE_HEADING if doubts else ""))
+        if doubts:
+            part.write_in(Ink.DOUBT, HEADING + NOTE_HEADING)
         return part
 
     def _on_result(self, name: str, outcome: Any) -> None:

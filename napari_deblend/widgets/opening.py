@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from deblend.io import Role, role_of
 from napari_deblend.jobs import LOADED
-from napari_deblend.widgets.parts import prose
+from napari_deblend.widgets.parts import call, prose
 from napari_deblend.workbench import Workbench
 
 IMAGE, PSF, WEIGHTS, MASK, LEAVE = "Image", "PSF", "Weights", "Mask", "Leave out"
@@ -84,6 +84,7 @@ class RolesDialog(QDialog):
         self.table.setHorizontalHeaderLabels(["File", "is"])
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.verticalHeader().hide()
+        call(self.table, "Files, and what each is")
         column.addWidget(self.table)
         buttons = QDialogButtonBox()
         more = buttons.addButton("Add files…", QDialogButtonBox.ButtonRole.ActionRole)
@@ -110,6 +111,7 @@ class RolesDialog(QDialog):
             combo = QComboBox()
             combo.addItems([IMAGE, PSF, WEIGHTS, MASK, LEAVE])
             combo.setCurrentText(role)
+            call(combo, f"What {Path(path).name} is")
             self.table.setItem(line, 0, item)
             self.table.setCellWidget(line, 1, combo)
             self._paths.append(path)

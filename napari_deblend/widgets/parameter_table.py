@@ -10,9 +10,9 @@ from qtpy.QtCore import QAbstractItemModel, QModelIndex, Qt
 from qtpy.QtGui import QColor, QFont
 
 from deblend import Status
-from napari_deblend.markers import COLORS
 from napari_deblend.parameter_lines import Group, Line
 from napari_deblend.widgets.constraint_form import numbers
+from napari_deblend.widgets.ink import OF_STATUS, Ink
 from napari_deblend.widgets.parts import typed_number
 from napari_deblend.widgets.source_table import STATUS_TEXT
 from napari_deblend.workbench import Workbench
@@ -29,7 +29,6 @@ TOOLTIPS = {
 }
 ALONE = "–"
 """What is linked with nothing."""
-FAINT = QColor(150, 150, 150)
 Role = Qt.ItemDataRole
 
 
@@ -132,8 +131,8 @@ class ParameterTable(QAbstractItemModel):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Role.ForegroundRole:
             if column == FIT and line.place is not None:
-                return QColor(COLORS[self._status(line)])
-            return FAINT if column in (UNIT, LOWER, UPPER) else None
+                return QColor(OF_STATUS[self._status(line)].on(self._bench.viewer))
+            return QColor(Ink.FAINT.on(self._bench.viewer)) if column in (UNIT, LOWER, UPPER) else None
         if role == Role.ToolTipRole:
             return self._tip(line) if column in (LABEL, VALUE) else TOOLTIPS.get(column)
         return None

@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QAbstractItemView, QLabel, QLineEdit, QStyledItemDele
 from napari_deblend.document import named
 from napari_deblend.parameter_lines import Line
 from napari_deblend.widgets.parameter_table import ALONE, FIT, LABEL, LINK, LOWER, UNIT, UPPER, VALUE, ParameterTable
-from napari_deblend.widgets.parts import Section
+from napari_deblend.widgets.parts import Section, call
 from napari_deblend.widgets.source_table import STATUS_TEXT
 from napari_deblend.widgets.sources import Choice
 from napari_deblend.workbench import Workbench
 
-WIDTHS = {LABEL: 124, VALUE: 62, UNIT: 28, LOWER: 38, UPPER: 38, FIT: 44, LINK: 54}
+WIDTHS = {LABEL: 124, VALUE: 64, UNIT: 26, LOWER: 36, UPPER: 34, FIT: 42, LINK: 36}
 """[screen pix]"""
 INDENT = 8
 STEPS = {"px": 0.1, "°": 1.0}
@@ -37,6 +37,7 @@ class ParametersSection(Section):
         self.model = ParameterTable(bench)
         self.view = _ChosenColumns()
         self.view.setModel(self.model)
+        call(self.view, "Parameters of the selected source")
         for column, width in WIDTHS.items():
             self.view.header().resizeSection(column, width)
         self._delegates = {

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from psygnal import SignalInstance
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt
+from qtpy.QtGui import QIcon, QPainter, QPalette, QPixmap, QPolygonF, QResizeEvent
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_deblend.actions import ACTIONS, perform
 from napari_deblend.keys import qt_text
+from napari_deblend.widgets.ink import Ink, write_in
 from napari_deblend.workbench import Workbench
 
 HEADING = """
 QPushButton { background: transparent; border: none; font-weight: bold; text-align: left; padding: 4px 2px; }
 QPushButton:checked { background: transparent; }
-QPushButton:hover { color: #4cc9f0; }
+QPushButton:hover { color: #1f9bc9; }
 """
+TRIANGLE = 11
+"""Side of the mark of what can be folded away [screen pix]."""
+
+
+NAMELESS = (QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit)
+"""What has no words of its own to say what it is."""
 
 
 class Links:
@@ -60,9 +79,46 @@ class Section(QWidget):
         self.links.connect(signal, slot)
 
 
-def fold(title: str, content: QWidget, open_: bool = True) -> QCollapsible:
+class Fold(QCollapsible):
+    """A part that can be folded away; its triangle has the color of its words, whatever the theme."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title)
+        self.toggleButton().setIconSize(QSize(TRIANGLE, TRIANGLE))
+        self._draw_triangles()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._draw_triangles()
+
+    def write_in(self, ink: Ink, style: str) -> None:
+        """Have the heading in a color and a style."""
+        self.toggleButton().setStyleSheet(style)
+        write_in(self.toggleButton(), ink)
+
+    def _draw_triangles(self) -> None:
+        self.setCollapsedIcon(self._triangle(((0.3, 0.1), (0.8, 0.5), (0.3, 0.9))))
+        self.setExpandedIcon(self._triangle(((0.1, 0.3), (0.9, 0.3), (0.5, 0.8))))
+
+    def _triangle(self, corners: Sequence[tuple[float, float]]) -> QIcon:
+        """Return a triangle, given in parts of its side, as sharp as the screen is."""
+        ratio = self.devicePixelRatioF()
+        picture = QPixmap(round(TRIANGLE * ratio), round(TRIANGLE * ratio))
+        picture.setDevicePixelRatio(ratio)
+        picture.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(picture)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self.palette().color(QPalette.ColorRole.WindowText))
+        painter.drawPolygon(QPolygonF([QPointF(TRIANGLE * x, TRIANGLE * y) for x, y in corners]))
+        painter.end()
+        return QIcon(picture)
+
+
+def fold(title: str, content: QWidget, open_: bool = True) -> Fold:
     """Return a part that can be folded away, with a quiet heading."""
-    part = QCollapsible(title)
+    part = Fold(title)
     part.toggleButton().setStyleSheet(HEADING)
     part.layout().setContentsMargins(0, 0, 0, 0)
     part.content().layout().setContentsMargins(4, 0, 4, 0)
@@ -95,11 +151,19 @@ def typed_number(text: str, wanted: str) -> float:
     return number
 
 
+def call(widget: QWidget, name: str) -> None:
+    """Give a widget without words of its own a name, for who does not see it: screen readers say it."""
+    widget.setAccessibleName(name)
+
+
 def row(*widgets: QWidget | None) -> QHBoxLayout:
-    """Return widgets side by side; None is a gap that takes what is left."""
+    """Return widgets side by side; None is a gap that takes what is left. A label is the name of what comes next."""
     layout = QHBoxLayout()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(6)
+    for label, widget in pairwise(widgets):
+        if isinstance(label, QLabel) and isinstance(widget, NAMELESS) and not widget.accessibleName():
+            call(widget, label.text())
     for widget in widgets:
         if widget is None:
             layout.addStretch(1)

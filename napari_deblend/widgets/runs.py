@@ -19,7 +19,7 @@ from napari_deblend.actions import perform
 from napari_deblend.comparing import Manner
 from napari_deblend.fit_notes import METHODS
 from napari_deblend.past import PastRun
-from napari_deblend.widgets.parts import Links, action_button, prose, row
+from napari_deblend.widgets.parts import Links, action_button, call, prose, row
 from napari_deblend.workbench import Workbench
 
 TITLES = ("Run", "Begun", "Method", "Iterations", "χ²", "Sources")
@@ -65,6 +65,8 @@ class Runs(QWidget):
         self.present = QPushButton("Present run")
         self.present.setToolTip("Show the curve of the present run again")
         self.present.clicked.connect(self.table.clearSelection)
+        call(self.table, "Runs, the newest first")
+        call(self.manner, "How to compare")
         self.sentence = prose()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

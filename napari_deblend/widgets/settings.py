@@ -7,8 +7,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar, get_type_hints
 
 from magicgui.widgets import Container, create_widget
+from qtpy.QtWidgets import QWidget
 
 Settings = TypeVar("Settings")
+
+
+def name_inputs(form: Container) -> None:
+    """Give every input of a form the name that stands beside it, for who does not see it."""
+    for widget in form:
+        for part in (widget.native, *widget.native.findChildren(QWidget)):
+            part.setAccessibleName(widget.label)
 
 
 def form(settings: Settings, changed: Callable[[Settings], None]) -> Container:
@@ -24,6 +32,7 @@ def form(settings: Settings, changed: Callable[[Settings], None]) -> Container:
         options["label"] = field.name.replace("_", " ")
         widgets.append(create_widget(annotation=str if as_text else hints[field.name], **options))
     container: Container = Container(widgets=widgets)
+    name_inputs(container)
     current = settings
 
     def on_change() -> None:

@@ -10,11 +10,12 @@ from qtpy.QtWidgets import QTabWidget
 
 from napari_deblend.source_look import SourceLook
 from napari_deblend.widgets.color_bounds import ColorHandles
-from napari_deblend.widgets.parts import Section, prose, row
+from napari_deblend.widgets.ink import DATA, MODEL
+from napari_deblend.widgets.parts import Section, call, prose, row
 from napari_deblend.workbench import Workbench
 
-DATA, MODEL, ZERO = "#4cc9f0", "#ffb454", "#888888"
-"""Colors of the data less all others, of the model, and of the line at zero; told apart by the color-blind."""
+ZERO = "#888888"
+"""Color of the line at zero."""
 HEIGHT = 210
 """[screen pix]"""
 LOOKING = "Looking at the source…"
@@ -66,6 +67,12 @@ class SourcePlotsSection(Section):
         self.tabs.addTab(self.spectrum, "SED")
         self.tabs.addTab(self.profile, "Profile")
         self.tabs.addTab(self.growth, "Growth")
+        for plot, name in (
+            (self.spectrum, "Spectrum"),
+            (self.profile, "Radial profile"),
+            (self.growth, "Growth curve"),
+        ):
+            call(plot, name)
         self.tabs.setFixedHeight(HEIGHT)
         self.heading = prose(NOTHING)
         self.column.addWidget(self.heading)

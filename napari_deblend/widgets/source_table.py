@@ -17,7 +17,7 @@ from napari_deblend.composing import retyped, with_component
 from napari_deblend.document import named
 from napari_deblend.dusting import with_dust_kind
 from napari_deblend.flags import sentences_of, signs_of
-from napari_deblend.markers import COLORS
+from napari_deblend.widgets.ink import OF_STATUS, Ink
 from napari_deblend.widgets.parts import typed_number
 from napari_deblend.workbench import Workbench
 
@@ -35,10 +35,9 @@ TOOLTIPS = {
     LOCK: "free: the fit changes it · fixed: only you do · locked: nobody does. Click to change",
 }
 EDITABLE = (NAME, KIND, X, Y, LOCK)
+SHORT = {"exponential": "exp", "de-vaucouleurs": "deV"}
+"""Of kinds that are too long for their column, as surveys write them."""
 Role = Qt.ItemDataRole
-
-
-WARNING = "#ffb454"
 
 
 class SourceTable(QAbstractItemModel):
@@ -157,14 +156,16 @@ class SourceTable(QAbstractItemModel):
             return self._of_component(source.components[part], part, column, role)
         if role == Role.DisplayRole and column == NAME and source.group:
             return f"{source.name} · {source.group}"
+        if role == Role.DisplayRole and column == KIND:
+            return _kind(source.kind, role)
         if role in (Role.DisplayRole, Role.EditRole):
             return self._text(source, column)
         if role == Role.TextAlignmentRole and column in (X, Y, FLUX, SNR):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role == Role.ForegroundRole and column == LOCK:
-            return QColor(COLORS[source.center.status])
+            return QColor(OF_STATUS[source.center.status].on(self._bench.viewer))
         if role == Role.ForegroundRole and column == FLAGS:
-            return QColor(WARNING)
+            return QColor(Ink.DOUBT.on(self._bench.viewer))
         if role == Role.ToolTipRole and column == FLUX and self._error(source):
             known = f"{self._flux(source.flux)}{self._error(source)} nJy"
             return f"{known}, the error from draws: {self._bench.sureness.heading}"
@@ -174,6 +175,8 @@ class SourceTable(QAbstractItemModel):
             return f"{source.name} of group {source.group}; {TOOLTIPS[NAME]}"
         if role == Role.ToolTipRole and column == NAME and source.track is not None:
             return f"{source.name} at MJD {source.track.time:.5f}; {TOOLTIPS[NAME]}"
+        if role == Role.ToolTipRole and column == KIND:
+            return f"{source.kind}; {TOOLTIPS[KIND]}"
         return TOOLTIPS[column] if role == Role.ToolTipRole else None
 
     def setData(self, index: QModelIndex, value: Any, role: int = Role.EditRole) -> bool:
@@ -236,7 +239,7 @@ class SourceTable(QAbstractItemModel):
         if role in (Role.DisplayRole, Role.EditRole):
             texts = {
                 NAME: f"part {part + 1}",
-                KIND: component.morphology.label,
+                KIND: _kind(component.morphology.label, role),
                 FLUX: self._flux(component.spectrum.value),
             }
             return texts.get(column, "")
@@ -250,7 +253,7 @@ class SourceTable(QAbstractItemModel):
         """Return what a cell of the row of a layer of dust has."""
         assert source.dust is not None, "a row of dust is of a source that has some"
         if role in (Role.DisplayRole, Role.EditRole):
-            texts = {NAME: "dust", KIND: source.dust.morphology.label, FLUX: f"τ {source.dust.depth:.2g}"}
+            texts = {NAME: "dust", KIND: _kind(source.dust.morphology.label, role), FLUX: f"τ {source.dust.depth:.2g}"}
             return texts.get(column, "")
         if role == Role.TextAlignmentRole and column == FLUX:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -270,6 +273,11 @@ class SourceTable(QAbstractItemModel):
         label = f"Make component {part + 1} of {named([source])} a {kind} one"
         self._bench.document.change([source.id], lambda s: with_component(s, part, kind), label, "change the kind of")
         return True
+
+
+def _kind(label: str, role: int) -> str:
+    """Return a kind as it is shown, or as it is chosen."""
+    return " + ".join(SHORT.get(k, k) for k in label.split(" + ")) if role == Role.DisplayRole else label
 
 
 def _n_parts(source: Source) -> int:

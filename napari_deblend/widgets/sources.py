@@ -24,15 +24,15 @@ from napari_deblend.export import MEASURED, measuring_job
 from napari_deblend.flags import flags_in
 from napari_deblend.jobs import MOTIONS
 from napari_deblend.moving import have_motions_measured
-from napari_deblend.widgets.parts import Section, action_button, prose, row
-from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
+from napari_deblend.widgets.parts import Section, action_button, call, prose, row
+from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable, X, Y
 from napari_deblend.workbench import Workbench
 
-WIDTHS = (58, 62, 44, 44, 58, 44, 40, 24)
+WIDTHS = (52, 58, 44, 44, 58, 44, 50, 24)
 """Of the columns [screen pix]."""
-WITH_ERRORS = {NAME: 50, FLUX: 84}
+WITH_ERRORS = {NAME: 40, KIND: 56, X: 42, Y: 42, FLUX: 104}
 """Of columns that change once errors are known from draws [screen pix]."""
-WIDTHS_WITH_PARTS = (66, 62, 44, 44, 56, 44, 36, 24)
+WIDTHS_WITH_PARTS = (62, 58, 44, 44, 50, 44, 48, 24)
 """Where names stand behind the marks that unfold a source."""
 INDENT = 10
 """Of a part below its source [screen pix]."""
@@ -55,6 +55,7 @@ class SourcesSection(Section):
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.view.setMinimumHeight(190)
+        call(self.view, "Sources")
         header = self.view.header()
         header.setMinimumSectionSize(20)
         header.setStretchLastSection(True)
@@ -69,6 +70,7 @@ class SourcesSection(Section):
         self.view.clicked.connect(self._open_choice)
         self.channel = QComboBox()
         self.channel.setToolTip("Band of the fluxes in the table")
+        call(self.channel, "Band of the fluxes")
         # a name with a date would make the panel too wide
         self.channel.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.channel.setMinimumContentsLength(4)

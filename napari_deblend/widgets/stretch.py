@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QSlider
 from napari_deblend.actions import ACTIONS
 from napari_deblend.keys import qt_text
 from napari_deblend.stretch import WHITE_RANGE, Preset
-from napari_deblend.widgets.parts import Section, row
+from napari_deblend.widgets.parts import Section, call, row
 from napari_deblend.workbench import Workbench
 
 STEPS = 200
@@ -41,6 +41,8 @@ class StretchRow(Section):
         keys = f"{qt_text(ACTIONS['brighter'].key)}, {qt_text(ACTIONS['fainter'].key)}"
         self.white.setToolTip(f"Stretch: the light that is white, in units of the noise  ({keys})")
         self.q.setToolTip("Q: how logarithmic; 0, at the left end, is linear")
+        for part, name in ((self.preset, "Stretch"), (self.white, "White level"), (self.q, "Q")):
+            call(part, name)
         self.white_text, self.q_text = QLabel(), QLabel()
         for label, widest in ((self.white_text, "20000 σ"), (self.q_text, "Q 1000")):
             label.setMinimumWidth(label.fontMetrics().horizontalAdvance(widest) + 4)

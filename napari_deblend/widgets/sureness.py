@@ -22,7 +22,7 @@ from deblend import Diagnosis
 from napari_deblend.drawing import DrawKind, Drawn
 from napari_deblend.ownership import called
 from napari_deblend.widgets.draw_plots import Corner, Numbers, Trace
-from napari_deblend.widgets.parts import Section, action_button, prose, row
+from napari_deblend.widgets.parts import Section, action_button, call, prose, row
 from napari_deblend.workbench import Workbench
 
 HEIGHT = 430
@@ -74,6 +74,10 @@ class SurenessSection(Section):
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
+        for part, name in ((self.table, "Percentiles"), (self.trace, "Trace"), (self.corner, "Corner plot")):
+            call(part, name)
+        for number, choice in enumerate(self.choices, 1):
+            call(choice, f"Quantity {number} of the plots")
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.corner, "Corner")

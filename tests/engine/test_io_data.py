@@ -43,9 +43,10 @@ def test_hsc_with_hst(data_folder: Path) -> None:
     folder = data_folder / "cosmos_hsc_hst"
     images = [folder / "hsc_grizy.fits", folder / "hst_f814w.fits"]
     psfs = [folder / "hsc_psf.fits", folder / "hst_psf.fits"]
-    hsc, hst = read_observations(images, psf=psfs, bands="g,r,i,z,y,F814W")
+    hsc, hst = read_observations(images, psf=psfs)
     assert (hsc.name, hst.name) == ("hsc_grizy", "hst_f814w")
     assert [c.band for c in hsc.channels] == list("grizy") and [c.band for c in hst.channels] == ["F814W"]
+    assert "its file's name says g, r, i, z, y, it seems" in "\n".join(hsc.notes)
     assert hsc.images.shape == (5, 50, 50) and hst.images.shape == (1, 250, 250)
     assert hsc.wcs is not None and hst.wcs is not None
     assert hsc.wcs.pixel_scale == pytest.approx(0.168, rel=1e-4) and hst.wcs.pixel_scale == pytest.approx(

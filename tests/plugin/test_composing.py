@@ -112,7 +112,7 @@ def test_a_source_is_split_by_a_key_and_its_parts_are_rows(
     settle(opened)
     above = model.index(1, 0)
     assert [model.rowCount(model.index(k, 0)) for k in range(3)] == [0, 2, 0] and view.isExpanded(above)
-    assert model.index(0, KIND, above).data() == "de-vaucouleurs" and model.parent(model.index(1, 0, above)) == above
+    assert model.index(0, KIND, above).data() == "deV" and model.parent(model.index(1, 0, above)) == above
     parts = [float(model.index(k, FLUX, above).data().replace(",", "")) for k in range(2)]
     assert sum(parts) == pytest.approx(float(model.index(1, FLUX).data().replace(",", "")), rel=0.02)
     # a click on a part chooses it, also for its constraints

@@ -164,8 +164,10 @@ def test_what_a_constraint_does_is_seen_without_a_fit(
     wait(lambda: constraining.thumbnails is not None)
     first = constraining.thumbnails
     assert np.array_equal(first.before, first.after) and "nothing would change" in section.sentence.text()
+    # what is seen of it, and no more of the dark around it
     side = 2 * galaxies.document.selected[0].components[0].radius + 1
-    assert first.before.shape == (side, side, 3) and first.before.max() > 200
+    assert first.before.shape == (len(first.before), len(first.before), 3) and first.before.max() > 200
+    assert 5 < len(first.before) < side and len(first.before) % 2
     section.view.setCurrentIndex(section.model.index(section.model.row_of(K.L1), LABEL))
     constraining.strengthen(K.L1, 3.0)
     wait(lambda: "taken" in section.sentence.text())

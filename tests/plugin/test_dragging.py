@@ -31,7 +31,7 @@ def galaxy(opened: Any, settle: Callable[[Any], None]) -> Any:
     return widget
 
 
-def test_center_circle_and_strokes_show_before_and_after(
+def test_center_strokes_and_every_handle_show_before_and_after(
     galaxy: Any, make_hands: Any, wait: Callable[..., None], qtbot: Any
 ) -> None:
     bench, panel = galaxy.bench, galaxy.dragged
@@ -52,7 +52,9 @@ def test_center_circle_and_strokes_show_before_and_after(
     bench.dragging.changed.disconnect(show)
     bench.dragging.changed.connect(timed)
 
-    def drag(start: tuple[float, float], end: tuple[float, float], answered: bool = False) -> None:
+    def drag(
+        start: tuple[float, float], end: tuple[float, float], answered: bool = False, changes: bool = True
+    ) -> None:
         hands.press(*start)
         for share in np.linspace(0.1, 1.0, 10):
             hands.move(*(np.array(start) + share * (np.array(end) - np.array(start))))
@@ -60,12 +62,13 @@ def test_center_circle_and_strokes_show_before_and_after(
         if answered:
             shown.clear()
             for share in np.linspace(1.0, 0.5, 20):
-                hands.move(*(np.array(start) + share * (np.array(end) - np.array(start))), pause=20)
-            wait(lambda: len(shown) >= 5)
+                hands.move(*(np.array(start) + share * (np.array(end) - np.array(start))), pause=40)
+            # some a second, the last one where the mouse is
+            wait(lambda: len(shown) >= 3)
             assert max(shown) < 0.025, "what the window does for it"
         pictures = bench.dragging.pictures
         assert pictures.now.shape == pictures.was.shape == pictures.asked.shape
-        assert not np.array_equal(pictures.was, pictures.now)
+        assert not changes or not np.array_equal(pictures.was, pictures.now)
         assert "of its light goes" in panel.sentence.text()
         hands.release(*end)
         assert not panel.isVisible() and bench.dragging.pictures is None
@@ -77,6 +80,17 @@ def test_center_circle_and_strokes_show_before_and_after(
     drag((X - 3.0, Y + 2.0), (X + 3.0, Y + 2.0))
     hands.key(Qt.Key.Key_N, Qt.KeyboardModifier.AltModifier)
     qtbot.wait(20)
+    # the circle that the center stays in, whose light is what it was, then the ellipse, and an edge of the box
+    hands.key(Qt.Key.Key_J, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.wait(50)
+    for index, (dx, dy), changes, said in (
+        (8, (-3.0, 3.0), False, "Limit the center of"),
+        (0, (3.0, 1.0), True, "Reshape"),
+        (4, (3.0, 0.0), False, "Resize the box of"),
+    ):
+        y, x = bench.handles.layer.data[index]
+        drag((x, y), (x + dx, y + dy), changes=changes)
+        assert document.undo_label == f"{said} source 1"
 
 
 def test_of_stars_nothing_is_shown(galaxy: Any, make_hands: Any, qtbot: Any) -> None:

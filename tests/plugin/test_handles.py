@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 from deblend import Status, make_source
 from deblend.scene import axis_ratio, major_angle
-from napari_deblend.handles import SEEN, Handle, dragged
+from napari_deblend.handle_shapes import SEEN, Handle, dragged
 from tests.plugin.conftest import STARS
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -176,3 +176,48 @@ def test_a_center_is_kept_in_a_circle_that_is_drawn(
     document.undo()
     document.undo()
     assert document.scene[star.id].center_limit == 2.0
+
+
+@pytest.mark.gui
+@pytest.mark.gl
+def test_keys_move_a_handle_as_it_is_seen(galaxy: Any, make_hands: Any, settle: Callable[[Any], None]) -> None:
+    hands, document, handles = make_hands(galaxy), galaxy.document, galaxy.handles
+    source = document.selected[0]
+
+    def take() -> None:
+        hands.key(Qt.Key.Key_H, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
+
+    def place(index: int) -> np.ndarray:
+        return np.array(handles.layer.data_to_world(handles.layer.data[index]))
+
+    take()
+    assert handles.taken is Handle.MAJOR and len(np.unique(handles.layer.face_color, axis=0)) == 2
+    before = place(0)
+    for _ in range(5):
+        hands.key(Qt.Key.Key_Up, SHIFT)
+    settle(galaxy)
+    moved = place(0) - before
+    # up is north, by a tenth of a pixel for each press; the sky is turned
+    assert moved[0] > 0.4 * 0.16 and abs(moved[1]) < 1e-6 and document.undo_label == "Reshape source 2"
+    assert sizes(document.scene[source.id])[2] != pytest.approx(0.0, abs=0.01)
+    take()
+    assert handles.taken is Handle.MINOR
+    take()
+    # an edge goes outward by a pixel, whatever way it is turned; east is left
+    hands.key(Qt.Key.Key_Left if place(4)[1] > place(5)[1] else Qt.Key.Key_Right, SHIFT)
+    assert handles.taken is Handle.RIGHT and document.undo_label == "Resize the box of source 2"
+    assert document.scene[source.id].radius == source.radius + 1
+    # after the last handle it is the source again, and so it is for another one
+    take()
+    assert handles.taken is None and len(np.unique(handles.layer.face_color, axis=0)) == 1
+    hands.key(Qt.Key.Key_Up, SHIFT)
+    settle(galaxy)
+    assert document.undo_label == "Move source 2"
+    take()
+    document.select([document.scene.sources[0].id])
+    assert handles.taken is None and len(np.unique(handles.layer.face_color, axis=0)) == 1
+    document.select([document.scene.sources[2].id])
+    said: list[str] = []
+    galaxy.told.connect(said.append)
+    take()
+    assert "No source with handles" in said[-1]

@@ -73,7 +73,7 @@ def test_each_panel_has_its_picture_and_the_layer_of_markers_is_over_the_data(sp
     rows, columns = spread.viewer.canvas.grid.actual_shape(spread.viewer.layers)
     assert rows * columns == 4 and cells == list(np.ndindex(rows, columns))
     assert cell(spread, spread.markers.layer) == cells[0]
-    assert titles(spread) == ["Data · gri", "Model · gri", "Residual · g [σ]", "star 1 alone · g [nJy/pix]"]
+    assert titles(spread) == ["Data · gri", "Model · gri", "Residual · g [σ]", "star 1 alone · g"]
 
 
 def test_the_four_show_the_same_sky_however_it_is_zoomed(spread: Any, in_panel: Any, qtbot: Any) -> None:

@@ -49,6 +49,7 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         default="ecsv",
         help="of the catalog and the tables beside it (default: %(default)s)",
     )
+    add_data_argument(parser)
     add("--no-errors", action="store_true", help="leave the error bars out")
     add(
         "--morphology",
@@ -59,6 +60,13 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         help="Python that registers morphologies of your own, where the session has some",
     )
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+
+
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """Say where images are by now that a session refers to."""
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="where the images are, of a session that refers to them, if moved"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,7 +90,7 @@ def read(arguments: argparse.Namespace) -> Session:
     with blaming_the_input():
         check_folder(arguments.out)
         take_morphologies(arguments.morphology, "galaxy")
-        session = io.read_session(arguments.session)
+        session = io.read_session(arguments.session, arguments.data)
         if not arguments.quiet:
             for change in io.changes_of(session.files):
                 print(f"note: {change}", file=sys.stderr)

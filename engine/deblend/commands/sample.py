@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblend.commands.errors import blaming_the_input
-from deblend.commands.export import read
+from deblend.commands.export import add_data_argument, read
 from deblend.commands.fit import interruptible
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     add = parser.add_argument
     add("session", type=Path, metavar="SCENE", help="a session (ASDF), as `deblend fit` and the window write it")
+    add_data_argument(parser)
     add("--out", type=Path, default=Path("deblend_output"), metavar="DIR", help="(default: %(default)s)")
     add(
         "--method",

@@ -10,6 +10,8 @@ from deblend.io.fits_file import Cards, stem
 SURVEY_CARDS = ("SURVEY", "TELESCOP", "INSTRUME")
 _SURVEY_FILTER = re.compile(r"(HSC|LSST|SDSS|DES)[-_ ](\S+)", re.IGNORECASE)
 """Filters that carry the name of their survey: HSC-G."""
+_SPACE_FILTER = re.compile(r"f\d{3}(w|m|n|lp|x)2?", re.IGNORECASE)
+_LETTERS = set("ugrizyYJHK")
 _FILE_NAMES = {
     "LegacySurvey": re.compile(r"legacysurvey-[^-]+-image-(?P<band>[a-zA-Z]\d?)\."),
     "Euclid": re.compile(r"EUC_MER_(BGSUB-)?MOSAIC-(?P<band>[A-Z]+(-[A-Z])?)(-\w+)?_TILE"),
@@ -48,8 +50,9 @@ def bands_of(cards: Cards, n_planes: int, path: Path, where: str) -> tuple[tuple
     """Return the name of every plane, and a sentence where the header names none.
 
     BANDS with commas, else BAND1…n, else BANDS as letters, else FILTER, else the name of the file where a survey
-    has a rule for it, else that name and a number. Raises ValueError where BANDS names another number of bands than
-    there are planes.
+    has a rule for it, or where a word of it has a letter of a usual band for each plane (cube_grizy), or is a filter of
+    Hubble or Webb (f814w); else that name and a number. Raises ValueError where BANDS names another number of bands
+    than there are planes.
     """
     listed = _text(cards.get("BANDS"))
     if listed and "," in listed:
@@ -70,8 +73,20 @@ def bands_of(cards: Cards, n_planes: int, path: Path, where: str) -> tuple[tuple
         return (split_filter(name)[1],), None
     if told and n_planes == 1:
         return (told,), None
+    if letters := _letters_of(path, n_planes):
+        return letters, f"names no band; its file's name says {', '.join(letters)}, it seems (else give --bands)."
     names = tuple(f"{stem(path)}_{i + 1}" for i in range(n_planes))
     return names, f"names no band; called {', '.join(names)} (give --bands to name them)."
+
+
+def _letters_of(path: Path, n_planes: int) -> tuple[str, ...]:
+    """Return the bands that a word of a file's name says; none where there is no such word, or several."""
+    words = re.split(r"[^A-Za-z0-9]+", stem(path))
+    if n_planes == 1:
+        found = [(word.upper(),) for word in words if _SPACE_FILTER.fullmatch(word)]
+    else:
+        found = [tuple(word) for word in words if len(word) == n_planes == len(set(word)) and set(word) <= _LETTERS]
+    return found[0] if len(found) == 1 else ()
 
 
 def _text(value: object) -> str | None:

@@ -1,4 +1,5 @@
-"""A session as one ASDF file: the present scene as text that a person can read, images as blocks, history behind them.
+"""A session as one ASDF file: the present scene as text that a person can read, images as blocks or as references to
+files, history behind them.
 
 ASDF: Greenfield, Droettboom & Bray 2015, Astronomy and Computing 12, 240.
 """
@@ -6,8 +7,9 @@ ASDF: Greenfield, Droettboom & Bray 2015, Astronomy and Computing 12, 240.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ import numpy as np
 
 from deblend.io.replacing import replacing
 from deblend.io.session.ledger import Ledger, last_session
-from deblend.io.session.plain import Reader, Writer
+from deblend.io.session.plain import Fetch, Reader, Writer
+from deblend.io.session.references import WHERE, DataNotFoundError, Place, Reading, References, elsewhere, fetched
 from deblend.io.session.session import Session
 from deblend.observe import Observation
 
@@ -25,11 +28,19 @@ VERSION = 1
 SUFFIX = ".asdf"
 
 
-def write_session(path: Path, session: Session) -> None:
-    """Write a session to an ASDF file, with its images, so that it can be restored exactly.
+def write_session(path: Path, session: Session) -> tuple[str, ...]:
+    """Write a session to an ASDF file, so that it can be restored exactly; return what there is to say about it.
+
+    Its images go with it, or where it says so (`holds_images`) only references to the files that they came from, with
+    hashes. What these files do not give bit for bit, like a PSF that was made of stars, goes with it all the same.
 
     Raises ValueError with a sentence where something of it cannot be written, OSError where the disk refuses.
     """
+    references = None
+    if not session.holds_images:
+        if session.reading is None:
+            raise ValueError(f"{path}: these images came from no files that could be referred to; save them with it.")
+        references = References(session.reading)
     # here, since it takes as long as the rest of the package together and most of its users never save
     import asdf
 
@@ -41,7 +52,8 @@ def write_session(path: Path, session: Session) -> None:
     try:
         Ledger(lines.append, content.append, observations).write(session)
         now = here.tree(replace(session, undo=(), redo=(), runs=()))
-        images = [here.whole(observation) for observation in observations]
+        keep = Writer(np.ascontiguousarray if references is None else references.keep)
+        images = [keep.whole(observation) for observation in observations]
     except TypeError as error:
         raise ValueError(f"{path}: the session cannot be written: {error}") from error
     tree = {
@@ -50,6 +62,7 @@ def write_session(path: Path, session: Session) -> None:
             "written_by": f"napari-deblend {version('napari-deblend')}",
             "session": now,
             "observations": images,
+            "folder": str(path.resolve().parent),
             "history": {"lines": _bytes("".join(lines).encode()), "arrays": _bytes(b"".join(content))},
         }
     }
@@ -57,6 +70,10 @@ def write_session(path: Path, session: Session) -> None:
     file.set_array_compression(tree[KEY]["history"]["lines"], "zlib")
     with replacing(path) as part:
         file.write_to(part)
+    if references is None:
+        return ()
+    changed = [o.name for o in session.observations if id(o.images) not in references.found]
+    return tuple(f"The images of {name} are kept in it, as the files hold other ones." for name in changed)
 
 
 def is_session(path: Path) -> bool:
@@ -67,8 +84,12 @@ def is_session(path: Path) -> bool:
         return f"\n{KEY}:".encode() in file.read(65536)
 
 
-def read_session(path: Path) -> Session:
-    """Read a session; raises ValueError with a sentence, naming the file, where it is missing or damaged."""
+def read_session(path: Path, data: Path | None = None) -> Session:
+    """Read a session, and the images that it refers to from where they were, or from the folder `data`.
+
+    Raises ValueError with a sentence, naming the file, where it is missing or damaged, and as DataNotFoundError where
+    its images are nowhere.
+    """
     import asdf
 
     if not path.is_file():
@@ -78,18 +99,25 @@ def read_session(path: Path) -> Session:
         warnings.simplefilter("ignore")
         try:
             with asdf.open(path, memmap=False, lazy_load=False) as file:
-                return _session(file.tree.get(KEY))
+                return _session(file.tree.get(KEY), path.resolve().parent, data)
+        except DataNotFoundError as error:
+            raise DataNotFoundError(f"{path}: {error}.") from error
         except Exception as error:  # asdf raises whatever its parsers do
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ValueError(f"{path}: cannot be read as a session ({reason}).") from error
 
 
-def _session(tree: Any) -> Session:
+def _session(tree: Any, folder: Path, data: Path | None) -> Session:
     if not isinstance(tree, Mapping) or "session" not in tree:
         raise ValueError("it holds none")
     if tree["version"] > VERSION:
         raise ValueError(f"it was written by a newer version, {tree.get('written_by')}; update the program")
-    observations = tuple(Reader(np.asarray).object(_plain(image)) for image in tree["observations"])
+    images, reading = _plain(tree["observations"]), None
+    fetch: Fetch = np.asarray
+    if wanted := dict(_references(images)):
+        said = Reader(np.asarray).object(_plain(tree["session"])["Session"]["reading"])
+        reading, fetch = _found(elsewhere(said, Path(tree["folder"]), folder, data), wanted)
+    observations = tuple(Reader(fetch).object(image) for image in images)
     session = Reader(np.asarray, observations.__getitem__).object(_plain(tree["session"]))
     if not isinstance(session, Session):
         raise ValueError("it holds none")
@@ -98,7 +126,34 @@ def _session(tree: Any) -> Session:
     whole = last_session(lines, bytes(np.asarray(history["arrays"])), observations)
     if whole is None:
         raise ValueError("its history is damaged")
-    return replace(session, undo=whole.undo, redo=whole.redo, runs=whole.runs)
+    session = replace(session, undo=whole.undo, redo=whole.redo, runs=whole.runs)
+    return session if reading in (None, session.reading) else replace(session, reading=reading, files=reading.files)
+
+
+def _references(tree: Any) -> Iterator[tuple[str, Place]]:
+    """Give hash and place of every array that a tree refers to."""
+    if isinstance(tree, Mapping):
+        if WHERE in tree:
+            yield tree["sha256"], tuple(tree[WHERE])
+        else:
+            yield from (reference for item in tree.values() for reference in _references(item))
+    elif isinstance(tree, list):
+        yield from (reference for item in tree for reference in _references(item))
+
+
+def _found(places: Sequence[Reading], wanted: Mapping[str, Place]) -> tuple[Reading, Fetch]:
+    """Return the first place whose files hold what is wanted, and what gets it; raises DataNotFoundError for none."""
+    failures = []
+    for reading in places:
+        try:
+            return reading, partial(_array, fetched(reading, wanted))
+        except DataNotFoundError as error:
+            failures.append(error)
+    raise failures[0]
+
+
+def _array(arrays: Mapping[str, np.ndarray], content: Any) -> np.ndarray:
+    return arrays[content["sha256"]] if isinstance(content, Mapping) else np.asarray(content)
 
 
 def _plain(tree: Any) -> Any:

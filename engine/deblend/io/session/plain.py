@@ -16,6 +16,7 @@ import numpy as np
 
 from deblend.infer.settings import FitSettings, Scheme, Solver, StopRule
 from deblend.io.session.files import DataFile
+from deblend.io.session.references import Reading
 from deblend.io.session.session import Edit, Run, Session, Step
 from deblend.observe import Observation
 from deblend.observe.correlation import NoiseCorrelation
@@ -50,7 +51,7 @@ OWN = "own morphology"
 ARRAY, MAP, PART = "array", "map", "part"
 
 _TYPES: tuple[type, ...] = (
-    *(Session, Step, Run, Edit, DataFile),
+    *(Session, Step, Run, Edit, DataFile, Reading),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
     *(Dust, Extinction, PixelMask, Area),
     *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme, StopRule),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from deblend.infer.settings import FitSettings
 from deblend.io.session.files import DataFile
+from deblend.io.session.references import Reading
 from deblend.observe import Observation
 from deblend.scene.scene import Scene
 
@@ -67,10 +68,14 @@ class Session:
     redo: tuple[Step, ...] = ()
     """The next one last."""
     files: tuple[DataFile, ...] = ()
-    """The files that the images were read from, where that is known; the images themselves are in the session."""
+    """The files that the images were read from, where that is known."""
     runs: tuple[Run, ...] = ()
     """Every fit that has ended, the oldest first."""
     rounds: int = 0
     """How often a fit looks for missed sources."""
     classifies: bool = False
     """Whether chi² says after a fit which sources are stars."""
+    reading: Reading | None = None
+    """How the images were read from these files, where that is known."""
+    holds_images: bool = True
+    """Whether a file of it holds its images; else it refers to the files, which have to be there to open it."""
