@@ -84,6 +84,7 @@ def unit_noise(
         None if parameters.calibration is None else drawn(parameters.calibration.shape),
         None if parameters.stars is None else drawn(parameters.stars.shape),
         None if everywhere is None else tuple(drawn(everywhere.coefficients.shape) for _ in range(ROUGH)),
+        tuple(None if d.beliefs is None else drawn(d.beliefs.mean.shape) for d in data.groups),
     )
     return images, noise
 

@@ -23,14 +23,18 @@ from deblend.observe.psf_field import PsfField
 from deblend.observe.weight_form import NoiseForm, WeightOrigin
 from deblend.scene import (
     MORPHOLOGIES,
+    Color,
     Constraint,
     ConstraintKind,
     CustomLaw,
     Law,
     Link,
+    LogNormal,
     Morphology,
     Normal,
     OwnMorphology,
+    SizeMagnitude,
+    Uniform,
 )
 from deblend.scene.area import Area
 from deblend.scene.calibration import Calibration
@@ -53,7 +57,8 @@ _TYPES: tuple[type, ...] = (
     *(Session, Step, Run, Edit, DataFile),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
     *(Dust, Extinction, PixelMask, Area),
-    *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme, StopRule),
+    *(Constraint, ConstraintKind, FitSettings, Solver, Scheme, StopRule),
+    *(Normal, LogNormal, Uniform, SizeMagnitude, Color),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
     *(Channel, Passband, PixelGrid, TangentWcs),
 )
