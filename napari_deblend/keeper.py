@@ -57,6 +57,7 @@ class Keeper:
         self._look = self._single_shot(self._take)
         bench.document.scene_changed.connect(self._on_scene)
         bench.document.history_changed.connect(self._on_change)
+        bench.sureness.ended.connect(self._on_change)
 
     def _single_shot(self, slot: Callable[[], None]) -> QTimer:
         timer = QTimer(main_window(self._bench.viewer))
@@ -109,6 +110,7 @@ class Keeper:
         self._bench.rounds.wanted, self._bench.rounds.classifies = session.rounds, session.classifies
         self._bench.document.restore(session)
         self._bench.history.restore(session.runs)
+        self._bench.sureness.restore(session.draws)
         if isinstance(origin, KeptWork):
             said = f"The work is as it was {origin.when}; Undo goes on from there, too."
         else:
@@ -138,7 +140,8 @@ class Keeper:
         bench = self._bench
         session = bench.history.written(bench.document.session(bench.settings))
         files = self._files if bench.request is None else bench.request.files
-        return replace(session, files=files, rounds=bench.rounds.wanted, classifies=bench.rounds.classifies)
+        session = replace(session, files=files, draws=bench.sureness.kept)
+        return replace(session, rounds=bench.rounds.wanted, classifies=bench.rounds.classifies)
 
     def _on_scene(self, change: Change) -> None:
         scene = self._bench.document.scene

@@ -14,6 +14,7 @@ from astropy.table import QTable
 from jaxtyping import Float
 
 from deblend.infer import Draw
+from deblend.measure.kept_draws import KeptDraws
 from deblend.measure.naming import column_key
 from deblend.measure.quantities import shapes_of, significance_of
 from deblend.measure.running import RunningPicture
@@ -139,35 +140,22 @@ class Samples:
         result = QTable(columns | {name: values.ravel() for name, values in self.quantities.items()})
         return _described(result)
 
-    def to_arviz(self) -> Any:
-        """Return the draws as `arviz.InferenceData`, every quantity by (chain, draw, source), for its plots and
-        diagnostics, and its `to_netcdf`.
-
-        Chains are cut to the length of the shortest one. Raises ImportError with a sentence where ArviZ is not
-        installed, and ValueError where there are no draws.
-        """
-        try:
-            import arviz
-        except ImportError as error:
-            raise ImportError("ArviZ is not installed; run: pip install 'napari-deblend[arviz]'.") from error
-        if not len(self):
-            raise ValueError("There are no draws yet; add some first.")
-        chains = np.array(self._chains)
-        rows = [np.flatnonzero(chains == chain) for chain in np.unique(chains)]
-        length = min(map(len, rows))
-        chosen = np.stack([own[:length] for own in rows])
+    def kept(self, method: str = "", seed: int = 0, said: Sequence[str] = ()) -> KeptDraws:
+        """Return the numbers of all draws so far, for a session or for ArviZ."""
         quantities = self.quantities
-        ids, names = self._names
-        data = arviz.from_dict(
-            posterior={name: values.value[chosen] for name, values in quantities.items()},
-            coords={"source": list(ids)},
-            dims={name: ["source"] for name in quantities},
-            attrs={"inference_library": "napari-deblend", "inference_library_version": version("napari-deblend")},
+        return KeptDraws(
+            self._scene,
+            method,
+            seed,
+            np.array(self._chains, np.int32),
+            {name: np.asarray(values.value, np.float64) for name, values in quantities.items()},
+            {name: str(values.unit) for name, values in quantities.items()},
+            tuple(said),
         )
-        for name, values in quantities.items():
-            data.posterior[name].attrs["units"] = str(values.unit)
-        data.posterior.coords["name"] = ("source", list(names))
-        return data
+
+    def to_arviz(self) -> Any:
+        """Return the draws as `arviz.InferenceData`; see `KeptDraws.to_arviz`."""
+        return self.kept().to_arviz()
 
     def catalog(self) -> QTable:
         """Return one row per source: of every quantity the percentiles, `…_p16`, `…_p50`, `…_p84`, and `…_std`; and

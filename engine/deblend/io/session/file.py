@@ -19,6 +19,7 @@ from deblend.io.session.ledger import Ledger, last_session
 from deblend.io.session.plain import Reader, Writer
 from deblend.io.session.session import Session
 from deblend.observe import Observation
+from deblend.scene.scene import Scene
 
 KEY = "napari_deblend"
 VERSION = 1
@@ -40,7 +41,7 @@ def write_session(path: Path, session: Session) -> None:
     content: list[bytes] = []
     try:
         Ledger(lines.append, content.append, observations).write(session)
-        now = here.tree(replace(session, undo=(), redo=(), runs=()))
+        now = here.tree(replace(session, undo=(), redo=(), runs=(), draws=None))
         images = [here.whole(observation) for observation in observations]
     except TypeError as error:
         raise ValueError(f"{path}: the session cannot be written: {error}") from error
@@ -98,7 +99,15 @@ def _session(tree: Any) -> Session:
     whole = last_session(lines, bytes(np.asarray(history["arrays"])), observations)
     if whole is None:
         raise ValueError("its history is damaged")
-    return replace(session, undo=whole.undo, redo=whole.redo, runs=whole.runs)
+    draws = whole.draws
+    if draws is not None and _is_same(draws.scene, whole.scene):
+        # around the present scene, which was read a second time
+        draws = replace(draws, scene=session.scene)
+    return replace(session, undo=whole.undo, redo=whole.redo, runs=whole.runs, draws=draws)
+
+
+def _is_same(one: Scene, other: Scene) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one.sources, other.sources, strict=True))
 
 
 def _plain(tree: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from deblend.infer.settings import FitSettings, Scheme, Solver, StopRule
 from deblend.io.session.files import DataFile
 from deblend.io.session.session import Edit, Run, Session, Step
+from deblend.measure.kept_draws import KeptDraws
 from deblend.observe import Observation
 from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.psf_field import PsfField
@@ -54,7 +55,7 @@ OWN = "own morphology"
 ARRAY, MAP, PART = "array", "map", "part"
 
 _TYPES: tuple[type, ...] = (
-    *(Session, Step, Run, Edit, DataFile),
+    *(Session, Step, Run, Edit, DataFile, KeptDraws),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
     *(Dust, Extinction, PixelMask, Area),
     *(Constraint, ConstraintKind, FitSettings, Solver, Scheme, StopRule),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from deblend.infer.settings import FitSettings
 from deblend.io.session.files import DataFile
+from deblend.measure.kept_draws import KeptDraws
 from deblend.observe import Observation
 from deblend.scene.scene import Scene
 
@@ -74,3 +75,5 @@ class Session:
     """How often a fit looks for missed sources."""
     classifies: bool = False
     """Whether chi² says after a fit which sources are stars."""
+    draws: KeptDraws | None = None
+    """What the last draws said; None where there were none."""
