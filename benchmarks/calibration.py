@@ -8,7 +8,7 @@
 Truth of `pulls` and `ranks` is drawn from the very beliefs that fits have and seen by the engine itself, with noise: so
 what is tested is whether errors follow from the data, not whether galaxies look as is believed. For `coverage` truth is
 from `scene_sets`, which is drawn elsewhere: a regularizer biases what is fitted, on purpose, and the error that goes
-with it is measured, as the factor by which intervals have to be wider for 68 % to hold the truth.
+with it is measured, as the share of a flux that has to be added, in squares, for 68 % of intervals to hold the truth.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from deblend import (
     make_source,
     sample,
 )
+from deblend.infer.errors import draw
 from deblend.observe import gaussian_psf
 
 SHAPE, BANDS, NOISE = (48, 48), ("g", "i"), np.array([1.0, 0.8])
@@ -66,6 +67,8 @@ PLACE = 0.3
 """Of where sources are placed [pix]."""
 RADIUS = 12
 LEVEL = 0.6827
+BINS = (10, 30), (30, 100), (100, 1000)
+"""Of the signal to noise."""
 
 
 def blank() -> Observation:
@@ -314,13 +317,17 @@ def uniformity(found: list[int]) -> float:
 
 
 def coverage(kind: str, name: str, n_scenes: int, seed: int, data: Path | None, n_draws: int = 24) -> dict[str, Any]:
-    """Return the pulls of fluxes of galaxies of S/N > 10 of a set of scenes, fitted as one kind, in i."""
+    """Return how far fluxes of galaxies of S/N > 10 of a set of scenes are off, fitted as one kind, with their errors.
+
+    (flux,) each: `off` [counts], `error`, `flux` as fitted, and `snr`.
+    """
     from rows import Row, described, unsolved
     from scene_sets import scene_sets
 
     from deblend import scene_from_positions
 
-    make, found, snrs = scene_sets(data)[name].make, [], []
+    make = scene_sets(data)[name].make
+    found: dict[str, list[float]] = {"off": [], "error": [], "flux": [], "snr": []}
     for number in range(n_scenes):
         blend = make(seed, number)
         observation = blend.observation
@@ -331,21 +338,43 @@ def coverage(kind: str, name: str, n_scenes: int, seed: int, data: Path | None, 
         )
         running = fit(unsolved(scene), [observation], FitSettings())
         fitted = running.run().scene
-        sampling = sample(fitted, [observation], "gaussian", n_draws, number, running.program)
-        drawn = np.stack([draw.scene.fluxes for draw in sampling])
+        errors = draw(running.program, n_samples=n_draws, seed=number).flux_errors
         for k in np.flatnonzero(~blend.is_star):
             for band in range(len(blend.bands)):
                 snr = float(np.sqrt((blend.truth[k, band] ** 2 / blend.variance[band]).sum()))
                 if snr > LEAST_SNR:
-                    found.append(float((fitted.fluxes[k, band] - blend.flux[k, band]) / drawn[:, k, band].std(ddof=1)))
-                    snrs.append(snr)
+                    values = fitted.fluxes[k, band] - blend.flux[k, band], errors[k, band], fitted.fluxes[k, band], snr
+                    for column, value in zip(found.values(), values, strict=True):
+                        column.append(float(value))
         print(f"{kind} on {name}: {number + 1}", file=sys.stderr, flush=True)
-    return {"kind": kind, "set": name, "pulls": found, "snr": snrs}
+    return {"kind": kind, "set": name, **found}
 
 
-def widening(found: Float[np.ndarray, " pull"]) -> float:
-    """Return the factor on errors by which 68 % of intervals hold the truth."""
-    return float(np.quantile(np.abs(found), LEVEL))
+def bias_of(found: dict[str, Any]) -> float:
+    """Return the share of a flux that, beside its error, makes 68 % of intervals hold the truth."""
+    off, error, flux = (np.array(found[name]) for name in ("off", "error", "flux"))
+
+    def held(share: float) -> float:
+        return float(np.mean(np.abs(off) < np.hypot(error, share * flux)))
+
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if held(middle) < LEVEL else (low, middle)
+    return high if held(0.0) < LEVEL else 0.0
+
+
+def covered(found: dict[str, Any], share: float) -> Iterator[str]:
+    """Yield which fraction of intervals hold the truth, as they are and widened by a share of the flux."""
+    off, error, flux, snr = (np.array(found[name]) for name in ("off", "error", "flux", "snr"))
+    for label, chosen in (("all", snr > 0), *((f"S/N {a}-{b}", (snr > a) & (snr < b)) for a, b in BINS)):
+        if n := int(chosen.sum()):
+            plain = np.mean(np.abs(off) < error, where=chosen)
+            wide = np.mean(np.abs(off) < np.hypot(error, share * flux), where=chosen)
+            yield (
+                f"{found['kind']} on {found['set']}, {label}: {n} fluxes, errors hold {plain:.3f}, with "
+                f"{100 * share:.1f} % of the flux beside them {wide:.3f} ± {np.sqrt(LEVEL * (1 - LEVEL) / n):.3f}"
+            )
 
 
 def main() -> None:
@@ -380,12 +409,7 @@ def main() -> None:
         for kind in given.kind:
             for name in given.sets:
                 each = coverage(kind, name, given.scenes, given.seed, given.data)
-                off = np.array(each["pulls"])
-                print(
-                    f"{kind} on {name}: {len(off)} fluxes, 68 % errors hold {np.mean(np.abs(off) < 1):.3f}, mean pull "
-                    f"{off.mean():+.2f}; wider by {widening(off):.2f}",
-                    flush=True,
-                )
+                print("\n".join(covered(each, bias_of(each))), flush=True)
                 saved.append(each)
     if given.save is not None:
         given.save.write_text(json.dumps(saved), encoding="utf-8")

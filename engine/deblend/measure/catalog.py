@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from deblend.infer.errors import draw
 from deblend.measure.calibration import calibration_table
+from deblend.measure.covariances import add_covariances
 from deblend.measure.dust import add_dust
 from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
 from deblend.measure.full_scene import full_scene_table
@@ -101,7 +102,8 @@ def measure(
     center, 0-based pixels of the first image) with `x_err`, `y_err`; `centroid_x`, `centroid_y` (first moments of the
     model before the PSF); `ra`, `dec` [deg] where there is a WCS, with `ra_err`, `dec_err` [mas], both along great
     circles: `ra_err` has the cosine of declination in it, as Gaia's has;
-    per channel `flux_SURVEY_BAND` [nJy], its `flux_err_…` and AB `mag_…`;
+    per channel `flux_SURVEY_BAND` [nJy], its `flux_err_…` and AB `mag_…`; `color_…_…` [mag] of each channel less the
+    next one with `color_err_…`, and `covariance`, that of the fluxes and of x, y (see `deblend.measure.covariances`);
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
     (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11); `law` and `law_…` where spectra follow laws (see
     `deblend.measure.laws`); `dust_…` and `transmitted_…` where there is dust (see `deblend.measure.dust`): fluxes are
@@ -152,6 +154,8 @@ def measure(
             table[f"flux_shared_{key}"] = shares.fluxes[:, index] * u.nJy
         positive = np.where(fluxes[:, index] > 0, fluxes[:, index], np.nan)
         table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
+    if draws is not None:
+        add_covariances(table, scene, draws, to_image)
     table["half_light_radius"] = shapes[:, 2] * to_image.scale * u.pix
     table["snr"], table["blendedness"] = significance_of(program)
     table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
