@@ -88,7 +88,7 @@ def unit_snr(program: Program, scene: Scene) -> Float[np.ndarray, "source band"]
     program.take(scene)
     return np.array(
         [
-            [np.sqrt(np.sum(columns[0].on(SHAPE)[k] ** 2)) / noise for k, noise in enumerate(NOISE)]
+            [np.sqrt(np.sum(columns[0].on((2, *SHAPE))[k] ** 2)) / noise for k, noise in enumerate(NOISE)]
             for columns in program.pictures_of(scene)
         ]
     )

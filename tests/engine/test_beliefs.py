@@ -141,7 +141,7 @@ def pair(systems: Any) -> Scene:
     scene = systems.empty()
     for x in (20.2, 21.7):
         scene = scene.add(make_source("point", x, 24.4, n_channels=2, flux=(60.0, 60.0), radius=12))
-    priors = (Normal(90.0, 12.0), Normal(40.0, 25.0)), (Normal(45.0, 15.0), None)
+    priors = (Normal(75.0, 5.0), Normal(50.0, 4.0)), (Normal(52.0, 6.0), None)
     return scene.with_sources(
         systems.with_spectrum(s.with_status(Status.FIXED), replace(s.components[0].spectrum, priors=own))
         for s, own in zip(scene.sources, priors, strict=True)
@@ -161,26 +161,38 @@ def test_all_methods_have_the_exact_posterior_of_a_linear_scene_with_priors(
     sampling = sample(pair, [observation], method, n, 5, program)
     drawn = np.stack([draw.scene.fluxes for draw in sampling])
     worth = n / 4 if method == "nuts" else n
-    columns = [column[0].on((48, 48)) for column in program.columns()]
-    for channel, noise in enumerate(systems.noise):
+    columns = [column[0].on((2, 48, 48)) for column in program.columns()]
+
+    def exact(scene: Scene, channel: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and deviation of the fluxes [nJy], by the inverse of the dense matrix."""
+        noise = systems.noise[channel]
         design = np.stack([column[channel].ravel() for column in columns]).astype(float) / noise
-        priors = [source.components[0].spectrum.prior(channel) for source in pair.sources]
-        precision = np.array([0.0 if p is None else p.deviation**-2.0 for p in priors])
-        mean = np.array([0.0 if p is None else p.mean for p in priors])
+        said = [source.components[0].spectrum.prior(channel) for source in scene.sources]
+        normal = [prior for prior in said if isinstance(prior, Normal)]
+        assert len(normal) == sum(prior is not None for prior in said)
+        precision = np.array([prior.deviation**-2.0 if isinstance(prior, Normal) else 0.0 for prior in said])
+        mean = np.array([prior.mean if isinstance(prior, Normal) else 0.0 for prior in said])
         covariance = np.linalg.inv(design @ design.T + np.diag(precision))
-        best = covariance @ (design @ (observation.images[channel].ravel() / noise) + precision * mean)
-        deviation = np.sqrt(np.diagonal(covariance))
         alone = np.sqrt(np.diagonal(np.linalg.inv(design @ design.T)))
-        assert np.all(deviation < 0.98 * alone), "priors have something to say"
+        deviation = np.sqrt(np.diagonal(covariance))
+        assert np.all(deviation < 0.95 * alone), "priors have something to say"
+        image = observation.images[channel].ravel() / noise
+        return covariance @ (design @ image + precision * mean), deviation
+
+    for channel in range(2):
+        best, deviation = exact(pair, channel)
         off = (drawn[:, :, channel].mean(axis=0) - best) / deviation
         assert np.all(np.abs(off) < 4.5 / np.sqrt(worth))
         ratio = drawn[:, :, channel].std(axis=0, ddof=1) / deviation
         assert np.all(np.abs(ratio - 1) < 4.5 / np.sqrt(2 * worth))
     before = compilations()
     other = pair.with_sources([believing(pair.sources[0], "flux", Normal(200.0, 3.0)), pair.sources[1]])
-    moved = np.mean([d.scene.fluxes[0, 0] for d in sample(other, [observation], method, 4, 5, program)])
+    moved = [d.scene.fluxes[0, 0] for d in sample(other, [observation], method, 4, 5, program)]
     assert compilations() == before
-    assert moved == pytest.approx(200.0, abs=15.0)
+    best, deviation = exact(other, 0)
+    assert best[0] > 150.0
+    # the last of every chain: these begin three errors away
+    assert np.mean(moved) == pytest.approx(best[0], abs=4.5 * deviation[0] / (1 if method == "nuts" else 2))
 
 
 def test_priors_are_kept_in_sessions_and_older_ones_open(systems: Any, tmp_path: Path) -> None:
