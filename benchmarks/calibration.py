@@ -18,7 +18,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,9 @@ def drawn_source(rng: np.random.Generator, kind: str, x: float, y: float) -> Sou
     return replace(source, components=(component,), channel_offsets=offsets)
 
 
-def drawn_blend(program: Program, rng: np.random.Generator) -> tuple[Scene, Float[np.ndarray, "source band"]]:
+def drawn_blend(
+    program: Program, rng: np.random.Generator, kinds: Sequence[str]
+) -> tuple[Scene, Float[np.ndarray, "source band"]]:
     """Return two or three sources that overlap, with their signal to noise per band."""
     places = [np.array(SHAPE[::-1]) / 2 - 0.5 + rng.uniform(-2.0, 2.0, 2)]
     while len(places) < 2 + int(rng.random() < 0.5):
@@ -121,7 +123,7 @@ def drawn_blend(program: Program, rng: np.random.Generator) -> tuple[Scene, Floa
         new = places[0] + apart * np.array([np.cos(angle), np.sin(angle)])
         if min(np.hypot(*(new - other)) for other in places) > SEPARATIONS[0]:
             places.append(new)
-    scene = empty_scene([blank()]).add(*(drawn_source(rng, str(rng.choice(KINDS)), *place) for place in places))
+    scene = empty_scene([blank()]).add(*(drawn_source(rng, str(rng.choice(list(kinds))), *place) for place in places))
     per_flux = unit_snr(program, scene)
     snr = np.exp(rng.uniform(*np.log(SNR), len(places)))
     red = snr / per_flux[:, 1]
@@ -178,10 +180,9 @@ class Pulls:
             self.snrs[name].append(snr)
 
 
-def program_of_kinds() -> Program:
-    """Return a program with a group for every kind, whose shapes serve all blends."""
-    start = empty_scene([blank()])
-    return Program([blank()], start.add(*(placeholder(kind) for kind in KINDS)), solve=False)
+def scene_of_kinds(kinds: Sequence[str]) -> Scene:
+    """Return a scene with every kind: programs that begin with it have the same groups, and compile once."""
+    return empty_scene([blank()]).add(*map(placeholder, kinds))
 
 
 def placeholder(kind: str) -> Source:
@@ -191,16 +192,21 @@ def placeholder(kind: str) -> Source:
 
 
 def pulls(
-    n_scenes: int, n_draws: int = 64, seed: int = 0, method: str = "gaussian", progress: Callable[[int], Any] = print
+    n_scenes: int,
+    n_draws: int = 64,
+    seed: int = 0,
+    method: str = "gaussian",
+    kinds: Sequence[str] = KINDS,
+    progress: Callable[[int], Any] = lambda _: None,
 ) -> Pulls:
     """Return the pulls of `n_scenes` blends that are fitted with their own families; errors are those of draws."""
-    result, telescope = Pulls(), program_of_kinds()
+    result, telescope = Pulls(), Program([blank()], scene_of_kinds(kinds), solve=False)
     for number in range(n_scenes):
         rng = np.random.default_rng((seed, number))
-        truth, snr = drawn_blend(telescope, rng)
+        truth, snr = drawn_blend(telescope, rng, kinds)
         telescope.take(truth)
         observation = seen(np.asarray(telescope.model(), float), rng)
-        program = Program([observation], telescope_scene(truth), solve=False)
+        program = Program([observation], scene_of_kinds(kinds), solve=False)
         fitted = fit(told(truth, rng), [observation], FitSettings(), program).run().scene
         sampling = sample(fitted, [observation], method, n_draws, number, program)
         drawn = [numbers_of(draw.scene) for draw in sampling]
@@ -219,11 +225,6 @@ def pulls(
                     result.add(name, source.kind, float(snr[k].max()), off[k])
         progress(number + 1)
     return result
-
-
-def telescope_scene(truth: Scene) -> Scene:
-    """Return a scene with every kind, so that all programs have the same groups."""
-    return empty_scene([blank()]).add(*(placeholder(kind) for kind in KINDS))
 
 
 def told_of(result: Pulls, n_draws: int) -> Iterator[str]:
@@ -289,7 +290,7 @@ def shape_numbers(scene: Scene) -> dict[str, float]:
     return result
 
 
-def ranks(n_scenes: int, seed: int = 0, progress: Callable[[int], Any] = print) -> dict[str, list[int]]:
+def ranks(n_scenes: int, seed: int = 0, progress: Callable[[int], Any] = lambda _: None) -> dict[str, list[int]]:
     """Return where the truth of each number lies among draws of NUTS, from 0 to `N_RANKED`, scene by scene."""
     result: dict[str, list[int]] = {}
     telescope = Program([blank()], believed_scene(None))
@@ -396,7 +397,7 @@ def main() -> None:
 
     saved: Any
     if given.what == "pulls":
-        result = pulls(given.scenes, given.draws, given.seed, given.method, progress)
+        result = pulls(given.scenes, given.draws, given.seed, given.method, progress=progress)
         print("\n".join(told_of(result, given.draws)), f"{result.n_unsettled} not at a minimum", sep="\n")
         saved = {"values": result.values, "kinds": result.kinds, "snrs": result.snrs}
     elif given.what == "ranks":

@@ -220,6 +220,9 @@ class Sureness:
             self._timer.stop()
             return
         for name, news in drawing.mailbox.take().items():
+            if name == DRAWN and not news.n_done and self.drawn is not None:
+                # stopped before its first draw: those before stay
+                continue
             if name == DRAWN:
                 self.drawn, self._has_arrived, self._is_restored = news, True, False
                 self._rows = {source.id: row for row, source in enumerate(news.scene.sources)}

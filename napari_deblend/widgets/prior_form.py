@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from deblend.scene import Prior
@@ -20,6 +21,9 @@ PER_ROW = 3
 
 class PriorForm(QWidget):
     """Says and changes what is believed of one number; hidden for a number that takes no prior."""
+
+    fitted = Signal()
+    """It may need another height than before."""
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__()
@@ -60,6 +64,7 @@ class PriorForm(QWidget):
             self._make_fields(prior)
         self._fill(prior)
         self.show()
+        self.fitted.emit()
 
     def _make_fields(self, prior: Prior | None) -> None:
         while (item := self._grid.takeAt(0)) is not None:

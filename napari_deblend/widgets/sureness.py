@@ -42,6 +42,8 @@ N_WIDTH, ENOUGH = 4001, 0.95
 N_CHOICES = 3
 """How many quantities are plotted at once."""
 NONE = "—"
+WIDTHS = (56, 56, 56, 88)
+"""Of the columns behind the first [screen pix]."""
 
 
 class SurenessSection(Section):
@@ -80,6 +82,8 @@ class SurenessSection(Section):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setTabKeyNavigation(False)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column, width in enumerate(WIDTHS, 1):
+            self.table.setColumnWidth(column, width)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.corner, "Corner")
         self.tabs.addTab(self.trace, "Trace")
@@ -160,6 +164,7 @@ class SurenessSection(Section):
         if drawn is not None:
             tab = self.tabs.currentWidget()
             if tab is self.table:
+                self.before.hide()
                 self._show_table(numbers)
             else:
                 names = [choice.currentData() for choice in self.choices]
