@@ -320,7 +320,8 @@ def uniformity(found: list[int]) -> float:
 def coverage(kind: str, name: str, n_scenes: int, seed: int, data: Path | None, n_draws: int = 24) -> dict[str, Any]:
     """Return how far fluxes of galaxies of S/N > 10 of a set of scenes are off, fitted as one kind, with their errors.
 
-    (flux,) each: `off` [counts], `error`, `flux` as fitted, and `snr`.
+    (flux,) each: `off` [counts], `error`, `flux` as fitted, `snr`, and `blended`, the share of the light under it
+    that is not its own.
     """
     from rows import Row, described, unsolved
     from scene_sets import scene_sets
@@ -328,7 +329,8 @@ def coverage(kind: str, name: str, n_scenes: int, seed: int, data: Path | None, 
     from deblend import scene_from_positions
 
     make = scene_sets(data)[name].make
-    found: dict[str, list[float]] = {"off": [], "error": [], "flux": [], "snr": []}
+    names = "off", "error", "flux", "snr", "blended"
+    found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(n_scenes):
         blend = make(seed, number)
         observation = blend.observation
@@ -344,7 +346,8 @@ def coverage(kind: str, name: str, n_scenes: int, seed: int, data: Path | None, 
             for band in range(len(blend.bands)):
                 snr = float(np.sqrt((blend.truth[k, band] ** 2 / blend.variance[band]).sum()))
                 if snr > LEAST_SNR:
-                    values = fitted.fluxes[k, band] - blend.flux[k, band], errors[k, band], fitted.fluxes[k, band], snr
+                    off = fitted.fluxes[k, band] - blend.flux[k, band]
+                    values = off, errors[k, band], fitted.fluxes[k, band], snr, blend.blendedness[k]
                     for column, value in zip(found.values(), values, strict=True):
                         column.append(float(value))
         print(f"{kind} on {name}: {number + 1}", file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from deblend import Diagnosis, Draw, Method, Observation, Program, Samples, Sampling, Scene, give_way, sample
-from deblend.measure import KeptDraws, column_key
+from deblend.measure import KeptDraws, biases_of, column_key, widened
 from napari_deblend.runner import ERROR, Mailbox, sentence_of
 
 logger = logging.getLogger(__name__)
@@ -301,7 +301,7 @@ class Drawing:
             {name: values.value for name, values in quantities.items()},
             {name: str(values.unit) for name, values in quantities.items()},
             np.array(self._chains, int),
-            fluxes.std(axis=0, ddof=1) if n > 1 else np.full(fluxes.shape[1:], np.nan),
+            deviations_of(fluxes, self.scene, quantities["blendedness"].value),
             self._sampling.diagnosis() if n else None,
             tuple(self._sampling.doubts),
             self._pictures(),
@@ -362,11 +362,20 @@ def drawn_of(kept: KeptDraws) -> Drawn:
         kept.quantities,
         kept.units,
         np.asarray(kept.chains),
-        fluxes.std(axis=0, ddof=1) if len(kept) > 1 else np.full(shape[1:], np.nan),
+        deviations_of(fluxes, kept.scene, kept.quantities["blendedness"]),
         None,
         kept.said,
         {},
     )
+
+
+def deviations_of(
+    fluxes: Float[np.ndarray, "draw source channel"], scene: Scene, blendedness: Float[np.ndarray, "draw source"]
+) -> Float[np.ndarray, "source channel"]:
+    """Return errors of fluxes, with what beliefs about shapes bias them by; NaN where there are too few draws."""
+    if len(fluxes) < 2:
+        return np.full(fluxes.shape[1:], np.nan)
+    return widened(fluxes.std(axis=0, ddof=1), fluxes.mean(axis=0), biases_of(scene, blendedness))
 
 
 def _size(draw: Draw) -> int:

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QTabWidget,
 )
 
-from deblend.measure import Density, column_key, prior_density
+from deblend.measure import Density, biases_of, column_key, is_flux, prior_density, said_of, widened_percentiles
 from napari_deblend.drawing import DrawKind, Drawn
 from napari_deblend.ownership import called
 from napari_deblend.widgets.draw_plots import Corner, Numbers, Trace
@@ -105,6 +105,8 @@ class SurenessSection(Section):
         self._is_open = False
         self._believed: dict[str, Density] = {}
         """What was believed of the numbers that are offered, by their labels."""
+        self._shares: dict[str, float] = {}
+        """Of those that are fluxes, by which share of themselves beliefs about shapes may bias them."""
         self._seen: tuple[str, ...] = ()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -180,9 +182,10 @@ class SurenessSection(Section):
         rows = {source.id: k for k, source in enumerate(drawn.scene.sources)}
         chosen = [rows[i] for i in selection if i in rows] or [0]
         result = {}
-        self._believed = {}
+        self._believed, self._shares = {}, {}
         document, channels = self.bench.document, drawn.scene.channels
         fluxes = np.stack([drawn.quantities[f"flux_{column_key(channel)}"] for channel in channels], axis=2)
+        shares = biases_of(drawn.scene, drawn.quantities["blendedness"])
         for k in chosen:
             of = f"{called(drawn.scene.sources[k])} " if len(chosen) > 1 else ""
             for name, values in drawn.quantities.items():
@@ -193,6 +196,8 @@ class SurenessSection(Section):
                 density = prior_density(source, channels, name, fluxes[:, k], document.to_image)
                 if density is not None:
                     self._believed[label] = density
+                if is_flux(name):
+                    self._shares[label] = shares[k]
         return result
 
     def _offer(self, names: tuple[str, ...]) -> None:
@@ -215,7 +220,10 @@ class SurenessSection(Section):
         self.table.setRowCount(len(numbers))
         for line, (name, values) in enumerate(numbers.items()):
             known = values[np.isfinite(values)]
-            told = [f"{p:.5g}" for p in np.percentile(known, PERCENTILES)] if len(known) else [NONE] * 3
+            told = [NONE] * 3
+            if len(known):
+                found = widened_percentiles(np.percentile(known, PERCENTILES), self._shares.get(name, 0.0))
+                told = [f"{p:.5g}" for p in found]
             before = width_of(self._believed[name], known) if name in self._believed and len(known) else ""
             for column, text in enumerate((name, *told, before)):
                 item = QTableWidgetItem(text)
@@ -241,4 +249,4 @@ def width_of(density: Density, known: np.ndarray) -> str:
 def diagnosed(drawn: Drawn) -> str:
     """Return what is said of whether draws can be trusted."""
     lines = [] if drawn.diagnosis is None else [drawn.diagnosis.summary]
-    return "\n".join([*lines, *drawn.doubts])
+    return "\n".join(filter(None, [*lines, *drawn.doubts, said_of(drawn.scene)]))

@@ -9,6 +9,7 @@ from deblend.measure.kept_draws import KeptDraws
 from deblend.measure.motion import motion_lines, motion_table
 from deblend.measure.naming import column_key
 from deblend.measure.prior_density import Density, prior_density
+from deblend.measure.regularized import biases_of, is_flux, said_of, widened, widened_percentiles
 from deblend.measure.rings import Rings, rings
 from deblend.measure.samples import PERCENTILES, Samples
 from deblend.measure.sharing import Shares, share
@@ -23,16 +24,21 @@ __all__ = [
     "Rings",
     "Samples",
     "Shares",
+    "biases_of",
     "calibration_lines",
     "calibration_table",
     "chi2_map",
     "column_key",
     "full_scene_table",
+    "is_flux",
     "measure",
     "motion_lines",
     "motion_table",
     "prior_density",
     "rings",
+    "said_of",
     "share",
     "star_table",
+    "widened",
+    "widened_percentiles",
 ]

@@ -24,6 +24,7 @@ from deblend.measure.laws import add_laws
 from deblend.measure.motion import motion_table, on_image, on_sky, spread
 from deblend.measure.naming import column_key
 from deblend.measure.quantities import shapes_of, significance_of
+from deblend.measure.regularized import biases_of, said_of, widened
 from deblend.measure.sharing import Shares
 from deblend.measure.stars import listing, star_table
 from deblend.observe import Observation
@@ -109,7 +110,8 @@ def measure(
     `deblend.measure.laws`); `dust_…` and `transmitted_…` where there is dust (see `deblend.measure.dust`): fluxes are
     those without it. Errors are Gaussian and marginalised over all else that is free, shapes and neighbours, and
     how far each channel may see a source off its center (0.1 pix of the scene, unless there is only one); a center that
-    is not free has the error 0. They are known to 12 to 20 % of themselves.
+    is not free has the error 0. They are known to 12 to 20 % of themselves. Errors of fluxes of galaxies have what
+    the belief about their shapes biases them by, too (see `deblend.measure.regularized`).
 
     What moves has a row per epoch, with its place then: `time` is that epoch [d, MJD] and `track` the id that its rows
     share, and that `Catalog.motions` has rate and place under; both are empty for what stands still, and there are no
@@ -144,7 +146,9 @@ def measure(
         table["track"] = [s.track.id if s.track else "" for s in sources]
         table["time"] = [s.track.time if s.track else np.nan for s in sources] * u.d
     fluxes = scene.fluxes
-    deviations = None if draws is None else draws.flux_errors
+    significance, blendedness = significance_of(program)
+    shares_of_bias = biases_of(scene, blendedness)
+    deviations = None if draws is None else widened(draws.flux_errors, fluxes, shares_of_bias)
     for index, channel in enumerate(scene.channels):
         key = column_key(channel)
         table[f"flux_{key}"] = fluxes[:, index] * u.nJy
@@ -155,9 +159,11 @@ def measure(
         positive = np.where(fluxes[:, index] > 0, fluxes[:, index], np.nan)
         table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
     if draws is not None:
-        add_covariances(table, scene, draws, to_image)
+        if said := said_of(scene):
+            table.meta["widened"] = said
+        add_covariances(table, scene, draws, to_image, shares_of_bias)
     table["half_light_radius"] = shapes[:, 2] * to_image.scale * u.pix
-    table["snr"], table["blendedness"] = significance_of(program)
+    table["snr"], table["blendedness"] = significance, blendedness
     table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
     for name, is_set in flags_of(program, converged).items():
         table[f"flag_{name}"] = is_set

@@ -23,10 +23,12 @@ MAGNITUDES = 2.5 / np.log(10.0)
 """Per unit of ln of a flux."""
 
 
-def add_covariances(table: QTable, scene: Scene, draws: Draws, to_image: PixelAffine) -> None:
+def add_covariances(
+    table: QTable, scene: Scene, draws: Draws, to_image: PixelAffine, shares: Float[np.ndarray, " source"]
+) -> None:
     """Add `color_…_…` [mag] of each channel less the next one with `color_err_…_…`, to first order in the errors of
     the fluxes and NaN where one is not positive; and `covariance`, (source, number, number) of the fluxes [nJy] and of
-    x, y [pix of the first image], in this order."""
+    x, y [pix of the first image], in this order, with the `shares` by which fluxes may be off besides their noise."""
     keys = [column_key(channel) for channel in scene.channels]
     fluxes = scene.fluxes
     known = np.where(fluxes > 0, fluxes, np.nan)
@@ -35,7 +37,10 @@ def add_covariances(table: QTable, scene: Scene, draws: Draws, to_image: PixelAf
         table[f"color_{bluer}_{redder}"] = -2.5 * np.log10(known[:, k] / known[:, k + 1]) * u.mag
         off = MAGNITUDES * (relative[:, :, k] - relative[:, :, k + 1])
         table[f"color_err_{bluer}_{redder}"] = np.sqrt(np.mean(off**2, axis=0)) * u.mag
-    table["covariance"] = covariances_of(draws, to_image)
+    shared = shares[:, None] * fluxes
+    covariances = covariances_of(draws, to_image)
+    covariances[:, : len(keys), : len(keys)] += shared[:, :, None] * shared[:, None, :]
+    table["covariance"] = covariances
     table["covariance"].info.description = "of " + ", ".join([*(f"flux_{key}" for key in keys), "x", "y"])
 
 

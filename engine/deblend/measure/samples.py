@@ -17,6 +17,7 @@ from deblend.infer import Draw
 from deblend.measure.kept_draws import KeptDraws
 from deblend.measure.naming import column_key
 from deblend.measure.quantities import shapes_of, significance_of
+from deblend.measure.regularized import biases_of, is_flux, said_of, widened_percentiles
 from deblend.measure.running import RunningPicture
 from deblend.program import Program
 from deblend.program.columns import Column
@@ -162,13 +163,18 @@ class Samples:
         `covariance`, that of its fluxes [nJy] and of x, y [pix], in this order.
 
         What is not known in all draws, as a color where a flux was negative, is that of the draws where it is; NaN
-        where there is none.
+        where there is none. Percentiles and deviations of fluxes of galaxies are wider than the draws by what the
+        belief about their shapes biases them by (see `deblend.measure.regularized`).
         """
         ids, names = self._names
         result = QTable({"id": ids, "name": names})
         quantities = self.quantities
+        shares = biases_of(self._scene, quantities["blendedness"].value)
         for name, values in quantities.items():
             percentiles, deviation = _told(values.value)
+            if is_flux(name):
+                deviation = np.hypot(deviation, shares * np.nan_to_num(percentiles[1]))
+                percentiles = widened_percentiles(percentiles, shares)
             for percent, row in zip(PERCENTILES, percentiles, strict=True):
                 result[f"{name}_p{percent}"] = row * values.unit
             result[f"{name}_std"] = deviation * values.unit
@@ -179,7 +185,8 @@ class Samples:
         count = len(self) - 1 if len(self) > 1 else np.nan
         result["covariance"] = np.einsum("dsi,dsj->sij", off, off) / count
         result["covariance"].info.description = "of " + ", ".join(chosen)
-        return _described(result, n_draws=len(self))
+        said = said_of(self._scene)
+        return _described(result, n_draws=len(self), **({"widened": said} if said else {}))
 
 
 def _told(values: Float[np.ndarray, "draw source"]) -> tuple[Float[np.ndarray, "percentile source"], np.ndarray]:
