@@ -5,8 +5,8 @@ Each function says what public means would be used if there were one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from napari._vispy.layers.vectors import generate_vector_meshes
 from napari._vispy.overlays.text import VispyLayerNameOverlay
 from napari._vispy.utils.visual import overlay_to_visual
+from napari.components import LayerList
 from napari.components.overlays import LayerNameOverlay
 from napari.layers import Image, Labels, Layer, Points, Shapes, Vectors
 from napari.layers.points._points_constants import Mode
@@ -145,6 +146,20 @@ def rewrite_points(
         layer.selected_data = chosen
     with layer.events.blocker():
         layer.refresh(thumbnail=False)
+
+
+@contextmanager
+def staying_active(layers: LayerList) -> Iterator[None]:
+    """Have what is inserted leave the active layer alone: napari would show the controls of two layers in turn.
+
+    Publicly: an argument of `insert`.
+    """
+    before = layers._activate_on_insert
+    layers._activate_on_insert = False
+    try:
+        yield
+    finally:
+        layers._activate_on_insert = before
 
 
 def is_mid_gesture(layer: Shapes) -> bool:

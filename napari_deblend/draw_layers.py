@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_deblend.compat import repaint, reshape, set_status, show_pixels
+from napari_deblend.compat import repaint, reshape, set_status, show_pixels, staying_active
 from napari_deblend.components import ComponentStack, Cube
 from napari_deblend.drawing import DrawKind, Drawn, DrawPicture
 from napari_deblend.pictures import asinh_colormap
@@ -176,10 +176,9 @@ class DrawLayers:
         self._layers[kind] = layer
         set_status(layer, ReadOut(layer, observation, role, bench.layers.world))
         layers = bench.viewer.layers
-        active = layers.selection.active
         ours = [layers.index(own) for own in bench.layers if own in layers]
-        layers.insert(max(ours, default=-1) + 1, layer)
-        layers.selection.active = active
+        with staying_active(layers):
+            layers.insert(max(ours, default=-1) + 1, layer)
 
     @property
     def _n_bands(self) -> int:

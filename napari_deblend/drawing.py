@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from deblend import Diagnosis, Draw, Method, Observation, Program, Samples, Sampling, Scene, give_way, sample
+from deblend.measure import KeptDraws, biases_of, column_key, widened
 from napari_deblend.runner import ERROR, Mailbox, sentence_of
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ PART = 0.3
 """Fraction of the thread's time that these may take."""
 MOST_KEPT = 400e6
 """How much draws that can be looked at one by one may take [bytes]; behind them, only their numbers are kept."""
+
+
+MOST_IN_SESSION = 32e6
+"""How much the numbers of draws may take in a session, which is kept every few seconds [bytes]."""
 
 
 class DrawKind(Enum):
@@ -87,6 +92,7 @@ class Drawn:
     n_wanted: int
     n_kept: int
     """How many can be looked at one by one."""
+    seed: int
     quantities: Mapping[str, Float[np.ndarray, "draw source"]]
     units: Mapping[str, str]
     """Of the quantities, by their names."""
@@ -291,10 +297,11 @@ class Drawing:
             self._resting_phase,
             self._sampling.n_draws,
             len(self._draws),
+            self._sampling.seed,
             {name: values.value for name, values in quantities.items()},
             {name: str(values.unit) for name, values in quantities.items()},
             np.array(self._chains, int),
-            fluxes.std(axis=0, ddof=1) if n > 1 else np.full(fluxes.shape[1:], np.nan),
+            deviations_of(fluxes, self.scene, quantities["blendedness"].value),
             self._sampling.diagnosis() if n else None,
             tuple(self._sampling.doubts),
             self._pictures(),
@@ -326,6 +333,49 @@ class Drawing:
                 seen = (program.model if row is None else lambda k: program.component(row, k))(picture.observation)
             self._rendered[picture] = seen
         return self._rendered[picture]
+
+
+def kept_of(drawn: Drawn) -> KeptDraws:
+    """Return what of draws goes into a session: their numbers; of very many, every second, third… draw."""
+    size = sum(values.nbytes for values in drawn.quantities.values())
+    every = int(np.ceil(size / MOST_IN_SESSION)) or 1
+    said = [*([] if drawn.diagnosis is None else [drawn.diagnosis.summary]), *drawn.doubts]
+    if every > 1:
+        said.append(f"Of {drawn.n_done} draws one in {every} is kept here.")
+    quantities = {name: values[::every] for name, values in drawn.quantities.items()}
+    method = drawn.method.value
+    return KeptDraws(drawn.scene, method, drawn.seed, drawn.chains[::every], quantities, drawn.units, tuple(said))
+
+
+def drawn_of(kept: KeptDraws) -> Drawn:
+    """Return what draws of a session say: their numbers, and no pictures."""
+    keys = [f"flux_{column_key(channel)}" for channel in kept.scene.channels]
+    shape = len(kept), len(kept.scene), len(keys)
+    fluxes = np.stack([kept.quantities[key] for key in keys], axis=2) if keys else np.zeros(shape)
+    return Drawn(
+        kept.scene,
+        Method(kept.method),
+        DrawPhase.DONE,
+        len(kept),
+        0,
+        kept.seed,
+        kept.quantities,
+        kept.units,
+        np.asarray(kept.chains),
+        deviations_of(fluxes, kept.scene, kept.quantities["blendedness"]),
+        None,
+        kept.said,
+        {},
+    )
+
+
+def deviations_of(
+    fluxes: Float[np.ndarray, "draw source channel"], scene: Scene, blendedness: Float[np.ndarray, "draw source"]
+) -> Float[np.ndarray, "source channel"]:
+    """Return errors of fluxes, with what beliefs about shapes bias them by; NaN where there are too few draws."""
+    if len(fluxes) < 2:
+        return np.full(fluxes.shape[1:], np.nan)
+    return widened(fluxes.std(axis=0, ddof=1), fluxes.mean(axis=0), biases_of(scene, blendedness))
 
 
 def _size(draw: Draw) -> int:

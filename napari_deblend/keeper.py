@@ -65,6 +65,7 @@ class Keeper:
         self._look = self._single_shot(self._take)
         bench.document.scene_changed.connect(self._on_scene)
         bench.document.history_changed.connect(self._on_change)
+        bench.sureness.ended.connect(self._on_change)
 
     def _single_shot(self, slot: Callable[[], None]) -> QTimer:
         timer = QTimer(main_window(self._bench.viewer))
@@ -124,6 +125,7 @@ class Keeper:
         self._bench.rounds.wanted, self._bench.rounds.classifies = session.rounds, session.classifies
         self._bench.document.restore(session)
         self._bench.history.restore(session.runs)
+        self._bench.sureness.restore(session.draws)
         if isinstance(origin, KeptWork):
             said = f"The work is as it was {origin.when}; Undo goes on from there, too."
         else:
@@ -154,7 +156,8 @@ class Keeper:
         session = bench.history.written(bench.document.session(bench.settings))
         request = bench.request
         files, reading = (self._files, self._reading) if request is None else (request.files, request.reading)
-        session = replace(session, files=files, reading=reading, holds_images=self.holds_images)
+        session = replace(session, files=files, reading=reading, draws=bench.sureness.kept)
+        session = replace(session, holds_images=self.holds_images)
         return replace(session, rounds=bench.rounds.wanted, classifies=bench.rounds.classifies)
 
     def _on_scene(self, change: Change) -> None:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from deblend import Channel, Component, Dust, Parameter, Source, Status
 from deblend.program.layout import SIDES
 from deblend.scene import axis_ratio, ellipticity_of, major_angle, start_morphology
+from napari_deblend.prior_lines import PriorPlace, flux_kinds, law_prior, prior_place, shape_kinds
 
 LARGEST_BOX = SIDES[-1] // 2
 """[pix]"""
@@ -64,6 +65,8 @@ class Line:
     """The name of the parameter of a morphology that can be linked; empty for the others."""
     widest: tuple[float, float] = (-np.inf, np.inf)
     """Between which its bounds may lie."""
+    prior: PriorPlace | None = None
+    """Of what is believed of it; None for a number that takes no prior."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def shape_lines(
     for name, parameter in {} if law is None else law.parameters.items():
         at = _in_law(part, name)
         if parameter.value.ndim == 0:
-            lines.append(replace(_number(name, parameter, at, part, component), link_name=""))
+            number = _number(name, parameter, at, part, component)
+            lines.append(replace(number, link_name="", prior=law_prior(part, name)))
         else:
             details.append((_label(name), _numbers(name, parameter, at, part, component)))
     box = "Half the side of its box; the fit leaves the size that you give"
@@ -187,6 +191,9 @@ def _fluxes(component: Component, part: int, channels: Sequence[Channel]) -> tup
             has_bounds=True,
             changed=partial(_lit, part, k) if shines and component.law is None else None,
             part=part,
+            prior=prior_place(at.get, at.put, k, flux_kinds(len(channels)), k)
+            if shines and not component.law
+            else None,
         )
         for k, (channel, flux, shines) in enumerate(zip(channels, component.spectrum.value, shining, strict=True))
     )
@@ -204,6 +211,7 @@ def _number(name: str, parameter: Parameter, at: Place, part: int, component: Co
         part=part,
         link_name=name,
         widest=_widest(name, component),
+        prior=prior_place(at.get, at.put, 0, kinds) if (kinds := shape_kinds(name)) else None,
     )
 
 

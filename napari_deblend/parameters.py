@@ -13,6 +13,7 @@ from deblend import Source, Status
 from napari_deblend.document import named
 from napari_deblend.dust_lines import dust_groups
 from napari_deblend.parameter_lines import Group, Line, groups_of
+from napari_deblend.prior_lines import changed, new_prior
 
 if TYPE_CHECKING:
     from napari_deblend.workbench import Workbench
@@ -91,6 +92,27 @@ class Parameters:
         label = f"{verb} the {line.label} of {named([self._chosen])}"
         self._change(line, lambda s: place.put(s, place.get(s).with_status(status)), label)
 
+    # priors ------------------------------------------------------------------------------------------------------
+
+    def choose_prior(self, line: Line, kind: str) -> None:
+        """Have a prior of another kind, around the present value; raises ValueError where there can be none."""
+        place = line.prior
+        if place is None:
+            raise ValueError(f"{line.label} takes no prior.")
+        prior = new_prior(kind, line.value, place, self._chosen.components[line.part])
+        label = f"Prior of the {line.label} of {named([self._chosen])}"
+        self._change(line, lambda s: place.put(s, prior), label)
+
+    def set_prior(self, line: Line, name: str, value: float) -> None:
+        """Change a number of a prior; raises ValueError with a sentence where it cannot be that."""
+        place = line.prior
+        before = None if place is None else place.get(self._chosen)
+        if place is None or before is None:
+            raise ValueError(f"{line.label} has no prior of yours; choose its kind first.")
+        prior = changed(before, name, value)
+        label = f"Prior of the {line.label} of {named([self._chosen])}"
+        self._change(line, lambda s: place.put(s, prior), label)
+
     # links -------------------------------------------------------------------------------------------------------
 
     def links_of(self, line: Line) -> tuple[Member, ...]:
@@ -161,7 +183,8 @@ class Parameters:
         source, document = self._chosen, self._bench.document
         _refuse_locked(source)
         new = change(source)
-        if line.place is not None and line.place.get(new).is_like(line.place.get(source)):
+        is_same_prior = line.prior is None or line.prior.get(new) == line.prior.get(source)
+        if line.place is not None and is_same_prior and line.place.get(new).is_like(line.place.get(source)):
             return
         document.replace_scene(document.scene.replace(new), label)
 

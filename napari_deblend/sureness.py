@@ -5,6 +5,8 @@ What was drawn around a scene that was edited since is kept, and said to be stal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +19,11 @@ from qtpy.QtCore import QTimer
 from deblend import Catalog, Method, Samples, Sampling, Scene
 from deblend.io import write_catalog, write_samples
 from deblend.io.replacing import replacing
+from deblend.measure import KeptDraws
 from napari_deblend.compat import main_window, show_progress
 from napari_deblend.document import Change
 from napari_deblend.draw_layers import DrawLayers
-from napari_deblend.drawing import DRAWN, Drawing, DrawKind, Drawn, DrawPhase, DrawSettings
+from napari_deblend.drawing import DRAWN, Drawing, DrawKind, Drawn, DrawPhase, DrawSettings, drawn_of, kept_of
 from napari_deblend.ownership import called
 from napari_deblend.runner import ERROR
 
@@ -43,6 +46,8 @@ class Sureness:
     """Another method, or other settings."""
     wanted = Signal()
     """What the draws say is to be in view, or no longer."""
+    ended = Signal()
+    """There are draws that are worth keeping: no more are to come at present."""
 
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
@@ -50,12 +55,16 @@ class Sureness:
         self.settings = DrawSettings()
         self.drawn: Drawn | None = None
         """What the last draws said; None where there were none."""
+        self._kept: KeptDraws | None = None
+        """What of the draws goes into a session, made when it is asked for."""
+        self._kept_of: Mapping[str, np.ndarray] | None = None
+        """The quantities that it is of."""
         self._rows: dict[str, int] = {}
         """Of the sources that were drawn, by their ids."""
         self.layers = DrawLayers(bench)
         self._drawing: Drawing | None = None
         self._retired: list[Drawing] = []
-        self._is_stale = False
+        self._is_stale = self._is_restored = False
         self._has_arrived = False
         """Whether what is shown is of the present thread, and not of the one before it."""
         self._fit_number = 0
@@ -132,6 +141,8 @@ class Sureness:
 
     def show(self, kind: DrawKind | None) -> None:
         """Look at the mean of the draws, at their deviation, at each of them, or at none."""
+        if kind is not None and self._is_restored:
+            raise ValueError("These draws are of a session, which keeps their numbers and no pictures: draw again.")
         self.layers.show(kind, self.drawn)
         if kind is None:
             self._bench.viewer.canvas.overlays.text.text = self._bench.layers.caption
@@ -164,6 +175,32 @@ class Sureness:
         return None if row is None else drawn.flux_errors[row]
 
     @property
+    def kept(self) -> KeptDraws | None:
+        """What the draws say, for a session; None where there are none."""
+        drawn = self.drawn
+        if drawn is None or not drawn.n_done:
+            return None
+        if self._kept is None or self._kept_of is not drawn.quantities:
+            self._kept_of = drawn.quantities
+            self._kept = kept_of(drawn)
+        return self._kept
+
+    def restore(self, kept: KeptDraws | None) -> None:
+        """Show draws of a session; of pictures nothing was kept, and the seed gives the same draws again."""
+        self._forget()
+        if kept is None:
+            return
+        self._kept, self._kept_of, self._is_restored = kept, kept.quantities, True
+        self.drawn = drawn_of(kept)
+        self._rows = {source.id: row for row, source in enumerate(kept.scene.sources)}
+        self._fit_number = self._fit_number_now
+        self._is_stale = not is_same(self._bench.document.scene, kept.scene)
+        self.method = self.drawn.method
+        self.settings = replace(self.settings, draws=max(len(kept), 2), seed=kept.seed)
+        self.chosen.emit()
+        self.changed.emit()
+
+    @property
     def heading(self) -> str:
         """Where the draws stand, in words."""
         drawn = self.drawn
@@ -183,8 +220,11 @@ class Sureness:
             self._timer.stop()
             return
         for name, news in drawing.mailbox.take().items():
+            if name == DRAWN and not news.n_done and self.drawn is not None:
+                # stopped before its first draw: those before stay
+                continue
             if name == DRAWN:
-                self.drawn, self._has_arrived = news, True
+                self.drawn, self._has_arrived, self._is_restored = news, True, False
                 self._rows = {source.id: row for row, source in enumerate(news.scene.sources)}
                 self._fit_number = self._fit_number_now
                 self._is_stale = not is_same(self._bench.document.scene, news.scene)
@@ -199,6 +239,7 @@ class Sureness:
             self._phase = drawing.phase
             if drawing.phase is DrawPhase.DONE and self.drawn is not None:
                 self._bench.tell(f"{self.heading}.")
+                self.ended.emit()
             self.changed.emit()
         self._show_bar()
 
@@ -284,7 +325,7 @@ class Sureness:
         """Let go of draws whose images are open no more."""
         self._retire()
         self.layers.clear()
-        self.drawn, self._is_stale = None, False
+        self.drawn, self._kept, self._is_stale, self._is_restored = None, None, False, False
         self.changed.emit()
 
 

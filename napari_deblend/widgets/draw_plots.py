@@ -11,13 +11,18 @@ from collections.abc import Mapping
 import numpy as np
 import pyqtgraph as pg
 from jaxtyping import Float, Int
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 
+from deblend.measure import Density
 from napari_deblend.widgets.ink import DATA, LINES, MODEL
 
 MOST_POINTS = 400
 """In a cell of the corner, or on a line of the trace; more are not told apart."""
 N_BINS = 24
+N_GRID = 97
+"""Points of the curve of what was believed before."""
+BEFORE = LINES[-1]
+"""Of that curve."""
 SMALL = {"font-size": "7pt", "color": "#969696"}
 AXIS_WIDTH = 44
 """[screen pix]"""
@@ -39,12 +44,16 @@ class DrawPlots(pg.GraphicsLayoutWidget):
         self._labels: list[str] = []
         self._values: list[Float[np.ndarray, " draw"]] = []
         self._chains: Int[np.ndarray, " draw"] = np.zeros(0, int)
+        self._believed: Mapping[str, Density] = {}
         self._pending: list[Cell] = []
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._show_next)
 
-    def show_numbers(self, numbers: Numbers, chains: Int[np.ndarray, " draw"]) -> None:
-        """Show numbers of all draws, with the chain of each, by and by."""
+    def show_numbers(
+        self, numbers: Numbers, chains: Int[np.ndarray, " draw"], believed: Mapping[str, Density] | None = None
+    ) -> None:
+        """Show numbers of all draws, with the chain of each and what was believed of some before, by and by."""
+        self._believed = believed or {}
         if list(numbers) != self._labels:
             self.clear()
             self.plots, self._curves = {}, {}
@@ -107,7 +116,8 @@ class Trace(DrawPlots):
 
 
 class Corner(DrawPlots):
-    """Histograms on the diagonal, with what lies between the 16th and 84th percentile; pairs of numbers below it."""
+    """Histograms on the diagonal, with what lies between the 16th and 84th percentile and, dashed, what was believed
+    before; pairs of numbers below it."""
 
     @staticmethod
     def cells(count: int) -> list[Cell]:
@@ -127,13 +137,13 @@ class Corner(DrawPlots):
         x, y = self._values[column], self._values[row]
         known = np.isfinite(x) & np.isfinite(y)
         if row == column:
-            self._fill_histogram(cell, x[known])
+            self._fill_histogram(cell, x[known], self._believed.get(self._labels[row]))
             return
         every = max(int(np.sum(known)) // MOST_POINTS, 1)
         look = {"pen": None, "symbol": "o", "symbolSize": 3, "symbolPen": None, "symbolBrush": DATA}
         self.curve(cell, 0, **look).setData(x[known][::every], y[known][::every])
 
-    def _fill_histogram(self, cell: Cell, values: Float[np.ndarray, " draw"]) -> None:
+    def _fill_histogram(self, cell: Cell, values: Float[np.ndarray, " draw"], before: Density | None) -> None:
         if len(values) < 2 or np.ptp(values) == 0:
             return
         counts, edges = np.histogram(values, N_BINS)
@@ -143,6 +153,10 @@ class Corner(DrawPlots):
         for k, (place, width) in enumerate(zip(percentiles, (1, 2, 1), strict=True), 1):
             line = self.curve(cell, k, pen=pg.mkPen(MODEL, width=width))
             line.setData((place, place), (0, int(counts.max())))
+        line = self.curve(cell, 4, pen=pg.mkPen(BEFORE, width=2, style=Qt.PenStyle.DashLine))
+        grid = np.linspace(edges[0], edges[-1], N_GRID)
+        area = len(values) * (edges[1] - edges[0])
+        line.setData(*((grid, area * before(grid)) if before is not None else ((), ())))
 
 
 def _plain(plot: pg.PlotItem) -> pg.PlotItem:

@@ -11,20 +11,22 @@ from qtpy.QtGui import QColor, QFont
 
 from deblend import Status
 from napari_deblend.parameter_lines import Group, Line
+from napari_deblend.prior_lines import NONE, text_of
 from napari_deblend.widgets.constraint_form import numbers
 from napari_deblend.widgets.ink import OF_STATUS, Ink
 from napari_deblend.widgets.parts import typed_number
 from napari_deblend.widgets.source_table import STATUS_TEXT
 from napari_deblend.workbench import Workbench
 
-LABEL, VALUE, UNIT, LOWER, UPPER, FIT, LINK = range(7)
-TITLES = ("Parameter", "Value", "", "Least", "Most", "Fit", "Same as")
+LABEL, VALUE, UNIT, LOWER, UPPER, FIT, PRIOR, LINK = range(8)
+TITLES = ("Parameter", "Value", "", "Least", "Most", "Fit", "Prior", "Same as")
 TOOLTIPS = {
     LABEL: "What it is",
     VALUE: "Double-click, F2 or type; Up and Down change it at once",
     LOWER: "Least value that a fit may take; “-” for none",
     UPPER: "Largest value that a fit may take; “-” for none",
     FIT: "free: the fit changes it · fixed: only you do · locked: nobody does. Click to change",
+    PRIOR: "What you believe of it before the images are looked at; click to change it below the table",
     LINK: "One number with that of another source, whose value it takes. Click to choose",
 }
 ALONE = "–"
@@ -132,7 +134,8 @@ class ParameterTable(QAbstractItemModel):
         if role == Role.ForegroundRole:
             if column == FIT and line.place is not None:
                 return QColor(OF_STATUS[self._status(line)].on(self._bench.viewer))
-            return QColor(Ink.FAINT.on(self._bench.viewer)) if column in (UNIT, LOWER, UPPER) else None
+            is_usual = column == PRIOR and self._text(line, column) == NONE
+            return QColor(Ink.FAINT.on(self._bench.viewer)) if column in (UNIT, LOWER, UPPER) or is_usual else None
         if role == Role.ToolTipRole:
             return self._tip(line) if column in (LABEL, VALUE) else TOOLTIPS.get(column)
         return None
@@ -180,6 +183,8 @@ class ParameterTable(QAbstractItemModel):
             return _shown(parameter.lower if column == LOWER else parameter.upper, "-")
         if column == FIT:
             return "" if parameter is None else STATUS_TEXT[parameter.status]
+        if column == PRIOR and line.prior is not None and source is not None:
+            return text_of(line.prior.get(source), self._bench.document.scene.channels)
         if column == LINK and line.link_name:
             links = self._bench.parameters.links_of(line)
             return ", ".join(map(self._bench.parameters.called, links)) or ALONE

@@ -11,13 +11,25 @@ from qtpy.QtWidgets import QAbstractItemView, QLabel, QLineEdit, QStyledItemDele
 
 from napari_deblend.document import named
 from napari_deblend.parameter_lines import Line
-from napari_deblend.widgets.parameter_table import ALONE, FIT, LABEL, LINK, LOWER, UNIT, UPPER, VALUE, ParameterTable
+from napari_deblend.widgets.parameter_table import (
+    ALONE,
+    FIT,
+    LABEL,
+    LINK,
+    LOWER,
+    PRIOR,
+    UNIT,
+    UPPER,
+    VALUE,
+    ParameterTable,
+)
 from napari_deblend.widgets.parts import Section, call
+from napari_deblend.widgets.prior_form import PriorForm
 from napari_deblend.widgets.source_table import STATUS_TEXT
 from napari_deblend.widgets.sources import Choice
 from napari_deblend.workbench import Workbench
 
-WIDTHS = {LABEL: 124, VALUE: 64, UNIT: 26, LOWER: 36, UPPER: 34, FIT: 42, LINK: 36}
+WIDTHS = {LABEL: 112, VALUE: 56, UNIT: 26, LOWER: 34, UPPER: 34, FIT: 38, PRIOR: 58, LINK: 44}
 """[screen pix]"""
 INDENT = 8
 STEPS = {"px": 0.1, "°": 1.0}
@@ -48,8 +60,13 @@ class ParametersSection(Section):
         for column, delegate in self._delegates.items():
             self.view.setItemDelegateForColumn(column, delegate)
         self.view.clicked.connect(self._open_choice)
+        self.prior = PriorForm(bench)
+        self.view.selectionModel().currentChanged.connect(lambda now, _: self.prior.show_line(self.model.line(now)))
         self.column.addWidget(self.caption)
         self.column.addWidget(self.view)
+        self.column.addWidget(self.prior)
+        # a fold listens to how its content is resized, and to nothing else
+        self.prior.fitted.connect(self.adjustSize)
         self.listen(bench.refreshed, self.refresh)
         self.listen(bench.document.selection_changed, self.refresh)
         self.refresh()
@@ -66,6 +83,7 @@ class ParametersSection(Section):
             for row, group in enumerate(self.model.groups):
                 self.view.setFirstColumnSpanned(row, QModelIndex(), True)
                 self.view.setExpanded(self.model.index(row, 0), not group.is_detail)
+        self.prior.show_line(self.model.line(self.view.currentIndex()))
 
     def focus(self) -> None:
         """Have the keyboard in the table, at its first number."""

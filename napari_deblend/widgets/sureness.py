@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QTabWidget,
 )
 
-from deblend import Diagnosis
+from deblend.measure import Density, biases_of, column_key, is_flux, prior_density, said_of, widened_percentiles
 from napari_deblend.drawing import DrawKind, Drawn
 from napari_deblend.ownership import called
 from napari_deblend.widgets.draw_plots import Corner, Numbers, Trace
@@ -33,10 +33,17 @@ WINDOW_SHARE = 0.15
 """Fraction of the window's time that these may take."""
 NOTHING = "Choose a way to draw under “Method”, and press Draw: scenes that the data allow tell how sure the fit is."
 PERCENTILES = (16, 50, 84)
-TITLES = ("Quantity", "16 %", "50 %", "84 %")
+TITLES = ("Quantity", "16 %", "50 %", "84 %", "Before")
+BEFORE = "Dashed: what was believed before, with the same area"
+"""Below a corner that has such curves."""
+WIDER = 3.0, 10.0, 30.0, 100.0, 300.0
+N_WIDTH, ENOUGH = 4001, 0.95
+"""Points of a density whose percentiles are looked for, and how much of it they have to hold."""
 N_CHOICES = 3
 """How many quantities are plotted at once."""
 NONE = "—"
+WIDTHS = (56, 56, 56, 88)
+"""Of the columns behind the first [screen pix]."""
 
 
 class SurenessSection(Section):
@@ -79,6 +86,8 @@ class SurenessSection(Section):
         for number, choice in enumerate(self.choices, 1):
             call(choice, f"Quantity {number} of the plots")
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column, width in enumerate(WIDTHS, 1):
+            self.table.setColumnWidth(column, width)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.corner, "Corner")
         self.tabs.addTab(self.trace, "Trace")
@@ -94,7 +103,14 @@ class SurenessSection(Section):
         self.column.addWidget(self.diagnosis)
         self.column.addLayout(row(*self.choices))
         self.column.addWidget(self.tabs)
+        self.before = prose(BEFORE)
+        self.before.hide()
+        self.column.addWidget(self.before)
         self._is_open = False
+        self._believed: dict[str, Density] = {}
+        """What was believed of the numbers that are offered, by their labels."""
+        self._shares: dict[str, float] = {}
+        """Of those that are fluxes, by which share of themselves beliefs about shapes may bias them."""
         self._seen: tuple[str, ...] = ()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -154,11 +170,14 @@ class SurenessSection(Section):
         if drawn is not None:
             tab = self.tabs.currentWidget()
             if tab is self.table:
+                self.before.hide()
                 self._show_table(numbers)
             else:
                 names = [choice.currentData() for choice in self.choices]
                 chosen = {name: numbers[name] for name in dict.fromkeys(names) if name in numbers}
-                (self.corner if tab is self.corner else self.trace).show_numbers(chosen, drawn.chains)
+                believed = {name: self._believed[name] for name in chosen if name in self._believed}
+                self.before.setVisible(tab is self.corner and bool(believed))
+                (self.corner if tab is self.corner else self.trace).show_numbers(chosen, drawn.chains, believed)
         self._pause = max(INTERVAL, (time.perf_counter() - begin) / WINDOW_SHARE)
 
     def _numbers(self, drawn: Drawn) -> Numbers:
@@ -167,11 +186,22 @@ class SurenessSection(Section):
         rows = {source.id: k for k, source in enumerate(drawn.scene.sources)}
         chosen = [rows[i] for i in selection if i in rows] or [0]
         result = {}
+        self._believed, self._shares = {}, {}
+        document, channels = self.bench.document, drawn.scene.channels
+        fluxes = np.stack([drawn.quantities[f"flux_{column_key(channel)}"] for channel in channels], axis=2)
+        shares = biases_of(drawn.scene, drawn.quantities["blendedness"])
         for k in chosen:
             of = f"{called(drawn.scene.sources[k])} " if len(chosen) > 1 else ""
             for name, values in drawn.quantities.items():
                 unit = f" [{drawn.units[name]}]" if drawn.units[name] else ""
-                result[f"{of}{name}{unit}"] = values[:, k]
+                label = f"{of}{name}{unit}"
+                result[label] = values[:, k]
+                source = drawn.scene.sources[k]
+                density = prior_density(source, channels, name, fluxes[:, k], document.to_image)
+                if density is not None:
+                    self._believed[label] = density
+                if is_flux(name):
+                    self._shares[label] = shares[k]
         return result
 
     def _offer(self, names: tuple[str, ...]) -> None:
@@ -194,25 +224,33 @@ class SurenessSection(Section):
         self.table.setRowCount(len(numbers))
         for line, (name, values) in enumerate(numbers.items()):
             known = values[np.isfinite(values)]
-            told = [f"{p:.5g}" for p in np.percentile(known, PERCENTILES)] if len(known) else [NONE] * 3
-            for column, text in enumerate((name, *told)):
+            told = [NONE] * 3
+            if len(known):
+                found = widened_percentiles(np.percentile(known, PERCENTILES), self._shares.get(name, 0.0))
+                told = [f"{p:.5g}" for p in found]
+            before = width_of(self._believed[name], known) if name in self._believed and len(known) else ""
+            for column, text in enumerate((name, *told, before)):
                 item = QTableWidgetItem(text)
                 side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
                 item.setTextAlignment(int(side | Qt.AlignmentFlag.AlignVCenter))
                 self.table.setItem(line, column, item)
 
 
+def width_of(density: Density, known: np.ndarray) -> str:
+    """Return the middle of what was believed and how wide it was, as ±, looked for around the draws."""
+    spread = max(float(np.ptp(known)), 1e-6)
+    middle = float(np.median(known))
+    # wider and wider, until what is beyond does not count
+    for factor in WIDER:
+        grid = np.linspace(middle - factor * spread, middle + factor * spread, N_WIDTH)
+        share = np.cumsum(density(grid)) * (grid[1] - grid[0])
+        if share[-1] > ENOUGH:
+            low, half, high = np.interp(np.array(PERCENTILES) / 100.0, share / share[-1], grid)
+            return f"{half:.4g} ± {0.5 * (high - low):.2g}"
+    return ""
+
+
 def diagnosed(drawn: Drawn) -> str:
     """Return what is said of whether draws can be trusted."""
-    lines = [] if drawn.diagnosis is None else [summary_of(drawn.diagnosis)]
-    return "\n".join([*lines, *drawn.doubts])
-
-
-def summary_of(diagnosis: Diagnosis) -> str:
-    """Return R-hat, effective draws and divergences in one line."""
-    r_hat = "–" if np.isnan(diagnosis.worst_r_hat) else f"{diagnosis.worst_r_hat:.3f}"
-    ess = "–" if np.isnan(diagnosis.least_ess) else f"{diagnosis.least_ess:.0f}"
-    clean = "; nothing speaks against them" if diagnosis.is_clean else ""
-    return (
-        f"{diagnosis.n_chains} chains: R-hat {r_hat}, effective draws {ess}, divergent {diagnosis.n_divergent}{clean}."
-    )
+    lines = [] if drawn.diagnosis is None else [drawn.diagnosis.summary]
+    return "\n".join(filter(None, [*lines, *drawn.doubts, said_of(drawn.scene)]))

@@ -16,9 +16,12 @@ from astropy.table import QTable
 from deblend import (
     Catalog,
     Channel,
+    Color,
+    LogNormal,
     Observation,
     Parameter,
     Scene,
+    SizeMagnitude,
     Status,
     empty_scene,
     make_source,
@@ -26,7 +29,7 @@ from deblend import (
     moving_sources,
 )
 from deblend.io import write_tables
-from deblend.measure import column_key, motion_lines
+from deblend.measure import biases_of, column_key, motion_lines, prior_density, widened, widened_percentiles
 from deblend.measure.shapes import centroid, half_light_radius
 from deblend.observe import gaussian_psf
 from deblend.scene import CENTER_SCATTER, CHANNEL_OFFSET_SCATTER
@@ -301,3 +304,72 @@ def test_what_moves_has_its_rate_and_all_tables_are_written(tmp_path: Path) -> N
     assert names == ["field.fits", "field_motions.fits"]
     back = QTable.read(tmp_path / "field_motions.fits")
     assert back["rate_ra"][0].to_value(u.mas / u.d) == pytest.approx(-1000.0)
+
+
+def test_errors_of_a_source_come_with_what_they_have_in_common(scene: Scene, catalog: Catalog) -> None:
+    table, keys = catalog.table, ("image_g", "image_i")
+    covariance = np.asarray(table["covariance"])
+    assert covariance.shape == (5, 4, 4) and "flux_image_g, flux_image_i, x, y" in table["covariance"].info.description
+    np.testing.assert_allclose(covariance, np.swapaxes(covariance, 1, 2), rtol=1e-9)
+    for k, key in enumerate(keys):
+        np.testing.assert_allclose(np.sqrt(covariance[:, k, k]), table[f"flux_err_{key}"].value, rtol=1e-6)
+    np.testing.assert_allclose(np.sqrt(covariance[:, 2, 2]), table["x_err"].value, rtol=1e-6)
+    g, i = scene.fluxes.T
+    np.testing.assert_allclose(table["color_image_g_image_i"].value, -2.5 * np.log10(g / i), rtol=1e-6)
+    # of what is nothing but noise, from the covariance of the fluxes
+    slopes = 1.0857 * np.stack([1 / g, -1 / i], axis=1)
+    errors = np.sqrt(np.einsum("si,sij,sj->s", slopes, covariance[:, :2, :2], slopes))
+    np.testing.assert_allclose(table["color_err_image_g_image_i"].value, errors, rtol=1e-3)
+    # noise of 4.2 and 4.0 nJy, of stars of 300 and 420 nJy, alone
+    assert table["color_err_image_g_image_i"].value[0] == pytest.approx(
+        1.0857 * np.hypot(4.2 / 300, 4.0 / 420), rel=0.5
+    )
+
+
+def test_errors_of_galaxies_are_wider_by_what_beliefs_about_their_shapes_bias(scene: Scene, catalog: Catalog) -> None:
+    shares = biases_of(scene, catalog.table["blendedness"].value)
+    assert [share > 0 for share in shares] == [False, True, False, False, False]
+    assert biases_of(scene, np.ones(5))[1] > shares[1]
+    held = scene.sources[1].with_status(Status.FIXED)
+    assert biases_of(scene.with_sources([held]), np.ones(1))[0] == 0.0
+    errors = np.array([[3.0, 4.0]])
+    np.testing.assert_allclose(
+        widened(errors, np.array([[100.0, 200.0]]), np.array([0.04])), [[5.0, np.hypot(4.0, 8.0)]]
+    )
+    wide = widened_percentiles(np.array([97.0, 100.0, 103.0]), 0.04)
+    np.testing.assert_allclose(wide, [95.0, 100.0, 105.0])
+    least = shares[1] * scene.fluxes[1]
+    assert np.all([catalog.table[f"flux_err_image_{b}"].value[1] > least[k] for k, b in enumerate("gi")])
+    assert "1 of 5 sources" in catalog.table.meta["widened"]
+
+
+def test_priors_are_densities_of_the_quantities_that_draws_have(scene: Scene) -> None:
+    """Their integrals are 1; a size at a magnitude and a color go with the fluxes of the draws."""
+    to_image = scene.grid.affine_to(scene.grid)
+    source = scene.sources[3]
+    component = source.components[0]
+    size = SizeMagnitude(2.0, 24.0, -0.2, 0.1, channel=1)
+    spectrum = component.spectrum.believed(Color(1, 0.4, 0.2), 0).believed(LogNormal(700.0, 0.3), 1)
+    shape = component.morphology.parameters["half_light_radius"].believed(size)
+    component = replace(
+        component, spectrum=spectrum, morphology=component.morphology.with_parameters(half_light_radius=shape)
+    )
+    source = replace(source, components=(component,))
+    fluxes = np.array([[500.0, 400.0], [450.0, 420.0]])
+    middles = {
+        "x": source.anchor[0],
+        "flux_image_g": float(np.mean(fluxes[:, 1]) * 10 ** (-0.4 * 0.4)),
+        "flux_image_i": 700.0,
+        "color_image_g_image_i": 0.4,
+        "half_light_radius": 2.0 * 10 ** (-0.2 * (31.4 - 2.5 * np.log10(410.0) - 24.0)),
+    }
+    for name, middle in middles.items():
+        density = prior_density(source, scene.channels, name, fluxes, to_image)
+        assert density is not None, name
+        reach = max(abs(middle), 1.0) * (40.0 if name == "x" else 4.0)
+        grid = np.linspace(middle - reach, middle + reach, 400_001)
+        share = np.cumsum(density(grid)) * (grid[1] - grid[0])
+        assert share[-1] == pytest.approx(1.0, abs=2e-3), name
+        assert np.interp(0.5, share, grid) == pytest.approx(middle, rel=0.03), name
+    assert prior_density(source, scene.channels, "blendedness", fluxes, to_image) is None
+    assert prior_density(scene.sources[0], scene.channels, "flux_image_g", fluxes, to_image) is None

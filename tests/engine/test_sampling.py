@@ -7,7 +7,6 @@ correlation ρ to (1 - ρ²)/√n.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -197,52 +196,3 @@ def test_what_cannot_be_sampled_is_refused_with_a_sentence(systems: Any, pair: S
     assert "free pixels" in refused(free_form, "nuts")
     with pytest.raises(ValueError, match="n_chains"):
         sample(pair, observations, "nuts", program=program, n_chains=0)
-
-
-@pytest.mark.slow
-def test_pulls_of_parametric_blends(systems: Any, trials: Callable[[int], int]) -> None:
-    """Of stars on galaxies fitted with their own family: (mean of draws - truth) / deviation has mean 0 and spread 1.
-
-    N numbers of independent noise know the mean of their pulls to 1/√N, and their spread to 1/√(2N). Deviations of 24
-    draws make that spread larger by √(23/21), 5 %. Channels see sources at one place, and no belief is of use here:
-    those at hand are ten times wider than the errors.
-    """
-    n, n_draws = trials(16), 24
-    truth = systems.scene(
-        ("point", 12.2, 12.4, (500.0, 450.0)),
-        ("gaussian", 15.6, 14.1, (900.0, 1100.0), {"half_light_radius": 1.8}),
-        ("point", 34.2, 33.4, (500.0, 450.0)),
-        ("gaussian", 37.6, 35.1, (900.0, 1100.0), {"half_light_radius": 1.8}),
-    )
-    truth = truth.with_sources(
-        replace(
-            s,
-            channel_offsets=s.channel_offsets.with_status(Status.FIXED),
-            components=tuple(
-                replace(c, color_gradients=c.color_gradients.with_status(Status.FIXED)) for c in s.components
-            ),
-        )
-        for s in truth.sources
-    )
-    model = systems.model(truth)
-
-    def numbers(scene: Scene) -> dict[str, np.ndarray]:
-        fluxes = scene.fluxes
-        places = np.array([[s.x, s.y] for s in scene.sources])
-        return {"flux": fluxes, "color": -2.5 * np.log10(fluxes[:, 0] / fluxes[:, 1]), "place": places}
-
-    pulls: dict[str, list[np.ndarray]] = {"flux": [], "color": [], "place": []}
-    for seed in range(n):
-        fit = systems.fit(truth, [systems.seen(model, seed=700 + seed)])
-        scene = fit.run().scene
-        drawn = [
-            numbers(d.scene) for d in sample(scene, fit.program.observations, "gaussian", n_draws, seed, fit.program)
-        ]
-        for name, expected in numbers(truth).items():
-            values = np.stack([each[name] for each in drawn])
-            pulls[name].append((values.mean(axis=0) - expected) / values.std(axis=0, ddof=1))
-    for name, found in pulls.items():
-        count = np.size(found)
-        assert np.mean(found) == pytest.approx(0.0, abs=4 / np.sqrt(count)), name
-        spread = np.sqrt((n_draws - 1) / (n_draws - 3))
-        assert np.std(found) == pytest.approx(spread, abs=4 * spread / np.sqrt(2 * count)), name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,8 @@ from deblend.commands.fit import interruptible
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deblend import Observation, Sampling
+    from deblend import Sampling
+    from deblend.io import Session
     from deblend.measure import Samples
 
 NAME = "sample"
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="ecsv",
         help="of the catalog with percentiles (default: %(default)s)",
     )
-    add("--arviz", action="store_true", help="write samples.nc too, which ArviZ reads")
+    add("--arviz", action="store_true", help="write samples.nc too, which ArviZ reads without this program")
     add(
         "--morphology",
         action="append",
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         for sentence in sampling.doubts:
             print(f"note: {sentence}", file=sys.stderr)
     with blaming_the_input():
-        _write(arguments, session.observations, samples, interrupted, sampling)
+        _write(arguments, session, samples, interrupted, sampling)
     if not arguments.quiet:
         said = "Interrupted; what there was is kept: " if interrupted else ""
         print(f"{said}{len(samples)} draws ({sampling.method.label}) are in {arguments.out}.")
@@ -118,7 +118,7 @@ def _draw(sampling: Sampling, samples: Samples, *, quiet: bool) -> bool:
 
 def _write(
     arguments: argparse.Namespace,
-    observations: Sequence[Observation],
+    session: Session,
     samples: Samples,
     interrupted: bool,
     sampling: Sampling,
@@ -128,7 +128,7 @@ def _write(
 
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    io.write_samples(out, observations, samples)
+    io.write_samples(out, session.observations, samples)
     if arguments.arviz:
         with replacing(out / "samples.nc") as part:
             samples.to_arviz().to_netcdf(str(part))
@@ -136,6 +136,9 @@ def _write(
     catalog.table.meta |= {"method": arguments.method, "seed": arguments.seed}
     # not the name of the fit's own catalog, which may be in the same folder
     io.write_catalog(out / f"percentiles{CATALOG_SUFFIXES[arguments.catalog_format]}", catalog)
+    said = sampling.doubts
+    # not the session itself, which is a person's
+    io.write_session(out / "sampled.asdf", replace(session, draws=samples.kept(arguments.method, arguments.seed, said)))
     io.write_summary(
         out / "sampling.json",
         {
@@ -145,7 +148,7 @@ def _write(
             "draws": len(samples),
             "draws_wanted": arguments.draws,
             "interrupted": interrupted,
-            "notes": sampling.doubts,
+            "notes": said,
             "diagnosis": _diagnosed(sampling),
         },
     )

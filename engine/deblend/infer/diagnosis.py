@@ -46,6 +46,14 @@ class Diagnosis:
         return not self.doubts
 
     @property
+    def summary(self) -> str:
+        """R-hat, effective draws and divergences in one line."""
+        r_hat = "–" if np.isnan(self.worst_r_hat) else f"{self.worst_r_hat:.3f}"
+        ess = "–" if np.isnan(self.least_ess) else f"{self.least_ess:.0f}"
+        clean = "; nothing speaks against them" if self.is_clean else ""
+        return f"{self.n_chains} chains: R-hat {r_hat}, effective draws {ess}, divergent {self.n_divergent}{clean}."
+
+    @property
     def doubts(self) -> list[str]:
         """Sentences about what speaks against the draws."""
         if np.isnan(self.worst_r_hat):

@@ -104,8 +104,7 @@ def draw(
     of_stars: list[np.ndarray] = []
     everywhere: list[np.ndarray] = []
     of_dust: dict[str, list[np.ndarray]] = {}
-    for sample in range(n_samples):
-        change, priors = noise_solver.draw(rng)
+    for sample, (change, priors) in enumerate(noise_solver.draws(rng, n_samples)):
         for members, group in zip(rows, change.groups, strict=True):
             # a source's flux is that of all its components
             np.add.at(fluxes[sample], members, np.asarray(group.flux)[: len(members)] * program.noise)

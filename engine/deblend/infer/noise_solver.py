@@ -6,6 +6,10 @@ the number of parameters: no matrix is ever made. Fluxes are not held at their b
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -29,6 +33,8 @@ EASY = 200_000
 TOLERANCE, MOST_ITERATIONS = 0.005, (80, 400)
 """Of a solution. Of iterations there may be fewer on large scenes, down to the first number."""
 SMALL_DAMPING = 1e-5
+MOST_AT_ONCE = 4
+"""Solutions of draws side by side, a thread each."""
 
 
 def noise_gradient(
@@ -84,6 +90,7 @@ def unit_noise(
         None if parameters.calibration is None else drawn(parameters.calibration.shape),
         None if parameters.stars is None else drawn(parameters.stars.shape),
         None if everywhere is None else tuple(drawn(everywhere.coefficients.shape) for _ in range(ROUGH)),
+        tuple(None if d.beliefs is None else drawn(d.beliefs.mean.shape) for d in data.groups),
     )
     return images, noise
 
@@ -108,12 +115,34 @@ class NoiseSolver:
 
     def draw(self, rng: np.random.Generator) -> tuple[Parameters, list[np.ndarray]]:
         """Return a draw of how far the parameters are off, and the noise of the priors of laws."""
+        noisy, priors = self._noisy(rng)
+        return self.solve(self.data, self.parameters, noisy)[0], priors
+
+    def draws(self, rng: np.random.Generator, count: int) -> Iterator[tuple[Parameters, list[np.ndarray]]]:
+        """Yield as many draws, the same as one after another would be; several are solved for at a time."""
+        at_once = min(os.cpu_count() or 1, MOST_AT_ONCE)
+        pending: deque[tuple[Future[Any], list[np.ndarray]]] = deque()
+        with ThreadPoolExecutor(at_once, thread_name_prefix="errors") as pool:
+            for _ in range(count):
+                noisy, priors = self._noisy(rng)
+                if self._blocks is None:
+                    yield self.solve(self.data, self.parameters, noisy)[0], priors
+                    continue
+                pending.append((pool.submit(self.solve, self.data, self.parameters, noisy), priors))
+                if len(pending) > at_once:
+                    solved, of_laws = pending.popleft()
+                    yield solved.result()[0], of_laws
+            for solved, of_laws in pending:
+                yield solved.result()[0], of_laws
+
+    def _noisy(self, rng: np.random.Generator) -> tuple[Step, list[np.ndarray]]:
+        """Return the problem with unit noise for residuals, and that of the priors of laws."""
         images, noise = unit_noise(self.data, self.parameters, rng, self._dtype)
         noisy = compiled_noise_step(self.layout, self.data, self.parameters, self.step, images, noise)
         priors: list[np.ndarray] = []
         if self.laws is not None:
             noisy, priors = self.laws.with_noise(noisy, rng)
-        return self.solve(self.data, self.parameters, noisy)[0], priors
+        return noisy, priors
 
     def solve(
         self, data: ProblemData, parameters: Parameters, step: Step, caution: float = 0.0

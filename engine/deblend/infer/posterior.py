@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from deblend.infer.chart import Charted, numbers_of, with_numbers
 from deblend.infer.gauss_newton import Step, normal_product, slope_at
 from deblend.program.arrays import Parameters, ProblemData
+from deblend.program.beliefs import measure_energy
 from deblend.program.calibration import calibrated
 from deblend.program.compiled import compiled, register
 from deblend.program.layout import Layout
@@ -24,6 +25,7 @@ from deblend.program.noise import weighted
 from deblend.program.operator import Canvas
 from deblend.program.penalty import lag, penalty
 from deblend.program.ties import tied
+from deblend.render import KINDS
 
 
 class Anchor(NamedTuple):
@@ -63,7 +65,16 @@ def _seen(layout: Layout, data: ProblemData, parameters: Parameters, anchor: Anc
     ]
     fall = sum(jnp.vdot(c, w) for c, w in zip(change, weighted(data, both), strict=True))
     pictures = tuple(line.picture for line in slope.lines)
-    return 0.5 * fall + penalty(layout, data, parameters, lags, pictures), slope
+    energy = 0.5 * fall + penalty(layout, data, parameters, lags, pictures)
+    groups = []
+    for group, d, p, g in zip(layout.groups, data.groups, parameters.groups, slope.gradient.groups, strict=True):
+        if d.beliefs is not None:
+            # a fit is best where squares are; a density also has the slopes of the numbers that it is of
+            more, theta, flux = measure_energy(KINDS[group.kind], d.beliefs, p)
+            energy, g = energy + more, g._replace(theta=g.theta + theta, flux=g.flux + flux)
+        groups.append(g)
+    gradient = tied(data, slope.gradient._replace(groups=tuple(groups)))
+    return energy, slope._replace(gradient=gradient)
 
 
 def around(

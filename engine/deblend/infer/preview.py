@@ -63,9 +63,11 @@ class Glimpse:
         parameters = program.parameters if parameters is None else parameters
         asked = nothing_asked(1, len(program.noise), program.dtype)
         lower_asked(asked, 0, component, program.noise)
-        own = _alone(data.groups[group]._replace(asked=None, tether=None, screen=None), slot)
+        own = _alone(data.groups[group]._replace(asked=None, beliefs=None, tether=None, screen=None), slot)
         observations = tuple(o._replace(power=(o.power[group],)) for o in data.observations)
-        layout = replace(layout, groups=(replace(layout.groups[group], capacity=1, is_split=True),), stars=None)
+        layout = replace(
+            layout, groups=(replace(layout.groups[group], capacity=1, is_split=True, has_beliefs=False),), stars=None
+        )
         return cls(
             layout,
             ProblemData((own._replace(count=np.int32(1), asked=asked),), observations, data.psf_variance),

@@ -13,6 +13,7 @@ from deblend.infer.block_inverse import free_inverse
 from deblend.infer.coarse import Coarse
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.aspects import N_ASPECTS
+from deblend.program.beliefs import jacobian_of
 from deblend.program.layout import GroupLayout
 from deblend.program.penalty import Lag, negative_weight
 from deblend.program.pictures import Linearization, unmoved
@@ -101,6 +102,10 @@ class SourceBlock:
         table = np.arange((1 + N_ASPECTS) * self._n_channels).reshape(1 + N_ASPECTS, -1)
         self._order = np.concatenate([table[0], table[1:].T.ravel()])
         n_core = (self._core[0].stop - self._core[0].start) ** 2
+        self._believed: Any = None
+        if data.beliefs is not None:
+            jacobian = jacobian_of(KINDS[group.kind], data.beliefs, parameters)
+            self._believed = jnp.einsum("srn,srm->snm", jacobian, jacobian)
         self.size = self.n_few + (n_core if line.envelope is not None else 0)
 
     def no_coarse(self, capacity: int) -> Coarse:
@@ -114,8 +119,10 @@ class SourceBlock:
         d, free, n_few, n_channels = self._data, self._free, self.n_few, self._n_channels
         behind = self._behind_kernels(slot)
         matrix = self._of_data(slot, behind)
+        if d.beliefs is not None:
+            matrix = matrix.at[: self._n_theta + n_channels, : self._n_theta + n_channels].add(self._believed[slot])
         diagonal, others = jnp.diagonal(matrix), jnp.zeros_like(matrix)
-        # on fluxes there is no prior, but there may be a tether
+        # on fluxes there may be a tether; what a person believes of numbers is dense
         held = jnp.zeros(n_channels, matrix.dtype) if d.tether is None else d.tether.flux_stiffness[slot]
         shapes = prior_precision(d, self._parameters.theta)[slot] ** 2
         prior = jnp.concatenate([shapes, held, jnp.tile(d.aspect_precision[slot] ** 2, n_channels)])
@@ -131,6 +138,8 @@ class SourceBlock:
             is_free = jnp.concatenate([is_free, free.pixels[slot][self._core].ravel()])  # type: ignore[index]
         n_own = self._n_theta + n_channels
         held_together = others[:n_own, :n_own] + jnp.diag(added[:n_own])
+        if d.beliefs is not None:
+            held_together = held_together + self._believed[slot]
         part = Coarse(self._behind_mean_kernel(behind), jnp.sqrt(behind.depth), held_together)
         return free_inverse(matrix + others, added, is_free), undamped, part
 

@@ -89,6 +89,9 @@ def _centered(data: GroupData, p: GroupParameters) -> GroupParameters:
     pull = jnp.sum(precision * offsets, axis=1) + own * (data.theta_mean[:, :2] - center)
     best = center + pull / jnp.maximum(jnp.sum(precision * jnp.ones_like(offsets), axis=1) + own, 1e-12)
     is_free = data.theta_free[:, :2] * jnp.min(data.aspect_free[:, :, :2], axis=1)
+    if data.beliefs is not None:
+        # a center of which a person has said what to believe stays where the step led
+        is_free = is_free * jnp.all(data.beliefs.linear[:, :2, :] == 0, axis=2)
     by = (jnp.clip(best, data.theta_lower[:, :2], data.theta_upper[:, :2]) - center) * is_free
     return p._replace(theta=p.theta.at[:, :2].add(by), aspect=p.aspect.at[:, :, :2].add(-by[:, None]))
 

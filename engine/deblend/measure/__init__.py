@@ -5,8 +5,11 @@ from deblend.measure.catalog import Catalog, measure
 from deblend.measure.chi2_map import chi2_map
 from deblend.measure.flags import MEANINGS
 from deblend.measure.full_scene import full_scene_table
+from deblend.measure.kept_draws import KeptDraws
 from deblend.measure.motion import motion_lines, motion_table
 from deblend.measure.naming import column_key
+from deblend.measure.prior_density import Density, prior_density
+from deblend.measure.regularized import biases_of, is_flux, said_of, widened, widened_percentiles
 from deblend.measure.rings import Rings, rings
 from deblend.measure.samples import PERCENTILES, Samples
 from deblend.measure.sharing import Shares, share
@@ -16,18 +19,26 @@ __all__ = [
     "MEANINGS",
     "PERCENTILES",
     "Catalog",
+    "Density",
+    "KeptDraws",
     "Rings",
     "Samples",
     "Shares",
+    "biases_of",
     "calibration_lines",
     "calibration_table",
     "chi2_map",
     "column_key",
     "full_scene_table",
+    "is_flux",
     "measure",
     "motion_lines",
     "motion_table",
+    "prior_density",
     "rings",
+    "said_of",
     "share",
     "star_table",
+    "widened",
+    "widened_percentiles",
 ]

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from deblend.infer.errors import draw
 from deblend.measure.calibration import calibration_table
+from deblend.measure.covariances import add_covariances
 from deblend.measure.dust import add_dust
 from deblend.measure.flags import MEANINGS, degenerate_with, flags_of
 from deblend.measure.full_scene import full_scene_table
@@ -23,6 +24,7 @@ from deblend.measure.laws import add_laws
 from deblend.measure.motion import motion_table, on_image, on_sky, spread
 from deblend.measure.naming import column_key
 from deblend.measure.quantities import shapes_of, significance_of
+from deblend.measure.regularized import biases_of, said_of, widened
 from deblend.measure.sharing import Shares
 from deblend.measure.stars import listing, star_table
 from deblend.observe import Observation
@@ -101,13 +103,15 @@ def measure(
     center, 0-based pixels of the first image) with `x_err`, `y_err`; `centroid_x`, `centroid_y` (first moments of the
     model before the PSF); `ra`, `dec` [deg] where there is a WCS, with `ra_err`, `dec_err` [mas], both along great
     circles: `ra_err` has the cosine of declination in it, as Gaia's has;
-    per channel `flux_SURVEY_BAND` [nJy], its `flux_err_…` and AB `mag_…`;
+    per channel `flux_SURVEY_BAND` [nJy], its `flux_err_…` and AB `mag_…`; `color_…_…` [mag] of each channel less the
+    next one with `color_err_…`, and `covariance`, that of the fluxes and of x, y (see `deblend.measure.covariances`);
     `half_light_radius` [pix] of the model before the PSF; `snr`, of all bands together; `blendedness`
     (1 - ⟨own, own⟩ / ⟨own, all⟩: Bosch et al. 2018, section 4.9.11); `law` and `law_…` where spectra follow laws (see
     `deblend.measure.laws`); `dust_…` and `transmitted_…` where there is dust (see `deblend.measure.dust`): fluxes are
     those without it. Errors are Gaussian and marginalised over all else that is free, shapes and neighbours, and
     how far each channel may see a source off its center (0.1 pix of the scene, unless there is only one); a center that
-    is not free has the error 0. They are known to 12 to 20 % of themselves.
+    is not free has the error 0. They are known to 12 to 20 % of themselves. Errors of fluxes of galaxies have what
+    the belief about their shapes biases them by, too (see `deblend.measure.regularized`).
 
     What moves has a row per epoch, with its place then: `time` is that epoch [d, MJD] and `track` the id that its rows
     share, and that `Catalog.motions` has rate and place under; both are empty for what stands still, and there are no
@@ -142,7 +146,9 @@ def measure(
         table["track"] = [s.track.id if s.track else "" for s in sources]
         table["time"] = [s.track.time if s.track else np.nan for s in sources] * u.d
     fluxes = scene.fluxes
-    deviations = None if draws is None else draws.flux_errors
+    significance, blendedness = significance_of(program)
+    shares_of_bias = biases_of(scene, blendedness)
+    deviations = None if draws is None else widened(draws.flux_errors, fluxes, shares_of_bias)
     for index, channel in enumerate(scene.channels):
         key = column_key(channel)
         table[f"flux_{key}"] = fluxes[:, index] * u.nJy
@@ -152,8 +158,12 @@ def measure(
             table[f"flux_shared_{key}"] = shares.fluxes[:, index] * u.nJy
         positive = np.where(fluxes[:, index] > 0, fluxes[:, index], np.nan)
         table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
+    if draws is not None:
+        if said := said_of(scene):
+            table.meta["widened"] = said
+        add_covariances(table, scene, draws, to_image, shares_of_bias)
     table["half_light_radius"] = shapes[:, 2] * to_image.scale * u.pix
-    table["snr"], table["blendedness"] = significance_of(program)
+    table["snr"], table["blendedness"] = significance, blendedness
     table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
     for name, is_set in flags_of(program, converged).items():
         table[f"flag_{name}"] = is_set

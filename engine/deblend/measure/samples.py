@@ -14,8 +14,10 @@ from astropy.table import QTable
 from jaxtyping import Float
 
 from deblend.infer import Draw
+from deblend.measure.kept_draws import KeptDraws
 from deblend.measure.naming import column_key
 from deblend.measure.quantities import shapes_of, significance_of
+from deblend.measure.regularized import biases_of, is_flux, said_of, widened_percentiles
 from deblend.measure.running import RunningPicture
 from deblend.program import Program
 from deblend.program.columns import Column
@@ -139,48 +141,40 @@ class Samples:
         result = QTable(columns | {name: values.ravel() for name, values in self.quantities.items()})
         return _described(result)
 
-    def to_arviz(self) -> Any:
-        """Return the draws as `arviz.InferenceData`, every quantity by (chain, draw, source), for its plots and
-        diagnostics, and its `to_netcdf`.
-
-        Chains are cut to the length of the shortest one. Raises ImportError with a sentence where ArviZ is not
-        installed, and ValueError where there are no draws.
-        """
-        try:
-            import arviz
-        except ImportError as error:
-            raise ImportError("ArviZ is not installed; run: pip install 'napari-deblend[arviz]'.") from error
-        if not len(self):
-            raise ValueError("There are no draws yet; add some first.")
-        chains = np.array(self._chains)
-        rows = [np.flatnonzero(chains == chain) for chain in np.unique(chains)]
-        length = min(map(len, rows))
-        chosen = np.stack([own[:length] for own in rows])
+    def kept(self, method: str = "", seed: int = 0, said: Sequence[str] = ()) -> KeptDraws:
+        """Return the numbers of all draws so far, for a session or for ArviZ."""
         quantities = self.quantities
-        ids, names = self._names
-        data = arviz.from_dict(
-            posterior={name: values.value[chosen] for name, values in quantities.items()},
-            coords={"source": list(ids)},
-            dims={name: ["source"] for name in quantities},
-            attrs={"inference_library": "napari-deblend", "inference_library_version": version("napari-deblend")},
+        return KeptDraws(
+            self._scene,
+            method,
+            seed,
+            np.array(self._chains, np.int32),
+            {name: np.asarray(values.value, np.float64) for name, values in quantities.items()},
+            {name: str(values.unit) for name, values in quantities.items()},
+            tuple(said),
         )
-        for name, values in quantities.items():
-            data.posterior[name].attrs["units"] = str(values.unit)
-        data.posterior.coords["name"] = ("source", list(names))
-        return data
+
+    def to_arviz(self) -> Any:
+        """Return the draws as `arviz.InferenceData`; see `KeptDraws.to_arviz`."""
+        return self.kept().to_arviz()
 
     def catalog(self) -> QTable:
         """Return one row per source: of every quantity the percentiles, `…_p16`, `…_p50`, `…_p84`, and `…_std`; and
         `covariance`, that of its fluxes [nJy] and of x, y [pix], in this order.
 
         What is not known in all draws, as a color where a flux was negative, is that of the draws where it is; NaN
-        where there is none.
+        where there is none. Percentiles and deviations of fluxes of galaxies are wider than the draws by what the
+        belief about their shapes biases them by (see `deblend.measure.regularized`).
         """
         ids, names = self._names
         result = QTable({"id": ids, "name": names})
         quantities = self.quantities
+        shares = biases_of(self._scene, quantities["blendedness"].value)
         for name, values in quantities.items():
             percentiles, deviation = _told(values.value)
+            if is_flux(name):
+                deviation = np.hypot(deviation, shares * np.nan_to_num(percentiles[1]))
+                percentiles = widened_percentiles(percentiles, shares)
             for percent, row in zip(PERCENTILES, percentiles, strict=True):
                 result[f"{name}_p{percent}"] = row * values.unit
             result[f"{name}_std"] = deviation * values.unit
@@ -191,7 +185,8 @@ class Samples:
         count = len(self) - 1 if len(self) > 1 else np.nan
         result["covariance"] = np.einsum("dsi,dsj->sij", off, off) / count
         result["covariance"].info.description = "of " + ", ".join(chosen)
-        return _described(result, n_draws=len(self))
+        said = said_of(self._scene)
+        return _described(result, n_draws=len(self), **({"widened": said} if said else {}))
 
 
 def _told(values: Float[np.ndarray, "draw source"]) -> tuple[Float[np.ndarray, "percentile source"], np.ndarray]:

@@ -56,7 +56,8 @@ def listing(table: QTable, stars: QTable | None) -> QTable:
             rows[name] = np.zeros(n, bool)
         elif column.dtype.kind == "f":
             unit = getattr(column, "unit", None)
-            rows[name] = np.full(n, np.nan) * unit if unit is not None else np.full(n, np.nan)
+            unknown = np.full((n, *column.shape[1:]), np.nan)
+            rows[name] = unknown * unit if unit is not None else unknown
         else:
             rows[name] = list(stars["name"]) if name == "id" else [KIND if name == "kind" else ""] * n
     # without sources their columns have no types to go by

@@ -81,6 +81,20 @@ class Tether(NamedTuple):
     flux_stiffness: Float[Array, "slot channel"]
 
 
+class Beliefs(NamedTuple):
+    """Closed-form priors of the numbers of every slot of a group, a row for each entry of theta and each flux; see
+    `program.beliefs`."""
+
+    linear: Float[Array, "slot row number"]
+    """a"""
+    logarithmic: Float[Array, "slot row number"]
+    """b"""
+    mean: Float[Array, "slot row"]
+    """m"""
+    measure: Float[Array, "slot number"]
+    """How many times ln u the energy of chains has besides."""
+
+
 class GroupData(NamedTuple):
     """What a person decides, for every slot of a group: all of it is data, so no edit of it compiles."""
 
@@ -128,6 +142,8 @@ class GroupData(NamedTuple):
     None where there is no dust, nor ever was."""
     asked: Asked | None = None
     """None where no operator acts on the group, or ever has."""
+    beliefs: Beliefs | None = None
+    """None where a person has said nothing of what to believe, nor ever did."""
     tether: Tether | None = None
     """The only part that a solver writes."""
 

@@ -246,6 +246,7 @@ register(
     arrays.FullSceneParameters,
     arrays.FullSceneData,
     arrays.Asked,
+    arrays.Beliefs,
     arrays.Tether,
     arrays.GroupData,
     arrays.CalibrationData,

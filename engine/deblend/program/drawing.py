@@ -120,7 +120,8 @@ def _chosen(group: GroupSlots, chunk: Sequence[int]) -> tuple[GroupData, GroupPa
     """Return what is known of up to CHUNK slots of a group."""
     slots = np.array((list(chunk) + [0] * CHUNK)[:CHUNK])
     parameters: GroupParameters = jax.tree.map(lambda stack: stack[slots], group.parameters)
-    alone = group.data._replace(psf_share=None, flux_tie=None, flux_root=None, asked=None, tether=None)
+    idle = dict.fromkeys(("psf_share", "flux_tie", "flux_root", "asked", "beliefs", "tether"))
+    alone = group.data._replace(**idle)
     data = jax.tree.map(lambda stack: stack[slots], alone._replace(count=np.zeros(len(alone.radius), np.int32)))
     return data._replace(count=np.int32(len(chunk))), parameters
 
@@ -142,7 +143,7 @@ def _depths(
         if not rows:
             continue
         data, parameters = _chosen(layer, [slot for slot, _ in rows])
-        layout = replace(layer.layout, capacity=CHUNK, has_flux_ties=False)
+        layout = replace(layer.layout, capacity=CHUNK, has_flux_ties=False, has_beliefs=False)
         drawn = np.asarray(compiled_depths(layout, data, parameters, psf_variance))
         for (_, k), depth in zip(rows, drawn, strict=False):
             result[k] = on_side(depth, side, np)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deblend.program.asked import is_asked
+from deblend.program.beliefs import has_beliefs
 from deblend.program.layout import GroupLayout, capacity_for
 from deblend.program.slots import Part, group_key
 from deblend.scene import Scene
@@ -31,9 +32,11 @@ def room_for(key: GroupKey, parts: Sequence[Part], has_epochs: bool, present: Gr
     kind, side, absorbs = key
     ties = has_epochs or absorbs or any(source.parts[k].law is not None for source, k in parts)
     split = not absorbs and any(is_asked(source.parts[k]) for source, k in parts)
+    believed = any(has_beliefs(*part) for part in parts)
     capacity = capacity_for(len(parts))
     if present is not None:
         ties, split = ties or present.has_flux_ties, split or present.is_split
+        believed = believed or present.has_beliefs
         capacity = present.capacity if present.capacity >= len(parts) else capacity
-    layout = GroupLayout(kind, side, capacity, ties, split, absorbs)
+    layout = GroupLayout(kind, side, capacity, ties, split, absorbs, believed)
     return present if layout == present else layout

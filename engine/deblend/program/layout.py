@@ -42,6 +42,9 @@ class GroupLayout:
     """Whether operators ask something of its sources, or have: then they may, and nothing compiles."""
     is_absorbing: bool = False
     """Whether it is of dust, which dims the light of others."""
+    has_beliefs: bool = False
+    """Whether a person has said what to believe of a number of its sources, or had: then it may change, and nothing
+    compiles."""
     definition: str = field(init=False, default="")
     """Of a morphology of a person's own: another one of that label is another program."""
 

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from deblend.constraints import monotonicity_residual, symmetry_residual
 from deblend.constraints.symmetry import RELATIVE
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
+from deblend.program.beliefs import belief_energy, belief_gradient, belief_product, belief_response
 from deblend.program.calibration import calibration_penalty
 from deblend.program.full_scene_layer import (
     full_scene_noise,
@@ -45,6 +46,8 @@ class Noise(NamedTuple):
     stars: Any = None
     full_scene: Any = None
     """One array of the shape of all coefficients for each way to be rough (see `roughness`)."""
+    beliefs: tuple[Any, ...] = ()
+    """Of what a person believes of each number; None for a group without."""
 
 
 class Lag(NamedTuple):
@@ -107,6 +110,8 @@ def penalty(
         if p.pixels is not None:
             each += d.correction_precision**2 * jnp.sum(p.pixels**2, axis=(1, 2))
         each += jnp.sum((d.aspect_precision[:, None] * p.aspect) ** 2, axis=(1, 2))
+        if d.beliefs is not None:
+            each += belief_energy(KINDS[group.kind], d.beliefs, p)
         total += 0.5 * jnp.sum(jnp.where(used, each, 0.0))
         if d.tether is not None:
             total += jnp.sum(jnp.where(used, tether_energy(d.tether, p.flux, stack), 0.0))
@@ -159,6 +164,7 @@ def penalty_gradient(
         )
         for d, p in zip(data.groups, parameters.groups, strict=True)
     ]
+    start = _with_beliefs(layout, data, parameters, start, belief_gradient)
     terms = None
     if data.calibration is not None and parameters.calibration is not None:
         terms = data.calibration.precision**2 * (parameters.calibration - data.calibration.mean)
@@ -189,6 +195,7 @@ def penalty_product(
         )
         for d, p, v in zip(data.groups, parameters.groups, vector.groups, strict=True)
     ]
+    start = _with_beliefs(layout, data, parameters, start, belief_product, vector.groups)
     terms = None
     if data.calibration is not None and vector.calibration is not None:
         terms = data.calibration.precision**2 * vector.calibration
@@ -222,6 +229,7 @@ def noise_response(
             data.groups, parameters.groups, noise.theta, noise.pixels, noise.aspect, strict=True
         )
     ]
+    start = _with_beliefs(layout, data, parameters, start, belief_response, noise.beliefs)
     terms = None
     if data.calibration is not None and noise.calibration is not None:
         terms = data.calibration.precision * noise.calibration
@@ -249,6 +257,27 @@ def _law_product(data: GroupData, flux: Float[Array, "slot channel"]) -> Float[A
     if data.flux_root is None:
         return jnp.zeros_like(flux)
     return jnp.einsum("skc,scd,sd->sk", data.flux_root, data.flux_root, flux)
+
+
+def _with_beliefs(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    start: list[GroupParameters],
+    respond: Callable[..., tuple[Any, Any]],
+    *each: Any,
+) -> list[GroupParameters]:
+    """Add to `start` what `respond` gives for theta and fluxes where a person has said what to believe of them.
+
+    It is called with a group's kind, beliefs and parameters, and what `each` holds for the group.
+    """
+    result = []
+    for group, first, d, *item in zip(layout.groups, start, data.groups, parameters.groups, *each, strict=True):
+        if d.beliefs is not None:
+            theta, flux = respond(KINDS[group.kind], d.beliefs, *item)
+            first = first._replace(theta=first.theta + theta, flux=first.flux + flux)
+        result.append(first)
+    return result
 
 
 def _scaled(factor: Any, pixels: Any) -> Any:

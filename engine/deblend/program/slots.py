@@ -17,6 +17,7 @@ from jaxtyping import Float
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.asked import loose, lower_asked, nothing_asked
 from deblend.program.aspects import N_ASPECTS
+from deblend.program.beliefs import lower_beliefs, no_beliefs
 from deblend.program.dust_slots import Sighting, lower_depths
 from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
 from deblend.program.support import FREE, Painted, support_of
@@ -29,6 +30,7 @@ from deblend.scene import (
     Component,
     ConstraintKind,
     Morphology,
+    Parameter,
     Point,
     Source,
 )
@@ -138,6 +140,7 @@ class GroupSlots:
             flux_root=zeros(*channels, self.n_channels) if tied else None,
             unit=-np.ones(channels, self.dtype) if self.layout.is_absorbing else None,
             asked=nothing_asked(n, self.n_channels, self.dtype) if self.layout.is_split else None,
+            beliefs=no_beliefs(n, kind.n_theta + self.n_channels, self.dtype) if self.layout.has_beliefs else None,
             tether=loose(kind.pixels is not None, channels, side, self.dtype) if self.layout.is_split else None,
         )
 
@@ -176,6 +179,8 @@ class GroupSlots:
                 lower_depths(self, slot, source, dust_of(source))
             else:
                 lower_spectrum(self, slot, source.parts[index], noise, channels)
+            if self.data.beliefs is not None:
+                lower_beliefs(self.data.beliefs, slot, source, index, box_origin(source, shape), noise)
             if self.data.asked is not None:
                 lower_asked(self.data.asked, slot, source.parts[index], noise)
             if self.data.support is not None and (is_new or paint != painted[slot]):
@@ -213,7 +218,8 @@ def lower_spectrum(
     if data.flux_root is not None:
         data.flux_root[slot] = 0.0
     slots.parameters.flux[slot] = flux
-    data.flux_lower[slot], data.flux_upper[slot] = spectrum.lower / noise, spectrum.upper / noise
+    lower, upper = spectrum.range
+    data.flux_lower[slot], data.flux_upper[slot] = lower / noise, upper / noise
     data.flux_free[slot] = spectrum.is_free & np.array(component.shines_in if component.shines_in else True)
 
 
@@ -246,12 +252,17 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
     # components share a center, and its prior
     share = np.sqrt(len(source.parts))
     data.theta_precision[slot, :2] = 1.0 / (share * source.center_scatter)
+    if source.center.has_priors:
+        least, most = (bound[::-1] - (y0, x0) for bound in source.center.range)
+        data.theta_lower[slot, :2] = np.maximum(data.theta_lower[slot, :2], least)
+        data.theta_upper[slot, :2] = np.minimum(data.theta_upper[slot, :2], most)
+        data.theta_precision[slot, :2] *= _without_prior(source.center)[::-1]
 
     start = 2
     for name, size in kind.parameters:
         parameter = morphology.parameters[name]
         place = slice(start, start + size)
-        values: tuple[Any, ...] = (parameter.value, parameter.lower, parameter.upper)
+        values: tuple[Any, ...] = (parameter.value, *parameter.range)
         if name in kind.logarithmic:
             values = tuple(np.log(np.maximum(v, LEAST_POSITIVE)) for v in values)
         parameters.theta[slot, place] = values[0]
@@ -269,6 +280,8 @@ def lower_shape(slots: GroupSlots, slot: int, source: Source, index: int, shape:
         if prior is not None:
             data.theta_mean[slot, place] = prior.mean
             data.theta_precision[slot, place] = 1.0 / prior.scatter
+        if parameter.has_priors:
+            data.theta_precision[slot, place] *= _without_prior(parameter)
         start += size
 
     offsets = source.channel_offsets
@@ -360,6 +373,11 @@ def raised_morphology(
 def _strength(component: Component, kind: ConstraintKind) -> float:
     constraint = component.morphology.constraint(kind)
     return constraint.strength if constraint is not None and constraint.active else 0.0
+
+
+def _without_prior(parameter: Parameter) -> Float[np.ndarray, " number"]:
+    """Return 1 for the numbers of which a person has not said what to believe: these have the usual prior."""
+    return np.array([prior is None for prior in parameter.priors], float)
 
 
 def _padded(picture: np.ndarray, side: int) -> np.ndarray:

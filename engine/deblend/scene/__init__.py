@@ -19,7 +19,7 @@ from deblend.scene.constraint_kind import (
 from deblend.scene.dust import EXTINCTION_LAWS, Dust, Extinction, start_dust
 from deblend.scene.ellipse import axis_ratio, ellipticity_of, major_angle
 from deblend.scene.full_scene import ROUGHNESS, FullScene
-from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, Normal, PowerLaw, Template
+from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, PowerLaw, Template
 from deblend.scene.learned import LEARNED_RADII, LEARNED_SIGMA, N_MODES, Learned
 from deblend.scene.link import Link
 from deblend.scene.mask import PixelMask
@@ -36,6 +36,7 @@ from deblend.scene.morphology import (
 )
 from deblend.scene.own import OwnMorphology, OwnParameter
 from deblend.scene.parameter import LockedParameterError, Parameter, Status
+from deblend.scene.prior import Color, LogNormal, Normal, Prior, SizeMagnitude, Uniform
 from deblend.scene.profiles import (
     MOFFAT_RANGE,
     RING_RADII,
@@ -89,6 +90,7 @@ __all__ = [
     "BlackBody",
     "Break",
     "Calibration",
+    "Color",
     "Component",
     "Constraint",
     "ConstraintInfo",
@@ -108,6 +110,7 @@ __all__ = [
     "Learned",
     "Link",
     "LockedParameterError",
+    "LogNormal",
     "Moffat",
     "Morphology",
     "Motion",
@@ -118,10 +121,12 @@ __all__ = [
     "PixelMask",
     "Point",
     "PowerLaw",
+    "Prior",
     "Scene",
     "Sersic",
     "Setting",
     "SettingValue",
+    "SizeMagnitude",
     "Source",
     "Spergel",
     "Spline",
@@ -132,6 +137,7 @@ __all__ = [
     "Target",
     "Template",
     "Track",
+    "Uniform",
     "acting_order",
     "axis_ratio",
     "ellipticity_of",

@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.scene.parameter import Parameter, Status
+from deblend.scene.prior import Normal
 
 PIVOT = 5500.0
 """Where spectra without a place of their own are one [Å]."""
-
-
-class Normal(NamedTuple):
-    """A Gaussian prior of a parameter, in its own unit."""
-
-    mean: float
-    deviation: float
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,6 +42,8 @@ class Law:
                 raise ValueError(f"The prior of {name} needs a positive standard deviation, got {prior[1]}.")
         for name, parameter in self.parameters.items():
             value = parameter.value
+            if parameter.has_priors:
+                raise ValueError(f"The prior of the {name} of a {self.label} belongs into the `priors` of the law.")
             if np.any(value < parameter.lower) or np.any(value > parameter.upper) or not np.all(np.isfinite(value)):
                 raise ValueError(
                     f"The {name} of a {self.label} is {value}, not between its bounds {parameter.lower} and "

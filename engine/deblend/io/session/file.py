@@ -22,6 +22,7 @@ from deblend.io.session.plain import Fetch, Reader, Writer
 from deblend.io.session.references import WHERE, DataNotFoundError, Place, Reading, References, elsewhere, fetched
 from deblend.io.session.session import Session
 from deblend.observe import Observation
+from deblend.scene.scene import Scene
 
 KEY = "napari_deblend"
 VERSION = 1
@@ -51,7 +52,7 @@ def write_session(path: Path, session: Session) -> tuple[str, ...]:
     content: list[bytes] = []
     try:
         Ledger(lines.append, content.append, observations).write(session)
-        now = here.tree(replace(session, undo=(), redo=(), runs=()))
+        now = here.tree(replace(session, undo=(), redo=(), runs=(), draws=None))
         keep = Writer(np.ascontiguousarray if references is None else references.keep)
         images = [keep.whole(observation) for observation in observations]
     except TypeError as error:
@@ -126,8 +127,16 @@ def _session(tree: Any, folder: Path, data: Path | None) -> Session:
     whole = last_session(lines, bytes(np.asarray(history["arrays"])), observations)
     if whole is None:
         raise ValueError("its history is damaged")
-    session = replace(session, undo=whole.undo, redo=whole.redo, runs=whole.runs)
+    draws = whole.draws
+    if draws is not None and _is_same(draws.scene, whole.scene):
+        # around the present scene, which was read a second time
+        draws = replace(draws, scene=session.scene)
+    session = replace(session, undo=whole.undo, redo=whole.redo, runs=whole.runs, draws=draws)
     return session if reading in (None, session.reading) else replace(session, reading=reading, files=reading.files)
+
+
+def _is_same(one: Scene, other: Scene) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one.sources, other.sources, strict=True))
 
 
 def _references(tree: Any) -> Iterator[tuple[str, Place]]:

@@ -14,11 +14,12 @@ import numpy as np
 
 from deblend.io.session.plain import Reader, Writer
 from deblend.io.session.session import Run, Session, Step
+from deblend.measure.kept_draws import KeptDraws
 from deblend.observe import Observation
 from deblend.scene.scene import Scene
 from deblend.scene.source import Source
 
-SHARED = (Session, Step, Run, Scene, Source, Observation)
+SHARED = (Session, Step, Run, Scene, Source, Observation, KeptDraws)
 
 
 class Ledger:

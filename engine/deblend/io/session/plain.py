@@ -18,20 +18,25 @@ from deblend.infer.settings import FitSettings, Scheme, Solver, StopRule
 from deblend.io.session.files import DataFile
 from deblend.io.session.references import Reading
 from deblend.io.session.session import Edit, Run, Session, Step
+from deblend.measure.kept_draws import KeptDraws
 from deblend.observe import Observation
 from deblend.observe.correlation import NoiseCorrelation
 from deblend.observe.psf_field import PsfField
 from deblend.observe.weight_form import NoiseForm, WeightOrigin
 from deblend.scene import (
     MORPHOLOGIES,
+    Color,
     Constraint,
     ConstraintKind,
     CustomLaw,
     Law,
     Link,
+    LogNormal,
     Morphology,
     Normal,
     OwnMorphology,
+    SizeMagnitude,
+    Uniform,
 )
 from deblend.scene.area import Area
 from deblend.scene.calibration import Calibration
@@ -51,10 +56,11 @@ OWN = "own morphology"
 ARRAY, MAP, PART = "array", "map", "part"
 
 _TYPES: tuple[type, ...] = (
-    *(Session, Step, Run, Edit, DataFile, Reading),
+    *(Session, Step, Run, Edit, DataFile, Reading, KeptDraws),
     *(Scene, Source, Component, Parameter, Status, Track, Link, StarField, FullScene, Calibration),
     *(Dust, Extinction, PixelMask, Area),
-    *(Constraint, ConstraintKind, Normal, FitSettings, Solver, Scheme, StopRule),
+    *(Constraint, ConstraintKind, FitSettings, Solver, Scheme, StopRule),
+    *(Normal, LogNormal, Uniform, SizeMagnitude, Color),
     *(Observation, PsfField, NoiseCorrelation, WeightOrigin, NoiseForm),
     *(Channel, Passband, PixelGrid, TangentWcs),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from deblend.infer.settings import FitSettings
 from deblend.io.session.files import DataFile
 from deblend.io.session.references import Reading
+from deblend.measure.kept_draws import KeptDraws
 from deblend.observe import Observation
 from deblend.scene.scene import Scene
 
@@ -79,3 +80,5 @@ class Session:
     """How the images were read from these files, where that is known."""
     holds_images: bool = True
     """Whether a file of it holds its images; else it refers to the files, which have to be there to open it."""
+    draws: KeptDraws | None = None
+    """What the last draws said; None where there were none."""
