@@ -114,11 +114,11 @@ def test_jacobian_free_draws_the_posterior_where_its_gaussian_is_the_prior(exact
     assert passes(scores), scores
 
 
-def test_split_gibbs_is_near_the_posterior_and_scatters_less(exact: Exact) -> None:
-    """Its own bounds, wider than those of `passes`: inner steps of first order and rounds that end leave 0.4 floors of
-    160 draws in the mean, and a seventh of the variance is missing."""
+def test_split_gibbs_draws_the_posterior_but_for_a_little_in_its_mean(exact: Exact) -> None:
+    """Scatter and bias as `passes` has them (the trace is known to 2 %); rounds that end leave about as much in the
+    mean as 160 draws are uncertain by: 1.5 floors together."""
     offset, trace, bias = exact.scores(drawn(exact, n=160, rule=Rule.SPLIT_GIBBS, steps=60))
-    assert offset <= 1.6 and 0.8 <= trace <= 1.0 and bias <= 0.2, (offset, trace, bias)
+    assert offset <= 1.8 and 0.93 <= trace <= 1.07 and bias <= 0.2, (offset, trace, bias)
 
 
 # -- watched ---------------------------------------------------------------------------------------------------

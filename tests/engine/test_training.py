@@ -14,8 +14,9 @@ from astropy.io import fits
 from safetensors.numpy import load_file, save_file
 
 from deblend.priors import Stamps, generated_stamps, packaged_path, read_model, read_stamps, stacked, write_model
+from deblend.priors.lessons import TRIED_LEVELS
 from deblend.priors.score import new_score_prior
-from deblend.priors.training import TRIED_LEVELS, Training, TrainingSettings
+from deblend.priors.training import Training, TrainingSettings
 
 SETTINGS = TrainingSettings(steps=24, batch=8, learning_rate=3e-3, check_every=8, width=8, deep_width=8)
 

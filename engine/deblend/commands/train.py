@@ -1,4 +1,4 @@
-"""`deblend train score`: learn what galaxies look like, as a denoiser, from stamps or from the generator."""
+"""`deblend train`: learn what galaxies look like, as a denoiser or a density, from stamps or from the generator."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ Beside FILE are written: a card (.json) of what was learned from and how well it
 a picture (.png) of draws beside held-out stamps, and, until training ends, what it needs to go on (.training).
 Ctrl-C ends training and writes the best so far; a second one ends at once."""
 DONE, INTERRUPTED = 0, 130
+KINDS = ("score", "pixelcnn")
+WIDTHS = {"score": 48, "pixelcnn": 32}
+"""Channels of a network, where nothing else is said."""
 DATA_DEFAULT, SIDE_DEFAULT = 12_000, 32
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     add = parser.add_argument
-    add("what", choices=("score",), help="score: a denoiser for diffusion sampling")
+    add("what", choices=KINDS, help="score: a denoiser, for fits and diffusion sampling; pixelcnn: a density")
     add("data", type=Path, nargs="?", metavar="DATA", help="a cube of stamps (stamp, y, x), FITS or .npy")
     add("--generator", action="store_true", help="learn from generated galaxies instead")
     add("--out", type=Path, required=True, metavar="FILE", help="where to write; ends in .safetensors")
@@ -49,7 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--check-every", type=_number(1), default=200, metavar="N", help="steps between trials (default: %(default)s)")
     add("--patience", type=_number(1), default=5, metavar="N", help="trials without a better one that end it")
     add("--minutes", type=float, metavar="M", help="of processor time, after which training ends (default: no limit)")
-    add("--width", type=_number(8), default=48, metavar="N", help="channels of the network (default: %(default)s)")
+    add("--width", type=_number(8), metavar="N", help="channels of the network (default: 48 of a score, 32 of others)")
+    add("--depth", type=_number(1), default=5, metavar="N", help="blocks of a pixelcnn (default: %(default)s)")
+    add(
+        "--head",
+        choices=("gaussian", "logistics"),
+        default="logistics",
+        help="what a pixelcnn says of a pixel: one Gaussian, or a mixture of logistics (default: %(default)s)",
+    )
     add("--seed", type=_number(0), default=0, metavar="S", help="the same one gives the same numbers (default: 0)")
     add("--resume", action="store_true", help="go on from what was broken off; --steps may be another number then")
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
@@ -73,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise BadInputError(f"{kept}: a training was broken off here; say --resume to go on, or remove the file.")
     with blaming_the_input():
         stamps = _stamps(arguments)
+        width = WIDTHS[arguments.what] if arguments.width is None else arguments.width
         settings = TrainingSettings(
             steps=arguments.steps,
             batch=arguments.batch,
@@ -80,10 +91,12 @@ def run(arguments: argparse.Namespace) -> int:
             check_every=arguments.check_every,
             patience=arguments.patience,
             seed=arguments.seed,
-            width=arguments.width,
-            deep_width=8 * round(arguments.width * 5 / 24),
+            width=width,
+            deep_width=8 * round(width * 5 / 24),
+            depth=arguments.depth,
+            head=arguments.head,
         )
-        training = Training(stamps, settings)
+        training = Training(stamps, settings, arguments.what)
         if arguments.resume:
             training.resume(kept)
         interrupted = _learn(training, kept, arguments)

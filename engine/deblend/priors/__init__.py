@@ -9,9 +9,12 @@ from deblend.priors.classes import SizeClass, learned_classes
 from deblend.priors.fitting import Convention, on_box, scaled, tempered
 from deblend.priors.gaussian_prior import GaussianPrior, MixturePrior, tweedie_covariance
 from deblend.priors.gaussians import Gaussians
+from deblend.priors.heads import Head
 from deblend.priors.integrators import Scheme, noise_levels, unconditional
 from deblend.priors.interface import AbstractDensityPrior, AbstractPrior, NoDensityError, require_density, stacked
+from deblend.priors.made import Made
 from deblend.priors.model_file import packaged_path, read_model, write_model
+from deblend.priors.pixel_cnn import PixelCNN
 from deblend.priors.population import PARTS, draw_galaxy, draw_picture, pictures
 from deblend.priors.score import ScorePrior
 from deblend.priors.stamps import Stamps, generated_stamps, read_stamps
@@ -23,8 +26,11 @@ __all__ = [
     "Convention",
     "GaussianPrior",
     "Gaussians",
+    "Head",
+    "Made",
     "MixturePrior",
     "NoDensityError",
+    "PixelCNN",
     "Scheme",
     "ScorePrior",
     "SizeClass",

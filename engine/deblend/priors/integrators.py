@@ -86,6 +86,23 @@ def ddpm_step(
     return clean + share * (x - clean) + spread * jax.random.normal(key, x.shape, x.dtype), clean
 
 
+def stochastic_step(
+    denoise: Denoiser,
+    x: Float[Array, "*shape"],
+    sigma: Float[Array, ""],
+    lower: Float[Array, ""],
+    key: PRNGKeyArray,
+) -> Step:
+    """Draw at a lower noise level: by Heun's step to lower²/σ, and noise from there.
+
+    The mean of an ancestral step is that of a way straight to lower²/σ as well; followed to second order it leaves the
+    scatter at every level what it should be, which the ancestral step does not.
+    """
+    down, spread = lower**2 / sigma, lower * jnp.sqrt(1.0 - (lower / sigma) ** 2)
+    x, clean = heun_step(denoise, x, sigma, down)
+    return x + spread * jax.random.normal(key, x.shape, x.dtype), clean
+
+
 def langevin_step(
     denoise: Denoiser, x: Float[Array, "*shape"], sigma: Float[Array, ""], key: PRNGKeyArray
 ) -> Float[Array, "*shape"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -19,16 +19,20 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from deblend.priors.score import ScorePrior, new_score_prior
+from deblend.priors.gaussian_prior import GaussianPrior
+from deblend.priors.heads import Head
+from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork
+from deblend.priors.score import SIDES, ScorePrior, new_score_prior
 
-KIND = "score"
 VERSION = 1
 SUFFIX = ".safetensors"
-PACKAGED = f"galaxies_score{SUFFIX}"
+PACKAGED = {"score": f"galaxies_score{SUFFIX}", "pixelcnn": f"galaxies_density{SUFFIX}"}
+"""What comes with the package, by kind."""
 NEEDED = ("kind", "version", "architecture", "weights_sha256", "calibration_proved")
 MOST_BYTES = 200_000_000
 
 Module = TypeVar("Module")
+LearnedPrior = ScorePrior | PixelCNN
 
 
 def card_path(path: Path) -> Path:
@@ -73,24 +77,20 @@ def with_arrays(tree: Module, arrays: Mapping[str, np.ndarray], source: object, 
     return result
 
 
-def write_model(path: Path, prior: ScorePrior, card: Mapping[str, Any]) -> None:
+def write_model(path: Path, prior: LearnedPrior, card: Mapping[str, Any]) -> None:
     """Write a prior in half precision, and its card beside it; raises ValueError where the name will not do."""
     if path.suffix != SUFFIX:
         raise ValueError(f"{path}: models are kept in files whose names end in {SUFFIX}.")
-    half: dict[str, Any] = {name: array.astype(np.float16) for name, array in named_arrays(prior).items()}
-    data = save(half, metadata={"format": "deblend prior", "kind": KIND})
-    network = prior.network
+    kind = "score" if isinstance(prior, ScorePrior) else "pixelcnn"
+    kept = prior if isinstance(prior, ScorePrior) else (prior.network, prior.gaussian)
+    half: dict[str, Any] = {name: array.astype(np.float16) for name, array in named_arrays(kept).items()}
+    data = save(half, metadata={"format": "deblend prior", "kind": kind})
     about = {
-        "kind": KIND,
+        "kind": kind,
         "version": VERSION,
         **card,
         "architecture": {
-            "network": "U-Net",
-            "side_pix": prior.shape[0],
-            "width": network.enter.weight.shape[-1],
-            "deep_width": network.narrow.weight.shape[-1],
-            "sigma_data": prior.sigma_data,
-            "noise_levels": list(prior.levels),
+            **(_of_score(prior) if isinstance(prior, ScorePrior) else _of_pixel_cnn(prior)),
             "numbers": sum(array.size for array in half.values()),
             "precision": "float16",
         },
@@ -102,23 +102,70 @@ def write_model(path: Path, prior: ScorePrior, card: Mapping[str, Any]) -> None:
     write_bytes(card_path(path), (json.dumps(about, indent=2) + "\n").encode())
 
 
-def read_model(path: Path) -> tuple[ScorePrior, dict[str, Any]]:
+def read_model(path: Path) -> tuple[LearnedPrior, dict[str, Any]]:
     """Return a prior and its card; raises ValueError in one sentence where either is not what `write_model` wrote."""
     card = read_card(path)
     data, arrays = read_arrays(path)
     if sha256(data).hexdigest() != card["weights_sha256"]:
         raise ValueError(f"{path}: {card_path(path).name} is the card of other numbers; get both files anew.")
     try:
-        says = card["architecture"]
-        sides, widths = int(says["side_pix"]), (int(says["width"]), int(says["deep_width"]))
-        blank = new_score_prior(jax.random.key(0), sides, *widths)
-        low, high = map(float, says["noise_levels"])
-        sigma_data = float(says["sigma_data"])
+        says = dict(card["architecture"])
+        blank = READERS[card["kind"]](says)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{card_path(path)}: the architecture cannot be read ({error}).") from error
+    if isinstance(blank, ScorePrior):
+        return with_arrays(blank, arrays, path), card
+    network, gaussian, noise = blank
+    return PixelCNN(*with_arrays((network, gaussian), arrays, path), noise), card
+
+
+def _of_score(prior: ScorePrior) -> dict[str, Any]:
+    network = prior.network
+    return {
+        "network": "U-Net",
+        "side_pix": prior.shape[0],
+        "width": network.enter.weight.shape[-1],
+        "deep_width": network.narrow.weight.shape[-1],
+        "sigma_data": prior.sigma_data,
+        "noise_levels": list(prior.levels),
+    }
+
+
+def _blank_score(says: Mapping[str, Any]) -> ScorePrior:
+    blank = new_score_prior(jax.random.key(0), int(says["side_pix"]), int(says["width"]), int(says["deep_width"]))
+    low, high = map(float, says["noise_levels"])
+    sigma_data = float(says["sigma_data"])
     if not (0 < low < high < np.inf and 0 < sigma_data < np.inf):
-        raise ValueError(f"{card_path(path)}: noise levels must be positive and in order, got {low} and {high}.")
-    return with_arrays(ScorePrior(blank.network, blank.shape, (low, high), sigma_data), arrays, path), card
+        raise ValueError(f"noise levels must be positive and in order, got {low} and {high}")
+    return ScorePrior(blank.network, blank.shape, (low, high), sigma_data)
+
+
+def _of_pixel_cnn(prior: PixelCNN) -> dict[str, Any]:
+    network = prior.network
+    return {
+        "network": "PixelCNN",
+        "side_pix": prior.shape[0],
+        "width": network.enter.bias.shape[0],
+        "depth": len(network.blocks),
+        "head": network.head.value,
+        "rank": len(prior.gaussian.modes),
+        "noise": prior.noise,
+        "noise_levels": list(prior.gaussian.levels),
+    }
+
+
+def _blank_pixel_cnn(says: Mapping[str, Any]) -> tuple[PixelNetwork, GaussianPrior, float]:
+    side, rank, noise = int(says["side_pix"]), int(says["rank"]), float(says["noise"])
+    low, high = map(float, says["noise_levels"])
+    if not (2 <= side <= SIDES[1] and 0 < rank <= side**2 and noise > 0 and 0 < low < high < np.inf):
+        raise ValueError("side, rank, noise or noise levels cannot be")
+    network = PixelNetwork(jax.random.key(0), int(says["width"]), int(says["depth"]), Head(says["head"]))
+    box = np.ones((side, side), np.float32)
+    return network, GaussianPrior(box, np.zeros((rank, side, side), np.float32), box, (low, high)), noise
+
+
+READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"score": _blank_score, "pixelcnn": _blank_pixel_cnn}
+"""What makes a prior that has learned nothing, of the architecture that a card tells; by the kind of the card."""
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -133,10 +180,10 @@ def read_card(path: Path) -> dict[str, Any]:
     missing = [name for name in NEEDED if not isinstance(card, dict) or name not in card]
     if missing:
         raise ValueError(f"{beside}: this is no card of a model: it does not tell {missing[0]!r}.")
-    if card["kind"] != KIND or card["version"] != VERSION:
+    if card["kind"] not in READERS or card["version"] != VERSION:
         raise ValueError(
             f"{beside}: the card is of kind {card['kind']!r}, version {card['version']!r}; this program reads "
-            f"{KIND!r}, version {VERSION}."
+            f"{', '.join(READERS)}, version {VERSION}."
         )
     return card
 
@@ -155,9 +202,9 @@ def read_arrays(path: Path) -> tuple[bytes, dict[str, np.ndarray]]:
         raise ValueError(f"{path}: this is no safetensors file, or only a part of one ({error}).") from error
 
 
-def packaged_path() -> Path:
-    """Return where the score prior that comes with the package lies."""
-    return Path(str(files("deblend.priors") / PACKAGED))
+def packaged_path(kind: str = "score") -> Path:
+    """Return where the prior of a kind, "score" or "pixelcnn", lies that comes with the package."""
+    return Path(str(files("deblend.priors") / PACKAGED[kind]))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,9 +1,8 @@
-"""Learning a score prior: denoise stamps, a step at a time.
+"""Learning a prior from stamps, a step at a time; what each kind of prior learns by is in `deblend.priors.lessons`.
 
-The loss is that of EDM (Karras et al. 2022, eq. 8 with their table 1): λ(σ) |D(x + σ z, σ) - x|² with λ = (σ² + σ_d²) /
-(σ σ_d)² and ln σ normal, so that the network's own error counts alike at every noise level. What is kept is the
-exponential average of the network over steps, with a memory that grows (about a ninth of the steps so far).
-Every step has random numbers of its own, of seed and number: training that was broken off goes on as if it were not.
+What is kept is the exponential average of the network over steps, with a memory that grows (about a ninth of the steps
+so far). Every step has random numbers of its own, of seed and number: training that was broken off goes on as if it
+were not.
 """
 
 from __future__ import annotations
@@ -24,15 +23,13 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 from safetensors.numpy import save
 
+from deblend.priors.heads import Head
+from deblend.priors.interface import AbstractPrior
+from deblend.priors.lessons import LESSONS, AbstractLesson
 from deblend.priors.model_file import named_arrays, read_arrays, with_arrays, write_bytes
 from deblend.priors.network import n_parameters
-from deblend.priors.score import ScorePrior, new_score_prior
 from deblend.priors.stamps import Stamps
 
-LEVEL_CENTER, LEVEL_SPREAD = 0.06, 1.4
-"""Of the log-normal that noise levels of training are drawn from."""
-TRIED_LEVELS = (0.005, 0.02, 0.05, 0.1, 0.3, 1.0)
-"""Noise levels of held-out stamps [peak]."""
 MOST_TRIED = 256
 WARM_UP = 100
 LONGEST_STEP = 1.0
@@ -58,9 +55,15 @@ class TrainingSettings:
     seed: int = 0
     width: int = 48
     deep_width: int = 80
+    """Of a denoiser, where it is coarse."""
+    depth: int = 5
+    """Blocks of a PixelCNN."""
+    head: str = Head.LOGISTICS.value
+    """What a PixelCNN says of a pixel: "gaussian", or "logistics" for a mixture of them."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "check_every", "patience", "width", "deep_width"):
+        Head(self.head)
+        for name in ("steps", "batch", "check_every", "patience", "width", "deep_width", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not 0 < self.learning_rate < 1:
@@ -75,9 +78,10 @@ class Trial:
 
     step: int
     loss: float
-    """Mean over `TRIED_LEVELS` of λ times the mean square error; 1 for a network that always says 0."""
+    """Of a denoiser the mean over `TRIED_LEVELS` of λ times the mean square error, 1 for a network that always says 0;
+    of a density its bits per pixel."""
     relative_errors: tuple[float, ...]
-    """Root mean square error over σ, at each of `TRIED_LEVELS`."""
+    """Of a denoiser, root mean square error over σ at each of `TRIED_LEVELS`."""
     learning_loss: float
     """Mean loss of the steps since the trial before."""
 
@@ -85,13 +89,14 @@ class Trial:
 class Training(Iterator[Trial]):
     """Learning, from one trial on held-out stamps to the next; stop iterating to stop, and `write` to keep."""
 
-    def __init__(self, stamps: Stamps, settings: TrainingSettings | None = None) -> None:
+    def __init__(self, stamps: Stamps, settings: TrainingSettings | None = None, kind: str = "score") -> None:
         self.stamps, self.settings = stamps, TrainingSettings() if settings is None else settings
         s = self.settings
+        self.lesson = LESSONS[kind](stamps, s)
         self._key = jax.random.key(s.seed)
-        self.prior = new_score_prior(jax.random.fold_in(self._key, 2**31 - 1), stamps.side, s.width, s.deep_width)
+        self.prior: Any = self.lesson.begun(jax.random.fold_in(self._key, 2**31 - 1))
         self.averaged = self.prior
-        self.best = self.prior
+        self.best: Any = self.prior
         """The averaged network at its best trial."""
         self.trials: list[Trial] = []
         self.step = 0
@@ -99,7 +104,7 @@ class Training(Iterator[Trial]):
         self.schedule: list[tuple[int, int]] = [(0, s.steps)]
         """From which step on how many were meant to be taken."""
         self._optimizer = _optimizer(s.learning_rate, s.steps)
-        self._state = self._optimizer.init(eqx.filter(self.prior, eqx.is_array))
+        self._state = self._optimizer.init(eqx.filter(self.lesson.learning(self.prior), eqx.is_array))
         self._tried = stamps.held_out[:MOST_TRIED]
         self._loss = 0.0
 
@@ -129,7 +134,7 @@ class Training(Iterator[Trial]):
         key = jax.random.fold_in(self._key, number)
         memory = min(self.settings.most_memory, (1.0 + number) / (10.0 + number))
         self.prior, self.averaged, self._state, loss = _learn(
-            self._optimizer, self.prior, self.averaged, self._state, batch, key, jnp.float32(memory)
+            self._optimizer, type(self.lesson), self.prior, self.averaged, self._state, batch, key, jnp.float32(memory)
         )
         if not np.isfinite(float(loss)):
             raise ValueError(f"Training went astray at step {number}; take a smaller learning rate.")
@@ -146,9 +151,7 @@ class Training(Iterator[Trial]):
         since = self.step - (self.trials[-1].step if self.trials else 0)
         if self.trials and since == 0:
             return
-        errors = relative_errors(self.averaged, self._tried, self.settings.seed)
-        levels = np.array(TRIED_LEVELS)
-        loss = float(np.mean(_weight(levels, self.prior.sigma_data) * (levels * errors) ** 2))
+        loss, errors = self.lesson.tried(self.averaged, self._tried, self.settings.seed)
         self.trials.append(Trial(self.step, loss, errors, self._loss / max(since, 1)))
         self._loss = 0.0
         if self._best_trial() == len(self.trials) - 1:
@@ -214,8 +217,7 @@ class Training(Iterator[Trial]):
         """Return what is to be known of the best network so far."""
         best = self.trials[self._best_trial()] if self.trials else None
         return {
-            "what": "denoiser of single galaxies: stamps with their brightest pixel at 1, linear in flux",
-            "method": "EDM (Karras et al. 2022): preconditioned U-Net, loss of log-normal noise, averaged over steps",
+            **self.lesson.card(best, len(self._tried)),
             "data": self.stamps.about,
             "stamps_learned_from": len(self.stamps.learn),
             "stamps_fingerprint": self.stamps.fingerprint,
@@ -223,27 +225,11 @@ class Training(Iterator[Trial]):
             "steps_taken": self.step,
             "steps_meant_from_step": {str(at): steps for at, steps in self.schedule},
             "cpu_seconds": round(self.cpu_seconds, 1),
-            "parameters": n_parameters(self.prior),
-            "held_out": None
-            if best is None
-            else {
-                "stamps": len(self._tried),
-                "at_step": best.step,
-                "loss": round(best.loss, 5),
-                "rms_error_over_sigma": {
-                    str(s): round(e, 4) for s, e in zip(TRIED_LEVELS, best.relative_errors, strict=True)
-                },
-            },
+            "parameters": n_parameters(self.lesson.learning(self.prior)),
             "calibration_proved": False,
             "calibration": "Not tested: draws may look right, and their scatter is no error bar.",
             **more,
         }
-
-
-def relative_errors(prior: ScorePrior, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> tuple[float, ...]:
-    """Return root mean square error over σ of denoised stamps, at each of `TRIED_LEVELS`."""
-    clean, key = jnp.asarray(stamps), jax.random.fold_in(jax.random.key(seed), 2**31 - 2)
-    return tuple(float(_relative_error(prior, clean, jnp.float32(sigma), key)) for sigma in TRIED_LEVELS)
 
 
 @lru_cache(maxsize=8)
@@ -254,44 +240,30 @@ def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation
 
 
 @eqx.filter_jit
-def _relative_error(prior: ScorePrior, clean: Float[Array, "stamp y x"], sigma: Array, key: PRNGKeyArray) -> Array:
-    noisy = clean + sigma * jax.random.normal(key, clean.shape, clean.dtype)
-    # a few at once: the network's layers of all of them would fill the memory
-    denoised = jax.lax.map(lambda x: prior.denoise(x, sigma), noisy, batch_size=64)
-    return jnp.sqrt(jnp.mean((denoised - clean) ** 2)) / sigma
-
-
-@eqx.filter_jit
 def _learn(
     optimizer: optax.GradientTransformation,
-    prior: ScorePrior,
-    averaged: ScorePrior,
+    lesson: type[AbstractLesson],
+    prior: AbstractPrior,
+    averaged: AbstractPrior,
     state: Any,
     batch: Float[Array, "stamp y x"],
     key: PRNGKeyArray,
     memory: Array,
-) -> tuple[ScorePrior, ScorePrior, Any, Array]:
-    loss, slope = eqx.filter_value_and_grad(_loss)(prior, batch, key)
-    arrays, rest = eqx.partition(prior, eqx.is_array)
+) -> tuple[AbstractPrior, AbstractPrior, Any, Array]:
+    """Return a prior and its average after one step; what does not learn is the same in both."""
+    arrays, rest = eqx.partition(lesson.learning(prior), eqx.is_array)
+
+    def loss_of(arrays: Any) -> Array:
+        taught = eqx.tree_at(lesson.learning, prior, eqx.combine(arrays, rest))
+        return lesson.loss(taught, batch, key)
+
+    loss, slope = jax.value_and_grad(loss_of)(arrays)
     update, state = optimizer.update(slope, state, arrays)
     arrays = optax.apply_updates(arrays, update)
-    past = eqx.filter(averaged, eqx.is_array)
+    past = eqx.filter(lesson.learning(averaged), eqx.is_array)
     mixed = jax.tree.map(lambda old, new: memory * old + (1.0 - memory) * new, past, arrays)
-    return eqx.combine(arrays, rest), eqx.combine(mixed, rest), state, loss
-
-
-def _loss(prior: ScorePrior, batch: Float[Array, "stamp y x"], key: PRNGKeyArray) -> Array:
-    own, other = jax.random.split(key)
-    low, high = prior.levels
-    sigma = jnp.exp(jnp.log(LEVEL_CENTER) + LEVEL_SPREAD * jax.random.normal(own, (len(batch),)))
-    sigma = jnp.clip(sigma, low, high)
-    noisy = batch + sigma[:, None, None] * jax.random.normal(other, batch.shape, batch.dtype)
-    off = jax.vmap(prior.denoise)(noisy, sigma) - batch
-    return jnp.mean(_weight(sigma, prior.sigma_data)[:, None, None] * off**2)
-
-
-def _weight(sigma: Any, sigma_data: float) -> Any:
-    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+    own, mean = (eqx.tree_at(lesson.learning, prior, eqx.combine(part, rest)) for part in (arrays, mixed))
+    return own, mean, state, loss
 
 
 def _metadata(data: bytes) -> dict[str, str]:

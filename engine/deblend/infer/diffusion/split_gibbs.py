@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from deblend.infer.conjugate_gradients import conjugate_gradients
 from deblend.infer.diffusion.guidance import Problem, Solution
-from deblend.priors.integrators import ddpm_step, noise_levels
+from deblend.priors.integrators import noise_levels, stochastic_step
 from deblend.priors.interface import stacked
 
 INNER_STEPS = 16
@@ -58,7 +58,7 @@ def given_data(
 
     def step(x: Float[Array, "source y x"], item: tuple[Array, Array]) -> tuple[Float[Array, "source y x"], None]:
         pair, own = item
-        return ddpm_step(denoise, x, pair[0], pair[1], own)[0], None
+        return stochastic_step(denoise, x, pair[0], pair[1], own)[0], None
 
     return lax.scan(step, z, (pairs, jax.random.split(key, len(pairs))))[0]
 

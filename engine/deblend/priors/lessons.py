@@ -1,0 +1,210 @@
+"""What is learned, and by which measure it is tried: everything that differs between kinds of priors in training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from deblend.priors.gaussian_prior import GaussianPrior
+from deblend.priors.heads import Head
+from deblend.priors.interface import AbstractPrior
+from deblend.priors.network import UNet
+from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork, bits_per_pixel, new_pixel_cnn
+from deblend.priors.score import ScorePrior, new_score_prior
+from deblend.priors.stamps import Stamps
+
+if TYPE_CHECKING:
+    from deblend.priors.training import TrainingSettings, Trial
+
+LEVEL_CENTER, LEVEL_SPREAD = 0.06, 1.4
+"""Of the log-normal that noise levels of training are drawn from."""
+TRIED_LEVELS = (0.005, 0.02, 0.05, 0.1, 0.3, 1.0)
+"""Noise levels of held-out stamps [peak]."""
+PIXEL_NOISE = 0.01
+"""Of pictures that a density is learned of [peak]."""
+MOST_FOR_GAUSSIAN = 2000
+"""Stamps, before they are turned and mirrored, that the Gaussian of all of them is made of."""
+AT_ONCE = 64
+
+
+class Measured(NamedTuple):
+    """How a network does on held-out stamps."""
+
+    loss: float
+    relative_errors: tuple[float, ...] = ()
+    """Root mean square error over σ, at each of `TRIED_LEVELS`, of a denoiser."""
+
+
+class AbstractLesson(ABC):
+    """One kind of prior to learn."""
+
+    kind: ClassVar[str]
+    """What a person calls it."""
+
+    @abstractmethod
+    def __init__(self, stamps: Stamps, settings: TrainingSettings) -> None: ...
+
+    @abstractmethod
+    def begun(self, key: PRNGKeyArray) -> AbstractPrior:
+        """Return a prior that has learned nothing yet."""
+
+    @staticmethod
+    @abstractmethod
+    def learning(prior: Any) -> Any:
+        """Return the part of a prior that learns."""
+
+    @staticmethod
+    @abstractmethod
+    def loss(prior: Any, batch: Float[Array, "stamp y x"], key: PRNGKeyArray) -> Float[Array, ""]:
+        """Return what a step makes less."""
+
+    @abstractmethod
+    def tried(self, prior: Any, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> Measured:
+        """Return how a prior does on stamps that it has not learned from."""
+
+    @abstractmethod
+    def card(self, best: Trial | None, n_tried: int) -> dict[str, Any]:
+        """Return what is to be known of this kind of prior, and of its best trial."""
+
+
+class ScoreLesson(AbstractLesson):
+    """A denoiser, by the loss of EDM (Karras et al. 2022, eq. 8 with their table 1): λ(σ) |D(x + σ z, σ) - x|² with
+    λ = (σ² + σ_d²) / (σ σ_d)² and ln σ normal, so that the network's own error counts alike at every noise level."""
+
+    kind = "score"
+
+    def __init__(self, stamps: Stamps, settings: TrainingSettings) -> None:
+        self._side, self._widths = stamps.side, (settings.width, settings.deep_width)
+
+    def begun(self, key: PRNGKeyArray) -> ScorePrior:
+        return new_score_prior(key, self._side, *self._widths)
+
+    @staticmethod
+    def learning(prior: ScorePrior) -> UNet:
+        return prior.network
+
+    @staticmethod
+    def loss(prior: ScorePrior, batch: Float[Array, "stamp y x"], key: PRNGKeyArray) -> Float[Array, ""]:
+        own, other = jax.random.split(key)
+        low, high = prior.levels
+        sigma = jnp.exp(jnp.log(LEVEL_CENTER) + LEVEL_SPREAD * jax.random.normal(own, (len(batch),)))
+        sigma = jnp.clip(sigma, low, high)
+        noisy = batch + sigma[:, None, None] * jax.random.normal(other, batch.shape, batch.dtype)
+        off = jax.vmap(prior.denoise)(noisy, sigma) - batch
+        return jnp.mean(_weight(sigma, prior.sigma_data)[:, None, None] * off**2)
+
+    def tried(self, prior: ScorePrior, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> Measured:
+        clean, key = jnp.asarray(stamps), jax.random.fold_in(jax.random.key(seed), 2**31 - 2)
+        errors = tuple(float(_relative_error(prior, clean, jnp.float32(sigma), key)) for sigma in TRIED_LEVELS)
+        levels = np.array(TRIED_LEVELS)
+        return Measured(float(np.mean(_weight(levels, prior.sigma_data) * (levels * np.array(errors)) ** 2)), errors)
+
+    def card(self, best: Trial | None, n_tried: int) -> dict[str, Any]:
+        errors = () if best is None else best.relative_errors
+        told = {str(s): round(e, 4) for s, e in zip(TRIED_LEVELS, errors, strict=False)}
+        return {
+            "what": "denoiser of single galaxies: stamps with their brightest pixel at 1, linear in flux",
+            "method": "EDM (Karras et al. 2022): preconditioned U-Net, loss of log-normal noise, averaged over steps",
+            "held_out": None if best is None else {**_of(best, n_tried), "rms_error_over_sigma": told},
+        }
+
+
+class PixelLesson(AbstractLesson):
+    """A density, by its own logarithm: bits per pixel, next to those of the Gaussian of all stamps."""
+
+    kind = "pixelcnn"
+
+    def __init__(self, stamps: Stamps, settings: TrainingSettings) -> None:
+        side = stamps.side
+        self._head, self._width, self._depth = Head(settings.head), settings.width, settings.depth
+        # of all mirrors and transposes, as batches have them
+        self._stamps = every_way(stamps.learn[:MOST_FOR_GAUSSIAN, :side, :side])
+        self._gaussian_bits: float | None = None
+
+    def begun(self, key: PRNGKeyArray) -> PixelCNN:
+        return new_pixel_cnn(key, self._stamps, PIXEL_NOISE, self._head, self._width, self._depth)
+
+    @staticmethod
+    def learning(prior: PixelCNN) -> PixelNetwork:
+        return prior.network
+
+    @staticmethod
+    def loss(prior: PixelCNN, batch: Float[Array, "stamp y x"], key: PRNGKeyArray) -> Float[Array, ""]:
+        noisy = batch + prior.noise * jax.random.normal(key, batch.shape, batch.dtype)
+        return -jnp.mean(jax.vmap(prior.log_prob)(noisy)) / (batch[0].size * jnp.log(2.0))
+
+    def tried(self, prior: PixelCNN, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> Measured:
+        noisy = noisy_stamps(stamps, prior.noise, seed)
+        n_pixels = noisy[0].size
+        if self._gaussian_bits is None:
+            self._gaussian_bits = bits_per_pixel(_log_probs(prior.gaussian, noisy), n_pixels)
+        return Measured(bits_per_pixel(_log_probs(prior, noisy), n_pixels))
+
+    def card(self, best: Trial | None, n_tried: int) -> dict[str, Any]:
+        told: dict[str, Any] | None = None
+        if best is not None and self._gaussian_bits is not None:
+            told = {
+                **_of(best, n_tried),
+                "bits_per_pixel": round(best.loss, 4),
+                "bits_per_pixel_of_its_gaussian": round(self._gaussian_bits, 4),
+                "bins": "1/256 of the peak",
+            }
+        return {
+            "what": f"density of single galaxies: stamps with their brightest pixel at 1, with noise of {PIXEL_NOISE}",
+            "method": f"PixelCNN, {self._head.value}, over the whitened numbers of the Gaussian of the same stamps",
+            "held_out": told,
+        }
+
+
+LESSON_TYPES: tuple[type[AbstractLesson], ...] = (ScoreLesson, PixelLesson)
+LESSONS: dict[str, type[AbstractLesson]] = {each.kind: each for each in LESSON_TYPES}
+"""Every kind of prior that can be learned, by what a person calls it."""
+
+
+def noisy_stamps(stamps: Float[np.ndarray, "stamp y x"], noise: float, seed: int) -> Float[np.ndarray, "stamp y x"]:
+    """Return stamps with noise, the same for the same seed."""
+    drawn = np.random.default_rng([seed, 77]).standard_normal(stamps.shape)
+    return (stamps + noise * drawn).astype(np.float32)
+
+
+def every_way(stamps: Float[np.ndarray, "stamp side side"]) -> Float[np.ndarray, "stamp side side"]:
+    """Return stamps in all eight ways to turn and mirror them about their middle pixel, the row without a twin left."""
+    inner = np.zeros((8, *stamps.shape), stamps.dtype)
+    k = 0
+    for across in (stamps, stamps.transpose(0, 2, 1)):
+        for rows in (across, np.roll(across[:, ::-1], 1, axis=1)):
+            for turned in (rows, np.roll(rows[:, :, ::-1], 1, axis=2)):
+                inner[k] = turned
+                k += 1
+    return inner.reshape(-1, *stamps.shape[1:])
+
+
+@eqx.filter_jit
+def _relative_error(prior: ScorePrior, clean: Float[Array, "stamp y x"], sigma: Array, key: PRNGKeyArray) -> Array:
+    noisy = clean + sigma * jax.random.normal(key, clean.shape, clean.dtype)
+    # a few at once: the network's layers of all of them would fill the memory
+    denoised = jax.lax.map(lambda x: prior.denoise(x, sigma), noisy, batch_size=AT_ONCE)
+    return jnp.sqrt(jnp.mean((denoised - clean) ** 2)) / sigma
+
+
+def _log_probs(prior: PixelCNN | GaussianPrior, stamps: Float[np.ndarray, "stamp y x"]) -> Float[np.ndarray, " stamp"]:
+    return np.asarray(_compiled_log_probs(prior, jnp.asarray(stamps)))
+
+
+@eqx.filter_jit
+def _compiled_log_probs(prior: PixelCNN | GaussianPrior, stamps: Float[Array, "stamp y x"]) -> Float[Array, " stamp"]:
+    return jax.lax.map(prior.log_prob, stamps, batch_size=AT_ONCE)
+
+
+def _weight(sigma: Any, sigma_data: float) -> Any:
+    return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+
+
+def _of(best: Trial, n_tried: int) -> dict[str, Any]:
+    return {"stamps": n_tried, "at_step": best.step, "loss": round(best.loss, 5)}
