@@ -113,18 +113,6 @@ def two_telescopes(guest: Guest, data: Path) -> None:
     guest.wait(lambda: bench.constraining.thumbnails is not None and guest.is_answered, "The constrained component")
     guest.show_part(widget.constraints)
     guest.photograph(PICTURES / "both_5_constraints.png", widget.constraints)
-    guest.press("undo")
-    # how far the two are off each other
-    widget.fitting.calibrating.form["shift"].value = True
-    guest.wait(lambda: guest.is_answered, "The model with shifts")
-    guest.fit()
-    guest.show_part(widget.fitting.calibrating)
-    guest.photograph(PICTURES / "both_6_shift.png", widget.fitting.calibrating)
-    guest.press("find_missed")
-    guest.rest(8.0)
-    guest.wait(lambda: guest.is_answered, "The model with what was missed")
-    guest.press("look_at_data")
-    guest.photograph(PICTURES / "both_7_missed.png", guest.canvas)
 
 
 HOURS = {"hsc_cosmos_35": one_telescope, "cosmos_hsc_hst": two_telescopes}
