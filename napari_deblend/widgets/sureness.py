@@ -59,7 +59,7 @@ class SurenessSection(Section):
             self.look.addItem("each draw" if kind is DrawKind.DRAW else kind.value, kind)
         self.look.setToolTip("What of the draws lies over the image: of the selected source, or of the whole model")
         self.look.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.look.setMinimumContentsLength(14)
+        self.look.setMinimumContentsLength(10)
         self.look.activated.connect(self._set_look)
         self.choices = [QComboBox() for _ in range(N_CHOICES)]
         for choice in self.choices:
