@@ -30,7 +30,7 @@ from napari_deblend.workbench import Workbench
 
 WIDTHS = (52, 58, 44, 44, 58, 44, 50, 24)
 """Of the columns [screen pix]."""
-WITH_ERRORS = {NAME: 36, KIND: 54, FLUX: 94, SNR: 42, LOCK: 46}
+WITH_ERRORS = {NAME: 38, KIND: 54, FLUX: 94, SNR: 46, LOCK: 46}
 """Of columns that change once errors are known from draws [screen pix]."""
 WIDTHS_WITH_PARTS = (62, 58, 44, 44, 50, 44, 48, 24)
 """Where names stand behind the marks that unfold a source."""
