@@ -37,7 +37,7 @@ def one_telescope(guest: Guest, data: Path) -> None:
     from qtpy.QtCore import Qt
 
     from deblend import Method
-    from napari_deblend.drawing import DrawPhase, DrawSettings
+    from napari_deblend.drawing import DrawKind, DrawPhase, DrawSettings
 
     bench, widget, folder = guest.bench, guest.widget, data / "hsc_cosmos_35"
     guest.load([folder / f"calexp-HSC-{band}.fits" for band in "GRIZY"], [])
@@ -83,9 +83,17 @@ def one_telescope(guest: Guest, data: Path) -> None:
     guest.rest(1.0)
     guest.show_part(widget.sources)
     guest.photograph(PICTURES / "hsc_7_numbers.png", widget.sources, widget.source_plots)
+    guest.do("show_plots")
+    bench.sureness.show(DrawKind.DEVIATION)
+    guest.press("show_sureness")
+    guest.rest(3.0)
+    guest.show_part(widget.sureness)
+    guest.photograph(PICTURES / "hsc_8_sureness.png")
+    guest.press("show_sureness")
+    bench.sureness.show(None)
     guest.press("toggle_panels")
     guest.rest(1.0)
-    guest.photograph(PICTURES / "hsc_8_side_by_side.png", guest.canvas)
+    guest.photograph(PICTURES / "hsc_9_side_by_side.png", guest.canvas)
 
 
 def two_telescopes(guest: Guest, data: Path) -> None:
@@ -113,18 +121,6 @@ def two_telescopes(guest: Guest, data: Path) -> None:
     guest.wait(lambda: bench.constraining.thumbnails is not None and guest.is_answered, "The constrained component")
     guest.show_part(widget.constraints)
     guest.photograph(PICTURES / "both_5_constraints.png", widget.constraints)
-    guest.press("undo")
-    # how far the two are off each other
-    widget.fitting.calibrating.form["shift"].value = True
-    guest.wait(lambda: guest.is_answered, "The model with shifts")
-    guest.fit()
-    guest.show_part(widget.fitting.calibrating)
-    guest.photograph(PICTURES / "both_6_shift.png", widget.fitting.calibrating)
-    guest.press("find_missed")
-    guest.rest(8.0)
-    guest.wait(lambda: guest.is_answered, "The model with what was missed")
-    guest.press("look_at_data")
-    guest.photograph(PICTURES / "both_7_missed.png", guest.canvas)
 
 
 HOURS = {"hsc_cosmos_35": one_telescope, "cosmos_hsc_hst": two_telescopes}

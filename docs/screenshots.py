@@ -11,7 +11,6 @@ from camera import Guest
 from demo import UNATTENDED, on_virtual_display
 
 IMAGES = Path(__file__).resolve().parent / "images"
-DRAWS = 200
 
 
 def begin(guest: Guest) -> None:
@@ -103,31 +102,6 @@ def look_into(guest: Guest) -> None:
     guest.do("show_plots")
 
 
-def draw(guest: Guest) -> None:
-    """Draws of what the data allow: their deviation over the image, and how numbers go with each other.
-
-    Of the sample of one telescope, whose pixels are fewer: draws are quick.
-    """
-    from deblend import Method
-    from napari_deblend.drawing import DrawKind, DrawPhase, DrawSettings
-
-    bench = guest.bench
-    guest.open_sample("blend")
-    guest.find_sources()
-    guest.fit()
-    guest.select(max(bench.document.scene.sources, key=lambda source: source.flux.sum()).id)
-    bench.sureness.choose(Method.GAUSSIAN)
-    bench.sureness.settings = DrawSettings(draws=DRAWS, seed=1)
-    guest.press("draw_or_pause")
-    guest.wait(lambda: bench.sureness.phase is DrawPhase.DONE, "The draws", 600.0)
-    bench.sureness.show(DrawKind.DEVIATION)
-    guest.press("show_sureness")
-    guest.rest(2.0)
-    guest.show_part(guest.widget.sureness)
-    guest.photograph(IMAGES / "sureness.png")
-    bench.sureness.show(None)
-
-
 def tour(guest: Guest) -> None:
     """A step of the tour."""
     guest.press("take_tour")
@@ -138,7 +112,7 @@ def tour(guest: Guest) -> None:
     guest.bench.tour.end()
 
 
-PARTS = (look_around, touch, look_into, tour, draw)
+PARTS = (look_around, touch, look_into, tour)
 """Of which some may be named, to make only their pictures."""
 
 
@@ -146,12 +120,9 @@ def main() -> int:
     os.environ.setdefault("QT_API", "pyqt5")
     chosen = [part for part in PARTS if part.__name__ in sys.argv] or list(PARTS)
     if UNATTENDED not in sys.argv:
-        # a window for each sample
-        windows = [[part.__name__ for part in chosen if (part is draw) is alone] for alone in (False, True)]
-        return max(on_virtual_display(__file__, UNATTENDED, *names) for names in windows if names)
+        return on_virtual_display(__file__, UNATTENDED, *sys.argv[1:])
     with Guest() as guest:
-        if draw not in chosen:
-            begin(guest)
+        begin(guest)
         for part in chosen:
             part(guest)
     return 0

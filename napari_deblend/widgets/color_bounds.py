@@ -95,8 +95,6 @@ class ColorHandles:
             self._writing = False
         both = [(wanted[LOWER, c], wanted[UPPER, c], c) for s, c in wanted if s == LOWER and (UPPER, c) in wanted]
         low, high, channels = (np.array(part) for part in zip(*both, strict=True)) if both else (np.zeros(0),) * 3
-        # pyqtgraph takes bars of nothing to be at the origin, and has it in view
-        self._bars.setVisible(bool(both))
         self._bars.setData(x=self._places[channels.astype(int)], y=0.5 * (low + high), height=high - low)
 
     def _made(self, side: int, channel: int) -> pg.TargetItem:

@@ -126,6 +126,9 @@ class SourcePlotsSection(Section):
         is_drawn = drawn is not None and len(drawn) == count
         error = drawn if drawn is not None and is_drawn else look.flux_error
         self.spectrum.show_points(x, look.flux, error, (x[order], look.flux[order]))
+        if count > 1:
+            # by itself the plot would have wavelength 0 in view
+            self.spectrum.setXRange(float(x.min()), float(x.max()), padding=0.1)
         self.colors.show(x, [channel.name for channel in look.channels])
         how = f"from draws ({self.bench.sureness.heading})" if is_drawn else "as if its neighbours were known"
         self.heading.setText(f"{look.name}: flux in every band, with errors {how}.")

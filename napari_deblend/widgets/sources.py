@@ -25,12 +25,12 @@ from napari_deblend.flags import flags_in
 from napari_deblend.jobs import MOTIONS
 from napari_deblend.moving import have_motions_measured
 from napari_deblend.widgets.parts import Section, action_button, call, prose, row
-from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable, X, Y
+from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, LOCK, NAME, SNR, STATUS_TEXT, SourceTable
 from napari_deblend.workbench import Workbench
 
 WIDTHS = (52, 58, 44, 44, 58, 44, 50, 24)
 """Of the columns [screen pix]."""
-WITH_ERRORS = {NAME: 40, KIND: 56, X: 42, Y: 42, FLUX: 104}
+WITH_ERRORS = {NAME: 38, KIND: 54, FLUX: 94, SNR: 46, LOCK: 46}
 """Of columns that change once errors are known from draws [screen pix]."""
 WIDTHS_WITH_PARTS = (62, 58, 44, 44, 50, 44, 48, 24)
 """Where names stand behind the marks that unfold a source."""

@@ -34,13 +34,18 @@ def missing(opened: Any, settle: Callable[[Any], None], wait: Callable[..., None
 
 
 def test_the_key_goes_to_the_worst_and_then_to_the_next(missing: Any, make_hands: Any) -> None:
-    hands = make_hands(missing)
-    hands.key(Qt.Key.Key_W, SHIFT)
+    hands, camera = make_hands(missing), missing.viewer.scene.camera
     blob = missing.leftovers.blobs[0]
+    camera.center = (*camera.center[:-2], *missing.markers.layer.data_to_world((0.0, 0.0))[-2:])
+    hands.key(Qt.Key.Key_W, SHIFT)
     assert missing.layers.view is View.RESIDUAL and missing.leftovers.chosen == 0
     assert np.hypot(blob.x - 47.0, blob.y - 41.0) < 0.6 and blob.significance > 20
     center = missing.viewer.scene.camera.center[-2:]
     np.testing.assert_allclose(center, missing.markers.layer.data_to_world((blob.y, blob.x))[-2:])
+    # what is seen well already stays where it is
+    aside = camera.center = (*camera.center[:-2], center[0] + 20.0 / camera.zoom, center[1])
+    missing.leftovers.go_to(0)
+    np.testing.assert_allclose(camera.center, aside)
     ring = next(layer for layer in missing.viewer.layers if layer.name == "residual peak")
     np.testing.assert_allclose(ring.data, [(blob.y, blob.x)])
     hands.key(Qt.Key.Key_W, SHIFT)
