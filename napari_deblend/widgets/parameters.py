@@ -64,8 +64,6 @@ class ParametersSection(Section):
         self.column.addWidget(self.caption)
         self.column.addWidget(self.view)
         self.column.addWidget(self.prior)
-        # a fold listens to how its content is resized, and to nothing else
-        self.prior.fitted.connect(self.adjustSize)
         self.listen(bench.refreshed, self.refresh)
         self.listen(bench.document.selection_changed, self.refresh)
         self.refresh()
