@@ -35,6 +35,9 @@ class PriorForm(QWidget):
         self.kind.setObjectName("kind of prior")
         self.kind.setToolTip(TIP)
         self.kind.activated.connect(self._choose)
+        # the panel is no wider for it
+        self.kind.setMinimumContentsLength(8)
+        self.kind.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.fields: dict[str, QLineEdit | QComboBox] = {}
         self._grid = QGridLayout()
         column = QVBoxLayout(self)
