@@ -29,7 +29,7 @@ from napari_deblend.widgets.source_table import STATUS_TEXT
 from napari_deblend.widgets.sources import Choice
 from napari_deblend.workbench import Workbench
 
-WIDTHS = {LABEL: 112, VALUE: 56, UNIT: 26, LOWER: 34, UPPER: 34, FIT: 38, PRIOR: 58, LINK: 44}
+WIDTHS = {LABEL: 108, VALUE: 54, UNIT: 24, LOWER: 32, UPPER: 32, FIT: 36, PRIOR: 58, LINK: 44}
 """[screen pix]"""
 INDENT = 8
 STEPS = {"px": 0.1, "°": 1.0}
@@ -65,8 +65,6 @@ class ParametersSection(Section):
         self.column.addWidget(self.caption)
         self.column.addWidget(self.view)
         self.column.addWidget(self.prior)
-        # a fold listens to how its content is resized, and to nothing else
-        self.prior.fitted.connect(self.adjustSize)
         self.listen(bench.refreshed, self.refresh)
         self.listen(bench.document.selection_changed, self.refresh)
         self.refresh()

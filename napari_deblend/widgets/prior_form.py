@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from deblend.scene import Prior
@@ -15,15 +14,15 @@ from napari_deblend.widgets.parts import row, typed_number
 from napari_deblend.workbench import Workbench
 
 TIP = "What you believe of this number before the images are looked at; fits, errors and draws weigh it with the data"
+HINT = "Prior: choose the row of a shape or a flux"
+HEIGHT = 104
+"""Of its kind and two rows of settings [screen pix]."""
 PER_ROW = 3
 """Settings side by side."""
 
 
 class PriorForm(QWidget):
-    """Says and changes what is believed of one number; hidden for a number that takes no prior."""
-
-    fitted = Signal()
-    """It may need another height than before."""
+    """Says and changes what is believed of one number, where that takes a prior."""
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__()
@@ -36,20 +35,28 @@ class PriorForm(QWidget):
         self.kind.setObjectName("kind of prior")
         self.kind.setToolTip(TIP)
         self.kind.activated.connect(self._choose)
+        # the panel is no wider for it
+        self.kind.setMinimumContentsLength(8)
+        self.kind.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.fields: dict[str, QLineEdit | QComboBox] = {}
         self._grid = QGridLayout()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row(self.title, self.kind, None))
         column.addLayout(self._grid)
-        self.hide()
+        column.addStretch(1)
+        # a fold that is open does not follow what its content grows to
+        self.setFixedHeight(HEIGHT)
+        self.show_line(None)
 
     def show_line(self, line: Line | None) -> None:
         """Show the prior of a number."""
         self._line = line
         source = self._bench.parameters.source
         if line is None or line.prior is None or source is None:
-            self.hide()
+            self.title.setText(HINT)
+            self.kind.hide()
+            self._make_fields(None)
             self._shown = None
             return
         prior = line.prior.get(source)
@@ -63,8 +70,7 @@ class PriorForm(QWidget):
             self._shown = line.key, kind_of(prior)
             self._make_fields(prior)
         self._fill(prior)
-        self.show()
-        self.fitted.emit()
+        self.kind.show()
 
     def _make_fields(self, prior: Prior | None) -> None:
         while (item := self._grid.takeAt(0)) is not None:

@@ -14,8 +14,17 @@ from astropy.table import QTable
 
 from deblend.cli import main
 from deblend.infer import Sampling
+from deblend.io import read_session
 
-FILES = {"samples.fits", "mean.fits", "std.fits", "covariances.fits", "percentiles.ecsv", "sampling.json"}
+FILES = {
+    "samples.fits",
+    "mean.fits",
+    "std.fits",
+    "covariances.fits",
+    "percentiles.ecsv",
+    "sampling.json",
+    "sampled.asdf",
+}
 
 
 @pytest.mark.parametrize("method", ["gaussian", "rto"])
@@ -43,6 +52,13 @@ def test_draws_of_a_fit(fitted: Path, tmp_path: Path, method: str, capsys: pytes
         assert deviation[1].data.max() > 0
     said = json.loads((tmp_path / "sampling.json").read_text())
     assert (said["draws"], said["method"], said["interrupted"]) == (12, method, False)
+    kept = read_session(tmp_path / "sampled.asdf").draws
+    assert kept is not None and (len(kept), kept.method) == (12, method)
+    x = samples["x"].to_value(u.pix).reshape(12, len(fit))
+    np.testing.assert_allclose(kept.quantities["x"], x, rtol=1e-6)
+    pytest.importorskip("arviz")
+    posterior = kept.to_arviz().posterior
+    assert posterior["x"].shape == (1, 12, len(fit)) and list(posterior["name"].values) == list(fit["name"])
 
 
 def test_ctrl_c_keeps_what_there_is(
