@@ -59,7 +59,7 @@ def observation() -> Observation:
 def wait(qtbot: Any) -> Callable[..., None]:
     """Let the window live until something holds; fails after `timeout` seconds."""
 
-    def until(condition: Callable[[], object], timeout: float = 90.0) -> None:
+    def until(condition: Callable[[], object], timeout: float = 240.0) -> None:
         qtbot.waitUntil(lambda: bool(condition()), timeout=round(1000 * timeout))
 
     return until
