@@ -47,7 +47,7 @@ class Noise(NamedTuple):
     full_scene: Any = None
     """One array of the shape of all coefficients for each way to be rough (see `roughness`)."""
     beliefs: tuple[Any, ...] = ()
-    """Of what a person believes of each number; None for a group without."""
+    """Of what a person believes of each number; None for a group without, and empty where nobody believes anything."""
 
 
 class Lag(NamedTuple):
@@ -229,7 +229,8 @@ def noise_response(
             data.groups, parameters.groups, noise.theta, noise.pixels, noise.aspect, strict=True
         )
     ]
-    start = _with_beliefs(layout, data, parameters, start, belief_response, noise.beliefs)
+    believed = noise.beliefs or (None,) * len(layout.groups)
+    start = _with_beliefs(layout, data, parameters, start, belief_response, believed)
     terms = None
     if data.calibration is not None and noise.calibration is not None:
         terms = data.calibration.precision * noise.calibration
