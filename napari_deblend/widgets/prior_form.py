@@ -34,6 +34,7 @@ class PriorForm(QWidget):
         self.kind = QComboBox()
         self.kind.setObjectName("kind of prior")
         self.kind.setToolTip(TIP)
+        self.kind.setAccessibleName("kind of prior")
         self.kind.activated.connect(self._choose)
         # the panel is no wider for it
         self.kind.setMinimumContentsLength(8)
@@ -87,6 +88,7 @@ class PriorForm(QWidget):
                 field = QLineEdit()
                 field.editingFinished.connect(partial(self._typed, name))
             field.setToolTip(help_)
+            field.setAccessibleName(f"prior: {label}")
             field.setMinimumWidth(0)
             field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             self.fields[name] = field
