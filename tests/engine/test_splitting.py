@@ -23,12 +23,15 @@ from deblend import (
     Program,
     Scene,
     Status,
+    empty_scene,
     fit,
+    make_source,
 )
 from deblend.constraints import inward_weights_about, monotonicity_residual, nearest_monotonic
 from deblend.infer.conjugate_gradients import dot
 from deblend.infer.gauss_newton import linearized, normal_product
 from deblend.infer.solvers import GaussNewton
+from deblend.observe import gaussian_psf
 from deblend.program.asked import PIXEL_KINDS, SPECTRUM_KINDS
 from deblend.program.penalty import lag, penalty
 from deblend.program.pictures import pictures_of
@@ -152,6 +155,17 @@ def test_what_connected_sources_are_held_to_hangs_together(systems: Any, fitted:
         ]
         assert np.abs(light - held).max() < TOLERANCE
     assert 0.85 < state.chi2 < 1.05
+
+
+def test_images_of_other_bands_may_follow(systems: Any, truth: Scene, warm: Program) -> None:
+    """What is compiled for a group has to be told apart by the number of channels, too."""
+    assert warm.layout.groups
+    data = Observation.from_arrays(
+        np.ones((3, 48, 48)), [gaussian_psf(3.0)] * 3, np.ones((3, 48, 48)), channels=list("gri")
+    )
+    sources = [make_source("free-form", x, y, n_channels=3, half_light_radius=2.0) for x, y in PLACES]
+    scene = on_each(systems, empty_scene([data]).add(*sources), Constraint(ConstraintKind.CENTER_ON))
+    assert np.isfinite(next(fit(scene, [data])).loss)
 
 
 def flux_errors(state: FitState) -> float:

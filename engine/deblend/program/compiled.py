@@ -59,7 +59,7 @@ class Compiled:
         self._ready: dict[Hashable, Callable[..., Any]] = {}
 
     def __call__(self, layout: Any, *args: Any) -> Any:
-        key = (layout, _precision_of(args))
+        key = (layout, *_form_of(args))
         args = on_device(args)
         ready = self._ready.get(key)
         if ready is not None:
@@ -83,10 +83,10 @@ class Compiled:
 
     def zeros(self, layout: Any, *args: Any) -> Any:
         """Return zeros of the shapes that a call would return, without compiling anything."""
-        program = self._program((layout, _precision_of(args)), args)
+        program = self._program((layout, *_form_of(args)), args)
         return jax.tree.unflatten(program.out_tree, [np.zeros(a.shape, a.dtype) for a in program.out_avals])
 
-    def _program(self, key: tuple[Any, str], args: tuple[Any, ...]) -> export.Exported:
+    def _program(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> export.Exported:
         with self._tracing:
             if key not in self._programs:
                 _count(self._function.__name__)
@@ -230,8 +230,11 @@ def _count(name: str) -> None:
         _counts[name] = _counts.get(name, 0) + 1
 
 
-def _precision_of(args: tuple[Any, ...]) -> str:
-    return str(next(_dtype(leaf) for leaf in jax.tree.leaves(args) if leaf.dtype.kind == "f"))
+def _form_of(args: tuple[Any, ...]) -> tuple[str, tuple[tuple[int, ...], ...]]:
+    """Return precision and shapes of arguments: the layout of a group does not know how many channels there are."""
+    leaves = jax.tree.leaves(args)
+    precision = str(next(_dtype(leaf) for leaf in leaves if leaf.dtype.kind == "f"))
+    return precision, tuple(np.shape(leaf) for leaf in leaves)
 
 
 def register(*trees: type) -> None:
