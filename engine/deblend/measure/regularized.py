@@ -23,7 +23,7 @@ BIAS: Mapping[str, tuple[float, float]] = {"galaxy": (0.015, 0.56), "starlet": (
 about symmetric and monotonic, errors of noise hold 0.69 ± 0.08 as they are."""
 
 
-def is_biased(source: Source) -> tuple[float, float]:
+def bias_of(source: Source) -> tuple[float, float]:
     """Return c₀ and c₁ of a source, the largest of its components; 0 where no pixels are free."""
     shares = [(0.0, 0.0)]
     for component in source.components:
@@ -37,14 +37,14 @@ def biases_of(scene: Scene, blendedness: Float[np.ndarray, "*draw source"]) -> F
     """Return by which share of its flux every source may be off besides its noise; of draws their mean counts."""
     if np.ndim(blendedness) == 2:
         blendedness = np.sum(blendedness, axis=0) / max(len(blendedness), 1)
-    constant, slope = np.array([is_biased(source) for source in scene.sources]).reshape(-1, 2).T
+    constant, slope = np.array([bias_of(source) for source in scene.sources]).reshape(-1, 2).T
     result: np.ndarray = constant + slope * np.clip(np.nan_to_num(blendedness), 0.0, 1.0)
     return result
 
 
 def said_of(scene: Scene) -> str:
     """Return a sentence about errors that are wider than noise makes them; empty where none are."""
-    count = sum(is_biased(source) > (0.0, 0.0) for source in scene.sources)
+    count = sum(bias_of(source) > (0.0, 0.0) for source in scene.sources)
     if not count:
         return ""
     return (
