@@ -185,6 +185,24 @@ def show_progress(viewer: Any, bar: progress, value: int, description: str) -> N
             widget.description_label.setText(f"{description}: ")
 
 
+@contextmanager
+def arranging(viewer: Any) -> Iterator[None]:
+    """Have the canvas arranged once after several changes of what is in view, and not after each of them.
+
+    napari does so itself while layers come and go in a batch, for which it collects garbage too.
+    """
+    canvas = canvas_of(viewer)
+    if canvas._pause_scene_graph:
+        yield
+        return
+    canvas._pause_scene_graph = True
+    try:
+        yield
+    finally:
+        canvas._pause_scene_graph = False
+        canvas._update_scenegraph()
+
+
 def divide_canvas(viewer: Any, cell_of: Callable[[Layer], int], shape: tuple[int, int], gap: int) -> None:
     """Divide the canvas into `shape` rows and columns of cells with one camera; a layer is in the cell `cell_of` says.
 

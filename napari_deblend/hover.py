@@ -44,6 +44,7 @@ class Hover:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._position: Any = None
+        self._said = ("", "")
         self._timer = QTimer(main_window(bench.viewer))
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
@@ -84,9 +85,16 @@ class Hover:
         return Reading(place, self._light(observation, role, *pixel, band), owners)
 
     def status(self, position: Any) -> tuple[str, str]:
-        """Return what the status bar says; napari asks for it in a thread of its own."""
-        reading = self.reading(position)
-        return f"{reading.place}   {reading.owners}" if reading.owners else reading.place, reading.light
+        """Return what the status bar says; napari asks for it in a thread of its own.
+
+        It stays as it is during a drag: to draw a line of text, Qt puts the whole window together anew, and the picture
+        that a person drags for would come that much later.
+        """
+        if not self._bench.document.in_gesture:
+            reading = self.reading(position)
+            place = f"{reading.place}   {reading.owners}" if reading.owners else reading.place
+            self._said = place, reading.light
+        return self._said
 
     def _exact(self, observation: Observation, position: Any) -> tuple[float, float]:
         to_pixel = np.linalg.inv(self._bench.layers.world.affine(observation.grid))

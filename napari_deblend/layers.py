@@ -15,7 +15,7 @@ from napari.layers import Image
 from psygnal import Signal
 
 from deblend import Channel, Observation, Source
-from napari_deblend.compat import recolor, repaint, reshape, set_status, show_pixels, unwrap
+from napari_deblend.compat import arranging, recolor, repaint, reshape, set_status, show_pixels, unwrap
 from napari_deblend.components import ComponentStack, Cube
 from napari_deblend.isolating import Isolated
 from napari_deblend.machine import Frame, Picture, PictureKind
@@ -201,10 +201,11 @@ class ImageLayers:
         self.in_flux = self.in_flux if in_flux is None else in_flux
         self._make_isolated()
         roles = {self.role_of(seen) for seen in (PANELS if self.is_spread else (self.view,))}
-        for (role, k), layer in self._layers.items():
-            layer.visible = k == self.seen_by and role in roles
-        self.looked.emit()
-        self.view_changed.emit()
+        with arranging(self._viewer):
+            for (role, k), layer in self._layers.items():
+                layer.visible = k == self.seen_by and role in roles
+            self.looked.emit()
+            self.view_changed.emit()
 
     def spread(self) -> None:
         """Show data, model, residual and component, all at once; `panels` has them side by side."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_deblend.compat import divide_canvas, set_title, undivide_canvas
+from napari_deblend.compat import arranging, divide_canvas, set_title, undivide_canvas
 from napari_deblend.ownership import called
 from napari_deblend.views import PANELS, View
 
@@ -72,11 +72,13 @@ class Panels:
         before = bench.layers.view, camera.center, camera.zoom
         if bench.document.selection:
             bench.layers.show_component(bench.document.selection[-1])
-        bench.layers.spread()
-        shape = self._best_shape
-        divide_canvas(viewer, self._cell, shape, GAP)
-        self._before = before
-        camera.zoom *= self._fit(shape) / whole
+        with arranging(viewer):
+            bench.layers.spread()
+            shape = self._best_shape
+            divide_canvas(viewer, self._cell, shape, GAP)
+            self._before = before
+            camera.zoom *= self._fit(shape) / whole
+        # what stands over cells needs them to be there
         viewer.canvas.overlays.text.visible = False
         bench.panel_markers.draw_soon()
         self._write_titles()
@@ -101,11 +103,12 @@ class Panels:
         if before is None:
             return
         viewer = self._bench.viewer
-        undivide_canvas(viewer)
-        _, viewer.scene.camera.center, viewer.scene.camera.zoom = before
-        viewer.canvas.overlays.text.visible = True
         self._bench.panel_markers.clear()
-        self._write_titles()
+        with arranging(viewer):
+            undivide_canvas(viewer)
+            _, viewer.scene.camera.center, viewer.scene.camera.zoom = before
+            viewer.canvas.overlays.text.visible = True
+            self._write_titles()
 
     def _cell(self, layer: Any) -> int:
         """Return in which cell a layer is; what is not a picture of ours is over the data."""

@@ -41,13 +41,17 @@ class Phase(Enum):
 class Mailbox:
     """One place per kind of news; the newest wins, and whoever takes empties it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ring: Callable[[], None] | None = None) -> None:
+        """Be empty; `ring` is called, by whoever posts, after something was posted."""
         self._lock = threading.Lock()
         self._news: dict[str, Any] = {}
+        self._ring = ring
 
     def post(self, kind: str, news: Any) -> None:
         with self._lock:
             self._news[kind] = news
+        if self._ring is not None:
+            self._ring()
 
     def take(self) -> dict[str, Any]:
         with self._lock:
@@ -88,8 +92,9 @@ class Runner:
         scene: Scene,
         revision: int = 0,
         mixes: Mapping[int, Mix] | None = None,
+        ring: Callable[[], None] | None = None,
     ) -> None:
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox(ring)
         self.phase = Phase.COMPILING
         self._machine = Machine(observations, mixes or {})
         self._wanted: frozenset[Picture] = frozenset()

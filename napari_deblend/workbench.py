@@ -293,7 +293,8 @@ class Workbench:
         self._offers.adopt()
 
     def _start(self) -> None:
-        self.runner = Runner(self.document.observations, self.document.scene, self.document.revision, self.layers.mixes)
+        scene, revision = self.document.scene, self.document.revision
+        self.runner = Runner(self.document.observations, scene, revision, self.layers.mixes, self.pulse.bell.ring)
         self.runner.want(self.layers.wanted)
         self.pulse.begin()
 

@@ -42,6 +42,8 @@ WIDTH = 420
 
 LAID_OUT = 50
 """How long after a part was unfolded it has its place [ms]."""
+SHORT = 300
+"""What takes less need not be told of [ms]."""
 
 
 class DeblendWidget(QWidget):
@@ -74,6 +76,10 @@ class DeblendWidget(QWidget):
         self.help_button.setObjectName("keys")
         self.tour = TourBar(bench, self, may_offer=self.kept_work.isHidden())
         self.phase = QLabel("")
+        self._phase_timer = QTimer(self)
+        self._phase_timer.setSingleShot(True)
+        self._phase_timer.setInterval(SHORT)
+        self._phase_timer.timeout.connect(self._show_phase)
         self.sentence = prose()
         self.sentence.setObjectName("sentence")
 
@@ -88,13 +94,11 @@ class DeblendWidget(QWidget):
                 self._parameters_fold = fold(self.parameters.title, self.parameters, open_=False)
                 column.addWidget(self._parameters_fold)
                 self._plots_fold = fold(self.source_plots.title, self.source_plots, open_=False)
-                self._plots_fold.toggled.connect(self.source_plots.set_open)
                 column.addWidget(self._plots_fold)
                 self._constraints_fold = fold(self.constraints.title, self.constraints, open_=False)
                 column.addWidget(self._constraints_fold)
             if section is self.fitting:
                 self._sureness_fold = fold(self.sureness.title, self.sureness, open_=False)
-                self._sureness_fold.toggled.connect(self.sureness.set_open)
                 column.addWidget(self._sureness_fold)
                 column.addWidget(fold(self.leftovers.title, self.leftovers, open_=False))
             if section is self.observations:
@@ -168,6 +172,15 @@ class DeblendWidget(QWidget):
         self.sentence.setText(sentence)
 
     def _on_phase(self, phase: Phase) -> None:
+        """Tell what is done; solving for an edit is over before it can be read, and only told where it lasts."""
+        if phase is Phase.SOLVING:
+            self._phase_timer.start()
+        else:
+            self._phase_timer.stop()
+            self._show_phase()
+
+    def _show_phase(self) -> None:
+        phase = self.bench.phase
         self.phase.setText("" if phase is Phase.CLOSED else f"<b>{phase.value}</b>")
 
     def _on_cutting(self) -> None:

@@ -38,6 +38,7 @@ class DraggedPictures(QWidget):
             grid.setColumnStretch(column, 1)
             grid.addWidget(QLabel(CAPTIONS[name]), 1, column, Qt.AlignmentFlag.AlignHCenter)
         self.sentence = QLabel()
+        self.sentence.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         grid.addWidget(self.sentence, 2, 0, 1, len(CAPTIONS), Qt.AlignmentFlag.AlignHCenter)
         self.hide()
         bench.dragging.is_watched = True
@@ -52,8 +53,9 @@ class DraggedPictures(QWidget):
         for name, label in self.pictures.items():
             label.setPixmap(pixmap_of(self._bench.viewer, getattr(pictures, name), PICTURE))
         self.sentence.setText(pictures.sentence)
-        # a longer sentence takes more room
-        if not self.isVisible() or self.sizeHint().width() > self.width():
+        # a longer sentence takes more room; one of a fixed size is not laid out anew for every text
+        if not self.isVisible() or self.sentence.sizeHint().width() > self.sentence.width():
+            self.sentence.setFixedSize(self.sentence.sizeHint())
             self.adjustSize()
             self.move(self._canvas.width() - self.width() - EDGE, EDGE)
             self.show()

@@ -14,7 +14,7 @@ from napari_deblend.participation import SENTENCES, Participation
 from napari_deblend.runner import Phase
 from napari_deblend.widgets.calibrating import Calibrating
 from napari_deblend.widgets.curve import Curve
-from napari_deblend.widgets.parts import Section, action_button, fold, prose, row
+from napari_deblend.widgets.parts import Section, Still, action_button, fold, prose, row
 from napari_deblend.widgets.runs import Runs
 from napari_deblend.widgets.settings import form
 from napari_deblend.workbench import Workbench
@@ -72,7 +72,9 @@ class FitSection(Section):
         self.draw_form = form(bench.sureness.settings, self._set_draw_settings)
         self._is_drawing = False
         self.notes = prose()
-        self.column.addLayout(row(self.go, self.step, self.stop, self.draw, self.enough, None, self.numbers))
+        numbers = Still(self.numbers, widest="χ² 88888.8888")
+        self.numbers.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.column.addLayout(row(self.go, self.step, self.stop, self.draw, self.enough, None, numbers))
         self.column.addLayout(row(QLabel("Method"), self.method, None))
         self._who_label = QLabel("Sources")
         self.column.addLayout(row(self._who_label, self.who, None))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSizePolicy
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton
 
 from napari_deblend.actions import ACTIONS, perform
 from napari_deblend.hover import Reading
 from napari_deblend.isolating import Isolation
 from napari_deblend.keys import qt_text
 from napari_deblend.views import View
-from napari_deblend.widgets.parts import Section
+from napari_deblend.widgets.parts import Section, Still
 from napari_deblend.widgets.stretch import StretchRow
 from napari_deblend.workbench import Workbench
 
@@ -62,10 +62,8 @@ class LookingRow(Section):
         self.column.addWidget(self.stretch)
         self.under_pointer = QLabel()
         self.under_pointer.setTextFormat(Qt.TextFormat.PlainText)
-        self.under_pointer.setFixedHeight(3 * self.under_pointer.fontMetrics().lineSpacing() + 4)
         # however much there is to say, the panel stays as wide as it is
-        self.under_pointer.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.column.addWidget(self.under_pointer)
+        self.column.addWidget(Still(self.under_pointer, lines=3))
         self.telescopes: list[QPushButton] = []
         self._names: tuple[str, ...] = ()
         self.listen(bench.layers.view_changed, self._show)

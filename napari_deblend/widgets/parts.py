@@ -92,6 +92,15 @@ class Fold(QCollapsible):
         if event is not None and event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self._draw_triangles()
 
+    def expand(self, animate: bool = True) -> None:
+        self.content().show()
+        super().expand(animate)
+
+    def collapse(self, animate: bool = True) -> None:
+        """Fold away and hide: what has no height is visible to Qt, and painted and asked for at every change."""
+        super().collapse(animate=False)
+        self.content().hide()
+
     def write_in(self, ink: Ink, style: str) -> None:
         """Have the heading in a color and a style."""
         self.toggleButton().setStyleSheet(style)
@@ -194,6 +203,31 @@ class Wrapped(QLabel):
 
     def _take_height(self) -> None:
         self.setMinimumHeight(max(self.heightForWidth(self.width()), 0))
+
+
+class Still(QWidget):
+    """Has a label, and always the same room for it.
+
+    Qt lays a whole window out anew for every new text of a label, and puts it together anew for every layout; where
+    numbers change with each picture, the picture waits for that.
+    """
+
+    def __init__(self, label: QLabel, lines: int = 1, widest: str = "") -> None:
+        """Have room for a number of lines, as wide as `widest`, or as there is."""
+        super().__init__()
+        self._label, self._lines, self._widest = label, lines, widest
+        label.setParent(self)
+        across = QSizePolicy.Policy.Fixed if widest else QSizePolicy.Policy.Ignored
+        self.setSizePolicy(across, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        metrics = self._label.fontMetrics()
+        return QSize(metrics.horizontalAdvance(self._widest) + 4, self._lines * metrics.lineSpacing() + 4)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        # no layout: that would be told of every new text
+        self._label.setGeometry(self.rect())
 
 
 def prose(text: str = "") -> QLabel:

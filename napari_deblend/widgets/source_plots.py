@@ -83,18 +83,13 @@ class SourcePlotsSection(Section):
         self.listen(bench.document.selection_changed, self._show)
         self.listen(bench.constraining.changed, self._show)
         self.listen(bench.sureness.changed, self._on_draws)
-        self._is_open = False
         self.tabs.currentChanged.connect(lambda _: self._show())
         self._show()
 
-    def set_open(self, is_open: bool) -> None:
-        """Say whether the fold around this is open: Qt takes what is folded to no height for visible."""
-        self._is_open = is_open
-        self.bench.source_looks.watch(is_open)
-
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self.bench.source_looks.watch(self._is_open)
+        self.bench.source_looks.watch(True)
+        self._show()
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
@@ -102,6 +97,8 @@ class SourcePlotsSection(Section):
 
     def _show(self) -> None:
         look = self.bench.source_looks.look
+        if not self.isVisible():
+            return
         if look is None:
             self.heading.setText(LOOKING if self.bench.document.selection else NOTHING)
             for plot in (self.spectrum, self.profile, self.growth):
@@ -113,7 +110,7 @@ class SourcePlotsSection(Section):
             self._show_rings(look)
 
     def _on_draws(self) -> None:
-        if self._is_open and self.tabs.currentWidget() is self.spectrum:
+        if self.tabs.currentWidget() is self.spectrum:
             self._show()
 
     def _show_spectrum(self, look: SourceLook) -> None:

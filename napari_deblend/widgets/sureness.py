@@ -106,7 +106,6 @@ class SurenessSection(Section):
         self.before = prose(BEFORE)
         self.before.hide()
         self.column.addWidget(self.before)
-        self._is_open = False
         self._believed: dict[str, Density] = {}
         """What was believed of the numbers that are offered, by their labels."""
         self._shares: dict[str, float] = {}
@@ -119,11 +118,6 @@ class SurenessSection(Section):
         self.listen(bench.sureness.changed, self._show)
         self.listen(bench.document.selection_changed, self._soon)
         self._show()
-
-    def set_open(self, is_open: bool) -> None:
-        """Say whether the fold around this is open: nothing is drawn while it is folded away."""
-        self._is_open = is_open
-        self._soon()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -155,13 +149,13 @@ class SurenessSection(Section):
         self._soon()
 
     def _soon(self) -> None:
-        if self._is_open and self.isVisible() and not self._timer.isActive():
+        if self.isVisible() and not self._timer.isActive():
             self._timer.start(round(1000 * self._pause))
 
     # plots -------------------------------------------------------------------------------------------------------
 
     def _show_plots(self) -> None:
-        if not self._is_open:
+        if not self.isVisible():
             return
         begin = time.perf_counter()
         drawn = self.bench.sureness.drawn

@@ -30,7 +30,7 @@ from deblend.program.penalty import Noise, negative_weights, noise_response
 
 EASY = 200_000
 """Pixels of sky, over all channels, up to which solutions are as good as they may be."""
-TOLERANCE, MOST_ITERATIONS = 0.005, (80, 400)
+TOLERANCE, MOST_ITERATIONS = 0.01, (80, 400)
 """Of a solution. Of iterations there may be fewer on large scenes, down to the first number."""
 SMALL_DAMPING = 1e-5
 MOST_AT_ONCE = 4
