@@ -33,6 +33,7 @@ from napari_deblend.history_actions import (
 )
 from napari_deblend.isolating import Isolation, look_isolated, next_isolation
 from napari_deblend.jobs import DETECTED, MISSED
+from napari_deblend.key_pointer import toggle_key_pointer
 from napari_deblend.known_stars import forget_stars, load_stars
 from napari_deblend.leftovers import add_from_residual, next_residual
 from napari_deblend.loading import load_sources
@@ -302,6 +303,7 @@ ACTIONS: dict[str, Action] = {
         Action("nudge_up", "Move the selected sources, or the handle taken, up", nudge(0, 1), "Shift-Up"),
         Action("nudge_down", "Move the selected sources, or the handle taken, down", nudge(0, -1), "Shift-Down"),
         Action("take_handle", "Take the next handle of the source, for keys to move", take_handle, "Control-Alt-H"),
+        Action("toggle_key_pointer", "Point and drag by keys, or no longer", toggle_key_pointer, "Control-Alt-M"),
         Action("draw_box", "Draw a box to cut out", draw_box, "Shift-B"),
         Action("cut_out", "Cut out the box", cut_out, "Shift-X"),
         Action("next_source", "Select the next source", _select_next(1), "."),

@@ -107,15 +107,22 @@ def _program(machine: Machine) -> Program:
 
 
 def _measured(machine: Machine, task: Task | None) -> Catalog:
-    """Measure the scene, with error bars where there is a task to tell how far it is."""
-    return measure(
-        machine.scene,
+    """Measure the scene, with error bars where there is a task to tell how far it is: these are drawn once for all that
+    is written of one state."""
+    scene, how_it_ended = machine.scene, machine.is_success
+    if machine.measured is not None and machine.measured[:2] == (scene, how_it_ended):
+        return machine.measured[2]
+    catalog = measure(
+        scene,
         machine.observations,
         program=_program(machine),
         errors=task is not None,
         progress=None if task is None else task.progress("Error bars"),
-        converged=machine.is_success,
+        converged=how_it_ended,
     )
+    if task is not None:
+        machine.measured = scene, how_it_ended, catalog
+    return catalog
 
 
 def in_words(job: Job) -> Job:

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from deblend import FitSettings, Observation, Program, Scene, fit
+from deblend import Catalog, FitSettings, Observation, Program, Scene, fit
 from deblend.infer import Glimpse, holding, set_free
 from deblend.io import Edit, Run
 from deblend.measure import chi2_map
@@ -143,6 +143,8 @@ class Machine:
         """The last pictures of isolated sources."""
         self._next_isolated = 0.0
         """When a running fit may draw them again."""
+        self.measured: tuple[Scene, bool | None, Catalog] | None = None
+        """The last catalog with error bars, of which scene, and how the fit had ended."""
         self.is_behind = False
         """Whether pictures of isolated sources are of an earlier state than the others."""
 

@@ -6,14 +6,13 @@ that a slow screen never falls behind and never freezes.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
+from napari_deblend import garbage
 from napari_deblend.compat import main_window
 from napari_deblend.jobs import MACHINE
 from napari_deblend.machine import Frame
@@ -158,14 +157,4 @@ class Pulse:
         bench.layers.refresh_thumbnails()
         bench.settled.emit()
         if bench.document.is_open:
-            spare_what_stays()
-
-
-@cache
-def spare_what_stays() -> None:
-    """Have garbage looked for among what is made from now on, once in a process.
-
-    Libraries and windows are half a million objects: to look through them takes 0.3 s, and napari has that done
-    whenever a layer goes.
-    """
-    gc.freeze()
+            garbage.spare(id(bench))

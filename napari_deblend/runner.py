@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from deblend import FitSettings, Observation, Scene, give_way
+from deblend.program import GroupLayout
 from napari_deblend.components import Cube
 from napari_deblend.machine import Machine, Mix, Picture, PictureKind
 
@@ -185,6 +186,11 @@ class Runner:
         self._wish(stop=True)
         if wait:
             self._thread.join()
+
+    @property
+    def rooms(self) -> tuple[GroupLayout, ...] | None:
+        """The groups of sources that the machine has room for; None while it prepares itself."""
+        return self._machine.program.rooms if self._machine.is_ready else None
 
     @property
     def is_alive(self) -> bool:

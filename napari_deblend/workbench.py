@@ -18,6 +18,7 @@ from deblend import FitSettings, Observation, find_peaks, start_source
 from deblend.detect import DEFAULT_METHOD, Method, Stack, stacks
 from deblend.io import Interpretation, is_session
 from deblend.observe.kernel_check import kernel_notes
+from napari_deblend import garbage
 from napari_deblend.activity import Activity
 from napari_deblend.answers import Answers
 from napari_deblend.candidates import Candidates
@@ -40,6 +41,7 @@ from napari_deblend.hover import Hover
 from napari_deblend.isolating import Isolating
 from napari_deblend.jobs import KERNELS, LOADED, PEAKS, STACKED
 from napari_deblend.keeper import Keeper
+from napari_deblend.key_pointer import KeyPointer
 from napari_deblend.known_stars import KnownStars
 from napari_deblend.layers import ImageLayers
 from napari_deblend.leftovers import Leftovers
@@ -56,6 +58,7 @@ from napari_deblend.parameters import Parameters
 from napari_deblend.participation import Participation
 from napari_deblend.paths import Paths
 from napari_deblend.pulse import Pulse
+from napari_deblend.readying import Readying
 from napari_deblend.request import Request
 from napari_deblend.rounds import Rounds
 from napari_deblend.runner import Phase, Runner
@@ -165,6 +168,7 @@ class Workbench:
         self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
+        self.readying, self.key_pointer = Readying(self), KeyPointer(self)
         self.keeper = Keeper(self)
         self.tour = Tour(self)
         main_window(self.viewer).destroyed.connect(_closer(weakref.ref(self)))
@@ -175,6 +179,8 @@ class Workbench:
             return
         self.closed.emit()
         self.keeper.close()
+        self.readying.close()
+        self.key_pointer.end()
         self._retire()
         self.sureness.close()
         self.cutting.request = None
@@ -187,6 +193,7 @@ class Workbench:
         drawn = self.masking, self.painting, self.gestures, self.cutting
         for part in (*shown, *drawn, self._offers, *looks, self.tour):
             part.disconnect()
+        garbage.spare_no_more(id(self))
 
     def tell(self, sentence: str) -> None:
         """Say a sentence where the person looks."""

@@ -16,6 +16,8 @@ _binding = os.environ.setdefault("QT_API", os.environ.get("PYTEST_QT_API", "pyqt
 os.environ.setdefault("PYTEST_QT_API", _binding)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["NAPARI_ASYNC"] = "0"
+# most tests of the window fit nothing
+os.environ["DEBLEND_COMPILE_AHEAD"] = "no"
 _settings = tempfile.TemporaryDirectory(prefix="napari-deblend-tests-")
 os.environ["DEBLEND_CONFIG"] = _settings.name
 os.environ["NAPARI_CONFIG"] = str(Path(_settings.name) / "settings.yaml")

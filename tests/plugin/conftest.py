@@ -13,6 +13,7 @@ import pytest
 from deblend import Observation
 from deblend.observe import gaussian_psf
 from deblend.sky import TangentWcs
+from napari_deblend import garbage
 
 STARS = ((20.0, 24.0, 400.0), (34.0, 30.0, 250.0), (47.0, 41.0, 600.0))
 """x, y [px] and flux [nJy] of what the small blend holds."""
@@ -32,6 +33,13 @@ def _observation(
     wcs = TangentWcs((150.1, 2.2), (30.0, 28.0), ((-0.16, 0.05), (0.05, 0.16))) if sky else None
     psf = [gaussian_psf(3.5)] * len(bands)
     return Observation.from_arrays(images, psf, np.ones_like(images), channels=list(bands), name=name, wcs=wcs)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _garbage_is_looked_for_as_tests_say() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(garbage, "spare", lambda window: None)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

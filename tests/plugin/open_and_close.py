@@ -65,8 +65,9 @@ def cycle(observation: Observation) -> list[weakref.ref[Any]]:
     live(lambda: True)
     _, dock = viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
     bench.panels.begin()
-    rest = time.monotonic() + 0.1
-    live(lambda: time.monotonic() > rest)
+    rested: list[bool] = []
+    bench.settled.connect(lambda: rested.append(True))
+    live(lambda: rested)
     gone += [weakref.ref(dock), weakref.ref(bench.runner)]
     viewer.close()
     live(lambda: True)

@@ -2,7 +2,8 @@
 
 from deblend.program.compiled import compilations
 from deblend.program.goodness import residual_sigma
-from deblend.program.priority import give_way
+from deblend.program.layout import GroupLayout
+from deblend.program.priority import give_way, stand_back
 from deblend.program.program import Program
 
-__all__ = ["Program", "compilations", "give_way", "residual_sigma"]
+__all__ = ["GroupLayout", "Program", "compilations", "give_way", "residual_sigma", "stand_back"]

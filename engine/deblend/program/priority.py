@@ -9,7 +9,8 @@ import threading
 
 import jax
 
-NICENESS = 10
+NICENESS, UTMOST = 10, 19
+"""Of the threads that compute, and of those that compute what nobody waits for."""
 log = logging.getLogger(__name__)
 
 
@@ -27,9 +28,19 @@ def give_way() -> None:
     starter.join()
 
 
+def stand_back() -> None:
+    """Have the present thread, and those that it will start, give way even to those that compute; for good."""
+    if sys.platform == "linux":
+        _be(UTMOST)
+
+
 def _start_with_low_priority() -> None:
+    _be(NICENESS)
+    jax.devices()
+
+
+def _be(nice: int) -> None:
     try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
     except OSError as error:
         log.info("The priority of computing threads stays as it is: %s", error)
-    jax.devices()

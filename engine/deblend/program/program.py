@@ -381,6 +381,18 @@ class Program(AbstractSight):
         """Return each component per unit flux, as every observation sees it; only what changed is drawn."""
         return self._drawing.columns(self._scene, self._groups, self._psf_variance)
 
+    @property
+    def rooms(self) -> tuple[GroupLayout, ...]:
+        """The groups that there is room for, in their order; any thread may ask."""
+        return tuple(group.layout for group in self._groups)
+
+    def make_room(self, rooms: Sequence[GroupLayout]) -> None:
+        """Have room as another program has, or will have: what is compiled for one is then compiled for both."""
+        if tuple(rooms) != self.rooms:
+            self._groups = [GroupSlots(room, *self._sizes, self.dtype, self._n_planes) for room in rooms]
+            self._seen = None
+            self.take(self._scene)
+
     def make_ready(self) -> None:
         """Compile what draws sources of the groups that there are, so that the first edit need not."""
         self._drawing.make_ready(self._groups, self._scene.grid.shape, self._psf_variance)
