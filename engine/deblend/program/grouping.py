@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from deblend.program.asked import is_asked
 from deblend.program.beliefs import has_beliefs
@@ -27,12 +27,20 @@ def parts_by_group(scene: Scene) -> dict[GroupKey, list[Part]]:
     return result
 
 
-def room_for(key: GroupKey, parts: Sequence[Part], has_epochs: bool, present: GroupLayout | None) -> GroupLayout:
-    """Return a layout that takes these parts: the present one where it does. What a group could once, it still can."""
+def room_for(
+    key: GroupKey,
+    parts: Sequence[Part],
+    has_epochs: bool,
+    present: GroupLayout | None,
+    held: Container[tuple[int, int]] = (),
+) -> GroupLayout:
+    """Return a layout that takes these parts: the present one where it does. What a group could once, it still can, so
+    that parts which it has `held` (the identity of a source, and the index of its component) need no second look."""
     kind, side, absorbs = key
-    ties = has_epochs or absorbs or any(source.parts[k].law is not None for source, k in parts)
-    split = not absorbs and any(is_asked(source.parts[k]) for source, k in parts)
-    believed = any(has_beliefs(*part) for part in parts)
+    fresh = [part for part in parts if (id(part[0]), part[1]) not in held]
+    ties = has_epochs or absorbs or any(source.parts[k].law is not None for source, k in fresh)
+    split = not absorbs and any(is_asked(source.parts[k]) for source, k in fresh)
+    believed = any(has_beliefs(*part) for part in fresh)
     capacity = capacity_for(len(parts))
     if present is not None:
         ties, split = ties or present.has_flux_ties, split or present.is_split

@@ -6,7 +6,7 @@ bucket or a full group changes the layout and compiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property, partial
@@ -29,7 +29,7 @@ from deblend.program.flux_problem import flux_problem, with_fluxes
 from deblend.program.fluxes import NormalEquations
 from deblend.program.full_scene_slots import FullSceneSlots, drawn
 from deblend.program.galaxy_tables import device_tables
-from deblend.program.grouping import key_of, parts_by_group, room_for
+from deblend.program.grouping import GroupKey, key_of, parts_by_group, room_for
 from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.links import with_links
@@ -155,26 +155,20 @@ class Program(AbstractSight):
             except UndefinedMorphologyError:
                 self._lower(before)
                 raise
-            self._lower(self._scene)
+            self._lower(self._scene, has_same_parts=True)
         return self._scene
 
     def take(self, scene: Scene) -> None:
         """Take a scene as it is, for instance a fitted one."""
         self._lower(scene)
 
-    def _lower(self, scene: Scene) -> None:
+    def _lower(self, scene: Scene, *, has_same_parts: bool = False) -> None:
+        """Write a scene into the slots; with `has_same_parts` it differs from the present one by fluxes at most."""
         if scene.model_psf_sigma != self._scene.model_psf_sigma or scene.channels != self._scene.channels:
             raise ValueError("A program keeps its channels and its model PSF; make a new one for another scene.")
         members = parts_by_group(scene)
-        known = {key_of(g.layout): i for i, g in enumerate(self._groups)}
-        for key, parts in members.items():
-            index = known.setdefault(key, len(self._groups))
-            present = self._groups[index].layout if index < len(self._groups) else None
-            layout = room_for(key, parts, self._has_epochs, present)
-            if layout is not present:
-                slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
-                self._groups[index : index + 1] = [slots]
-                self._seen = None
+        if not has_same_parts:
+            self._house(members)
         self._turn(scene)
         self._hide(scene)
         shape, painted = scene.grid.shape, painted_in(scene)
@@ -189,6 +183,20 @@ class Program(AbstractSight):
         self._has_ties |= has_ties(scene.sources)
         self._has_links |= bool(scene.links)
         self._calibrate(terms_of(scene, self.calibration_units, self.dtype) if scene.calibrations else None)
+
+    def _house(self, members: Mapping[GroupKey, list[Part]]) -> None:
+        """Have room for parts, by their groups."""
+        known = {key_of(g.layout): i for i, g in enumerate(self._groups)}
+        for key, parts in members.items():
+            index = known.setdefault(key, len(self._groups))
+            slots = self._groups[index] if index < len(self._groups) else None
+            present = None if slots is None else slots.layout
+            held = set() if slots is None else {(id(source), k) for source, k in slots.members}
+            layout = room_for(key, parts, self._has_epochs, present, held)
+            if layout is not present:
+                slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
+                self._groups[index : index + 1] = [slots]
+                self._seen = None
 
     def _take_laws(self, scene: Scene) -> None:
         """Write fluxes that follow a law, and what ties them, into the slots."""
