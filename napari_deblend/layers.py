@@ -7,7 +7,7 @@ not again. A layer that is deleted is let go; the others go on.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ class ImageLayers:
         """Make those layers that are missing: all of them at first, deleted ones when a person asks for them."""
         for role in Role:
             for k, observation in enumerate(self._observations):
-                if (role, k) in self._layers or role.is_isolated or (role.is_color and len(observation.channels) == 1):
+                if (role, k) in self._layers or role.is_late or (role.is_color and len(observation.channels) == 1):
                     continue
                 self._viewer.add_layer(self._made(role, k))
         self.look_at()
@@ -120,14 +120,16 @@ class ImageLayers:
         self._take(role, k, layer)
         return layer
 
-    def _make_isolated(self) -> None:
-        """Have the layer for isolated sources, above our others and below markers; what is selected stays so."""
-        role, k, layers = self.role, self.seen_by, self._viewer.layers
-        if not role.is_isolated or (role, k) in self._layers or not self._layers:
+    def _make_late(self, roles: Set[Role]) -> None:
+        """Have layers for what is rarely looked at, above our others and below markers; what is selected stays so."""
+        k, layers = self.seen_by, self._viewer.layers
+        missing = [role for role in roles if role.is_late and (role, k) not in self._layers]
+        if not missing or not self._layers:
             return
         active = layers.selection.active
-        highest = max(layers.index(layer) for layer in self._layers.values())
-        layers.insert(highest + 1, self._made(role, k))
+        for role in missing:
+            highest = max(layers.index(layer) for layer in self._layers.values())
+            layers.insert(highest + 1, self._made(role, k))
         layers.selection.active = active
 
     def clear(self, keep: Sequence[Image] = ()) -> None:
@@ -199,8 +201,8 @@ class ImageLayers:
             self.view, self.is_spread = view, False
         self.color = self.color if color is None else color
         self.in_flux = self.in_flux if in_flux is None else in_flux
-        self._make_isolated()
         roles = {self.role_of(seen) for seen in (PANELS if self.is_spread else (self.view,))}
+        self._make_late(roles)
         with arranging(self._viewer):
             for (role, k), layer in self._layers.items():
                 layer.visible = k == self.seen_by and role in roles

@@ -87,8 +87,13 @@ class Role(Enum):
 
     @property
     def is_isolated(self) -> bool:
-        """Whether it shows chosen sources without the others; such a layer is made when it is first looked at."""
+        """Whether it shows chosen sources without the others."""
         return self in (Role.ISOLATED, Role.ISOLATED_COLOR)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its layer is made when it is first looked at: each takes a tenth of a second."""
+        return self.is_isolated or self in (Role.RESIDUAL_FLUX, Role.CHI2)
 
     @property
     def unit(self) -> str:

@@ -37,6 +37,8 @@ def limits(bench: Any, role: Role) -> tuple[float, float]:
 def test_the_slider_stretches_data_model_and_residual_alike_and_at_once(
     row: Any, opened: Any, qtbot: Any, wait: Callable[..., None]
 ) -> None:
+    # whose layer is made when it is first looked at
+    opened.layers.look_at(View.RESIDUAL, in_flux=True)
     colors = np.asarray(opened.layers.layer(Role.DATA_COLOR).data).astype(int).sum()
     row.white.setFocus()
     for _ in range(3):
