@@ -1,0 +1,33 @@
+"""Many blends: from the images of a whole field to one catalog."""
+
+from deblend.batch.collect import blends_table, border_agreement, catalog_of, write_models
+from deblend.batch.journal import Journal, results_in
+from deblend.batch.plan import Plan, read_plan
+from deblend.batch.run import Batch, OtherInputError, Settings
+from deblend.batch.task import Frame, Result, Task
+from deblend.batch.tiles import AbstractTile, FileTile, OpenTile, tiles_of
+from deblend.batch.workers import AbstractWorkers, Here, Processes
+
+__all__ = [
+    "AbstractTile",
+    "AbstractWorkers",
+    "Batch",
+    "FileTile",
+    "Frame",
+    "Here",
+    "Journal",
+    "OpenTile",
+    "OtherInputError",
+    "Plan",
+    "Processes",
+    "Result",
+    "Settings",
+    "Task",
+    "blends_table",
+    "border_agreement",
+    "catalog_of",
+    "read_plan",
+    "results_in",
+    "tiles_of",
+    "write_models",
+]

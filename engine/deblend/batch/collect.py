@@ -1,0 +1,211 @@
+"""From the journal to what an astronomer takes along: one catalog, the model images, and a table of the blends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy.table import QTable
+from jaxtyping import Float
+
+from deblend.batch.journal import results_in
+from deblend.batch.plan import Plan
+from deblend.batch.task import Result
+from deblend.batch.tiles import AbstractTile
+from deblend.io.fits_file import FITS_BLOCK
+from deblend.io.replacing import replacing
+from deblend.io.results import image_hdu
+from deblend.measure import MEANINGS
+from deblend.measure.naming import column_key
+from deblend.observe import Observation
+from deblend.sky import AB_ZERO_POINT_NJY, Channel, PixelBox
+
+UNITS = {
+    **dict.fromkeys(("x", "y", "centroid_x", "centroid_y", "half_light_radius", "box_radius"), u.pix),
+    **dict.fromkeys(("ra", "dec"), u.deg),
+}
+NOT_FITTED = "its blend could not be fitted; see `failure` of that blend in blends.fits"
+AT_EDGE = "its light reaches over the edge of its tile"
+FIRST = ("x", "y", "centroid_x", "centroid_y", "ra", "dec")
+
+Progress = Callable[[int, int], object]
+
+
+def catalog_of(
+    plan: Plan, results: Sequence[Result], channels: Sequence[Channel], tiles: Sequence[AbstractTile]
+) -> QTable:
+    """Return one row per source that counts, in the order of tiles and of their rows of pixels.
+
+    Columns are those of `deblend.measure`, with `id`, `tile`, `blend` (a row of the table of blends) and `chi2` of
+    that blend. Sources whose blend failed are there, with `flag_failed` and without numbers.
+    """
+    sources = plan.sources
+    rows = np.flatnonzero(sources.owned)
+    place = np.full(len(sources), -1)
+    place[rows] = np.arange(len(rows))
+    found = sorted(results, key=lambda result: result.number)
+    blend, chi2, failed = np.full(len(rows), -1), np.full(len(rows), np.nan), np.ones(len(rows), bool)
+    columns: dict[str, np.ndarray] = {}
+    for result in found:
+        mine = place[list(result.sources)]
+        blend[mine], chi2[mine], failed[mine] = result.number, result.chi2, bool(result.failure)
+        for name, values in result.columns.items():
+            if name not in columns:
+                kind = bool if values.dtype == bool else float
+                columns[name] = np.full((len(rows), *values.shape[1:]), False if kind is bool else np.nan, kind)
+            columns[name][mine] = values
+    # where nothing was fitted, the place is that of the detection
+    for name, detected in (("x", sources.x[rows]), ("y", sources.y[rows])):
+        columns[name] = np.where(failed, detected, columns.get(name, detected))
+    table = QTable()
+    table["id"] = np.arange(len(rows))
+    table["tile"] = np.array([tiles[k].name for k in sources.tile[rows]], str)
+    table["blend"] = blend
+    for name in FIRST:
+        if name in columns:
+            table[name] = columns[name] * UNITS[name]
+    for index, channel in enumerate(channels):
+        of_channel = {name: values[:, index] for name, values in columns.items() if values.ndim == 2}
+        _add_fluxes(table, column_key(channel), of_channel)
+    for name, values in columns.items():
+        if name not in FIRST and values.ndim == 1:
+            table[name] = values * UNITS[name] if name in UNITS else values
+    table["chi2"] = chi2
+    table["flag_edge"] = _at_edge(plan, rows, tiles)
+    table["flag_failed"] = failed
+    for name, meaning in {**MEANINGS, "edge": AT_EDGE, "failed": NOT_FITTED}.items():
+        if f"flag_{name}" in table.colnames:
+            table[f"flag_{name}"].info.description = meaning
+    table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
+    table.meta["zp_ab"] = AB_ZERO_POINT_NJY
+    table.meta["pixels"] = "of the tile; x, y are 0-based: the middle of the first pixel is (0, 0)"
+    return table
+
+
+def blends_table(results: Sequence[Result], tiles: Sequence[AbstractTile]) -> QTable:
+    """Return one row per blend: where it is, how its fit ended, and why it failed where it did."""
+    found = sorted(results, key=lambda result: result.number)
+    table = QTable()
+    table["blend"] = [r.number for r in found]
+    table["tile"] = [tiles[r.tile].name for r in found]
+    for axis, name in enumerate("xy"):
+        table[f"corner_{name}"] = [r.corner[axis] for r in found] * u.pix
+    table["side"] = [r.side for r in found] * u.pix
+    table["sources"] = [len(r.sources) for r in found]
+    table["guests"] = [len(r.guests.get("source", ())) for r in found]
+    table["chi2"] = [r.chi2 for r in found]
+    table["iterations"] = [r.iterations for r in found]
+    table["seconds"] = [r.seconds for r in found] * u.s
+    table["outcome"] = [r.outcome for r in found]
+    table["failure"] = [r.failure for r in found]
+    return table
+
+
+def write_models(
+    folder: Path, tiles: Sequence[AbstractTile], progress: Progress = lambda done, total: None
+) -> list[Path]:
+    """Write `models.fits`, or `models_TILE.fits` for each of several tiles, of what the folder's journal holds.
+
+    One HDU (band, y, x) per survey, in the unit of the images, like `deblend fit` does. Files are filled in place, so
+    that no image is ever in memory as a whole.
+    """
+    paths = []
+    for number, tile in enumerate(tiles):
+        path = folder / ("models.fits" if len(tiles) == 1 else f"models_{tile.name}.fits")
+        with replacing(path) as part:
+            _fill(part, tile, number, folder)
+        paths.append(path)
+        progress(number + 1, len(tiles))
+    return paths
+
+
+def border_agreement(results: Sequence[Result]) -> Float[np.ndarray, " pair"]:
+    """Return how far fluxes of guests are off those that their own blends found, in the errors of the latter.
+
+    A number per guest and channel; none where either blend has failed, or no errors were asked for.
+    """
+    own: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for result in results:
+        if "flux_err" in result.columns:
+            triples = zip(result.sources, result.columns["flux"], result.columns["flux_err"], strict=True)
+            own |= {row: (flux, error) for row, flux, error in triples}
+    off = [
+        (flux - own[row][0]) / own[row][1]
+        for result in results
+        if result.guests
+        for row, flux in zip(result.guests["source"].tolist(), result.guests["flux"], strict=True)
+        if row in own
+    ]
+    return np.concatenate(off) if off else np.zeros(0)
+
+
+def _add_fluxes(table: QTable, key: str, columns: Mapping[str, np.ndarray]) -> None:
+    flux = columns.get("flux")
+    if flux is None:
+        return
+    for name in ("flux", "flux_err", "flux_shared"):
+        if name in columns:
+            table[f"{name}_{key}"] = columns[name] * u.nJy
+    with np.errstate(invalid="ignore"):
+        positive = np.where(flux > 0, flux, np.nan)
+    table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
+
+
+def _at_edge(plan: Plan, rows: np.ndarray, tiles: Sequence[AbstractTile]) -> np.ndarray:
+    sources = plan.sources
+    shapes = np.array([tile.shape for tile in tiles])[sources.tile[rows]]
+    x, y, reach = sources.x[rows], sources.y[rows], sources.reach[rows]
+    low, high = np.minimum(x, y), np.maximum(x - shapes[:, 1], y - shapes[:, 0])
+    result: np.ndarray = (low - reach < -0.5) | (high + reach > -0.5)
+    return result
+
+
+def _fill(path: Path, tile: AbstractTile, number: int, folder: Path) -> None:
+    """Write the model images of a tile: headers first, then the light of one blend after another."""
+    height, width = tile.shape
+    middle = PixelBox.around(width / 2.0, height / 2.0, 64).within(tile.shape)
+    assert middle is not None
+    observations = tile.piece(middle)
+    with path.open("wb") as file:
+        file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+        starts = []
+        for observation in observations:
+            file.write(_header(observation, middle, tile.shape).tostring().encode("ascii"))
+            starts.append(file.tell())
+            n_bytes = 4 * len(observation.images) * height * width
+            file.truncate(file.tell() + n_bytes + -n_bytes % FITS_BLOCK)
+            file.seek(0, 2)
+    cubes = [
+        np.memmap(path, ">f4", "r+", start, (len(o.images), height, width))
+        for o, start in zip(observations, starts, strict=True)
+    ]
+    for result in results_in(folder):
+        if result.tile != number or result.model is None:
+            continue
+        (x0, y0), side = result.corner, result.side
+        within = PixelBox((x0, x0 + side), (y0, y0 + side)).within(tile.shape)
+        if within is None:
+            continue
+        rows, columns = within.slices
+        own = slice(rows.start - y0, rows.stop - y0), slice(columns.start - x0, columns.stop - x0)
+        first = 0
+        for observation, cube in zip(observations, cubes, strict=True):
+            light = result.model[first : first + len(cube), *own]
+            cube[:, rows, columns] += observation.to_input_unit(light).astype(np.float32)
+            first += len(cube)
+    for cube in cubes:
+        cube.flush()
+
+
+def _header(observation: Observation, box: PixelBox, shape: tuple[int, int]) -> fits.Header:
+    """Return the header of the image of a whole tile, of which an observation shows a box."""
+    wcs = None if observation.wcs is None else observation.wcs.shifted(-box.x[0], -box.y[0])
+    whole = replace(observation, wcs=wcs)
+    header = image_hdu(whole, np.zeros((len(observation.images), 1, 1)), observation.name).header
+    header["NAXIS1"], header["NAXIS2"] = shape[1], shape[0]
+    return header
