@@ -1,6 +1,6 @@
 """Many blends: from the images of a whole field to one catalog."""
 
-from deblend.batch.collect import blends_table, border_agreement, catalog_of, write_models
+from deblend.batch.collect import Gathered, blends_table, border_agreement, catalog_of, collect, write_models
 from deblend.batch.journal import Journal, results_in
 from deblend.batch.plan import Plan, read_plan
 from deblend.batch.run import Batch, OtherInputError, Settings
@@ -14,6 +14,7 @@ __all__ = [
     "Batch",
     "FileTile",
     "Frame",
+    "Gathered",
     "Here",
     "Journal",
     "OpenTile",
@@ -26,6 +27,7 @@ __all__ = [
     "blends_table",
     "border_agreement",
     "catalog_of",
+    "collect",
     "read_plan",
     "results_in",
     "tiles_of",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import astropy.units as u
@@ -15,12 +16,14 @@ from jaxtyping import Float
 
 from deblend.batch.journal import results_in
 from deblend.batch.plan import Plan
+from deblend.batch.run import Batch
 from deblend.batch.task import Result
 from deblend.batch.tiles import AbstractTile
+from deblend.infer import Outcome
 from deblend.io.fits_file import FITS_BLOCK
 from deblend.io.replacing import replacing
-from deblend.io.results import image_hdu
-from deblend.measure import MEANINGS
+from deblend.io.results import image_hdu, write_catalog
+from deblend.measure import MEANINGS, Catalog
 from deblend.measure.naming import column_key
 from deblend.observe import Observation
 from deblend.sky import AB_ZERO_POINT_NJY, Channel, PixelBox
@@ -34,6 +37,59 @@ AT_EDGE = "its light reaches over the edge of its tile"
 FIRST = ("x", "y", "centroid_x", "centroid_y", "ra", "dec")
 
 Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What came of a batch."""
+
+    catalog: QTable
+    blends: QTable
+    numbers: Mapping[str, float]
+    """How many of what, for a summary."""
+
+
+def collect(
+    batch: Batch,
+    *,
+    with_models: bool = True,
+    progress: Progress = lambda done, total: None,
+    note: Callable[[str], object] = lambda sentence: None,
+) -> Gathered:
+    """Write catalog, table of blends, report and models of what a batch has done into its folder; return the tables.
+
+    `progress` is told how many of how many tiles have their models written; `note` that no Parquet was written, where
+    the library for it is missing.
+    """
+    plan, folder = batch.plan(), batch.folder
+    results = [replace(result, model=None) for result in results_in(folder, with_models=False)]
+    catalog, blends = catalog_of(plan, results, batch.channels, batch.tiles), blends_table(results, batch.tiles)
+    write_catalog(folder / "catalog.fits", Catalog(catalog))
+    write_catalog(folder / "blends.fits", Catalog(blends))
+    if find_spec("pyarrow") is None:
+        note("catalog.parquet was not written, since the library pyarrow is missing; catalog.fits holds the same.")
+    else:
+        write_catalog(folder / "catalog.parquet", Catalog(catalog))
+    if with_models:
+        write_models(folder, batch.tiles, progress)
+    return Gathered(catalog, blends, _numbers(plan, results))
+
+
+def _numbers(plan: Plan, results: Sequence[Result]) -> dict[str, float]:
+    fitted = [result for result in results if not result.failure]
+    off = border_agreement(results)
+    numbers: dict[str, float] = {
+        "n_sources": plan.n_owned,
+        "n_blends": len(plan.blends),
+        "n_failed": len(results) - len(fitted),
+        "n_not_converged": sum(not Outcome(result.outcome).is_success for result in fitted),
+        "n_guests": sum(len(result.guests.get("source", ())) for result in fitted),
+        "median_chi2": float(np.median([result.chi2 for result in fitted])) if fitted else np.nan,
+        "cpu_seconds": float(np.nansum([result.seconds for result in results])),
+    }
+    if off.size:
+        numbers["border_scatter_in_errors"] = float(1.4826 * np.nanmedian(np.abs(off)))
+    return numbers
 
 
 def catalog_of(

@@ -53,9 +53,8 @@ def fit_blend(task: Task, frame: Frame) -> Result:
 def scene_of(task: Task, frame: Frame) -> Scene:
     """Return the scene that a task starts from, on the pixels of its box."""
     first = task.observations[0]
-    channels = tuple(channel for o in task.observations for channel in o.channels)
     grid = first.grid.refined(frame.oversampling)
-    scene = Scene(grid, channels, model_psf_sigma=frame.model_psf_sigma)
+    scene = Scene(grid, frame.channels, model_psf_sigma=frame.model_psf_sigma)
     scale, off = frame.oversampling, 0.5 * (frame.oversampling - 1)
     x, y = (place * scale + off for place in (task.x, task.y))
     sources = start_sources(task.observations, scene, x, y, frame.kind)

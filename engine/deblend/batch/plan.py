@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from deblend.batch.survey import Sources
 from deblend.batch.task import Frame
 from deblend.infer import FitSettings
 from deblend.io.replacing import replacing
-from deblend.sky import PixelBox
+from deblend.sky import Channel, PixelBox
 
 NAME = "plan.npz"
 VERSION = 1
@@ -53,9 +53,9 @@ class Plan:
             of_blends[f"blend_{name}"] = np.array([row for rows in lists for row in rows], int)
             of_blends[f"blend_n_{name}"] = np.array([len(rows) for rows in lists], int)
         settings = {name: getattr(value, "value", value) for name, value in asdict(self.frame.settings).items()}
-        frame = json.dumps({"version": VERSION, **asdict(replace(self.frame)), "settings": settings})
+        frame = json.dumps({"version": VERSION, **asdict(self.frame), "settings": settings})
         with replacing(folder / NAME) as part, part.open("wb") as file:
-            np.savez_compressed(file, **{"frame": np.array(frame), **of_sources, **of_blends})  # type: ignore[arg-type]
+            np.savez_compressed(file, **{"frame": np.array(frame), **of_sources, **of_blends})
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -69,7 +69,8 @@ def read_plan(folder: Path) -> Plan | None:
         said = json.loads(str(arrays["frame"]))
         if said.pop("version") > VERSION:
             raise ValueError("it was written by a newer version; update the program")
-        frame = Frame(**{**said, "settings": FitSettings(**said["settings"])})
+        channels = tuple(Channel(*channel) for channel in said["channels"])
+        frame = Frame(**{**said, "channels": channels, "settings": FitSettings(**said["settings"])})
         sources = Sources(**{f.name: arrays[f"source_{f.name}"] for f in fields(Sources)})
         return Plan(sources, tuple(_blends(arrays)), frame)
     except (OSError, ValueError, KeyError, TypeError) as error:

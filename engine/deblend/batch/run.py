@@ -29,7 +29,7 @@ from deblend.detect import DEFAULT_METHOD, Method
 from deblend.infer import FitSettings
 from deblend.io.replacing import replacing
 from deblend.observe import Observation
-from deblend.sky import PixelBox
+from deblend.sky import Channel, PixelBox
 
 INPUT = "input.json"
 CHUNK = 4
@@ -93,6 +93,11 @@ class Batch:
             with replacing(self.folder / INPUT) as part:
                 part.write_text(json.dumps(self._identity, indent=1), "utf-8")
         return self._plan
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Of every tile."""
+        return self.plan().frame.channels
 
     def done(self) -> set[int]:
         """Return the numbers of the blends that are done."""

@@ -17,7 +17,7 @@ from deblend.detect import empty_scene
 from deblend.infer import FitSettings
 from deblend.observe import Observation
 from deblend.program.problem import prepare_observations
-from deblend.sky import PixelBox
+from deblend.sky import Channel, PixelBox
 
 PSF_SLACK = 2
 """How much further kernels may reach elsewhere where the PSF varies [pix of the model]."""
@@ -29,6 +29,7 @@ PROBE = 64
 class Frame:
     """What all blends of a field share."""
 
+    channels: tuple[Channel, ...]
     model_psf_sigma: float
     """[pix of the model]"""
     oversampling: int
@@ -110,11 +111,19 @@ def frame_of(observations: Sequence[Observation], **fields: object) -> Frame:
     prepared = prepare_observations(probe, scene, np.dtype(np.float32))
     reach = max(p.layout.radius for p in prepared) + (PSF_SLACK if varies else 0)
     oversampling = scene.grid.shape[0] // probe[0].shape[0]
-    return Frame(scene.model_psf_sigma, oversampling, reach, **fields)  # type: ignore[arg-type]
+    return Frame(scene.channels, scene.model_psf_sigma, oversampling, reach, **fields)  # type: ignore[arg-type]
 
 
 def together(frames: Sequence[Frame]) -> Frame:
-    """Return what blends have in common whose pieces of a field look differently."""
+    """Return what blends have in common whose pieces of a field look differently; raises ValueError where they were
+    not seen in the same bands."""
+    channels = frames[0].channels
+    for other in frames[1:]:
+        if other.channels != channels:
+            seen = [", ".join(map(str, each)) for each in (channels, other.channels)]
+            raise ValueError(
+                f"Tiles were seen in {seen[0]}, and others in {seen[1]}; give those of other bands a batch."
+            )
     return replace(
         frames[0],
         model_psf_sigma=min(f.model_psf_sigma for f in frames),
