@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import QTable
 from scipy.spatial import cKDTree
 
 from deblend import Observation, compilations
@@ -19,14 +25,15 @@ from deblend.batch.journal import NAME
 from deblend.batch.once import counted_once
 from deblend.batch.pieces import pieces_of
 from deblend.batch.survey import Sources, found_in
+from deblend.cli import main
 from deblend.sky import PixelBox
 from tests.conftest import PROJECT
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
-from simulated_field import Field, simulated
+from simulated_field import NOISE, Field, simulated
 
-SIDE, N_SOURCES, N_BANDS = 256, 48, 3
-DEAD = 190, 20
+SIDE, N_SOURCES, N_BANDS = 224, 40, 3
+DEAD = 180, 20
 """Around here (x, y) all pixels are masked after the plan was made."""
 
 
@@ -110,7 +117,7 @@ def test_fluxes_are_those_of_the_sky(gathered: Gathered, field: Field) -> None:
         np.column_stack([x, y]), 10.0, return_length=True
     )
     good = (distance < 1.0) & (near == 1) & ~table["flag_failed"] & (table["snr"] > 15)
-    assert np.count_nonzero(good) >= 10
+    assert np.count_nonzero(good) >= 6
     flux = np.column_stack([table[f"flux_simulated_{band}"].to_value("nJy") for band in "gri"])[good]
     error = np.column_stack([table[f"flux_err_simulated_{band}"].to_value("nJy") for band in "gri"])[good]
     off = (flux - field.fluxes[truth[good]]) / np.hypot(error, 0.04 * field.fluxes[truth[good]])
@@ -156,8 +163,6 @@ def test_a_killed_run_goes_on_to_the_same_catalog(batch: Batch, gathered: Gather
 
 
 def test_models_and_what_they_leave(batch: Batch, gathered: Gathered, observation: Observation) -> None:
-    from astropy.io import fits
-
     with fits.open(batch.folder / "models.fits") as hdus:
         (image,) = hdus[1:]
         model = image.data.astype(float)
@@ -182,12 +187,12 @@ def test_pieces_and_tiles_see_each_source_once(observation: Observation, monkeyp
     whole = found_in([OpenTile([observation])])
     monkeypatch.setattr("deblend.batch.survey.pieces_of", lambda shape: pieces_of(shape, core=100, overlap=40))
     in_pieces = found_in([OpenTile([observation])])
-    wide, narrow = PixelBox((0, 256), (0, 160)), PixelBox((0, 256), (90, 256))
+    wide, narrow = PixelBox((0, SIDE), (0, 140)), PixelBox((0, SIDE), (80, SIDE))
     tiles = [OpenTile([observation.piece(box)], name) for name, box in (("low", wide), ("high", narrow))]
     in_tiles = found_in(tiles)
     places = np.column_stack([whole.x, whole.y])
     of_pieces = np.column_stack([in_pieces.x, in_pieces.y])
-    of_tiles = np.column_stack([in_tiles.x, in_tiles.y + np.where(in_tiles.tile == 1, 90, 0)])[in_tiles.owned]
+    of_tiles = np.column_stack([in_tiles.x, in_tiles.y + np.where(in_tiles.tile == 1, 80, 0)])[in_tiles.owned]
     for found in (of_pieces, of_tiles):
         assert len(found) == len(whole)
         distance, which = cKDTree(places).query(found)
@@ -229,6 +234,61 @@ def test_pixels_belong_to_the_source_that_reaches_them_best() -> None:
     args = np.array([10.0, 30.0]), np.array([20.0, 20.0]), np.array([12.0, 12.0])
     others = claimed_by_others(box, *args, np.array([True, False]))
     assert others[20, 30] and others[20, 22] and not others[20, 18] and not others[20, 10] and not others[0, 39]
+
+
+@pytest.fixture(scope="module")
+def files(field: Field, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The field as files, and the arguments that name them."""
+    folder = tmp_path_factory.mktemp("files")
+    images, companions = [], []
+    for k, band in enumerate("gri"):
+        header = field.wcs.to_header()
+        header["FILTER"], header["BUNIT"], header["SURVEY"] = band, "nJy", "simulated"
+        fits.PrimaryHDU(field.images[k], header).writeto(folder / f"field-{band}.fits")
+        fits.PrimaryHDU(field.psf[k]).writeto(folder / f"psf-{band}.fits")
+        images.append(str(folder / f"field-{band}.fits"))
+        companions += ["--psf", str(folder / f"psf-{band}.fits"), "--weights", f"ivar:{folder / f'weight-{band}.fits'}"]
+        fits.PrimaryHDU(np.full(field.images[k].shape, NOISE[k] ** -2.0)).writeto(folder / f"weight-{band}.fits")
+    return [*images, *companions]
+
+
+def test_the_command_goes_on_after_ctrl_c(
+    files: list[str], gathered: Gathered, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deblend.batch import workers
+
+    arguments = ["batch", *files, "--workers", "1", "--out", str(tmp_path)]
+    real, count, ready = workers.fit_blends, 0, compilations()
+
+    def pressed(tasks: Any, frame: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(tasks, frame)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "fit_blends", pressed)
+        assert main(arguments) == 130
+    # the same programs as those of the observations in memory
+    assert compilations() == ready
+    said = capsys.readouterr().err
+    assert "Interrupted with 3 of" in said and "goes on from there" in said
+    assert not (tmp_path / "catalog.fits").exists()
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert "holds 3 of" in said.err and "sources/s" in said.err and "Results are in" in said.out
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"catalog.fits", "blends.fits", "models.fits", "report.html", "summary.json"} <= written
+    assert ("catalog.parquet" in written) == (importlib.util.find_spec("pyarrow") is not None)
+    # files say what arrays said: pixels are those of float32 either way
+    table, before = QTable.read(tmp_path / "catalog.fits"), gathered.catalog
+    fitted = ~np.asarray(before["flag_failed"], bool)
+    np.testing.assert_allclose(table["flux_simulated_r"][fitted], before["flux_simulated_r"][fitted], rtol=1e-3)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert 'src="http' not in page and page.count("data:image/png") >= 4
+    assert main([*arguments, "--threshold", "9"]) == 2
+    assert "begun with another threshold" in capsys.readouterr().err
 
 
 def test_borders_agree(batch: Batch) -> None:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from deblend.batch.journal import results_in
 from deblend.batch.plan import Plan
+from deblend.batch.report import write_report
 from deblend.batch.run import Batch
 from deblend.batch.task import Result
 from deblend.batch.tiles import AbstractTile
@@ -62,7 +63,7 @@ def collect(
     the library for it is missing.
     """
     plan, folder = batch.plan(), batch.folder
-    results = [replace(result, model=None) for result in results_in(folder, with_models=False)]
+    results = list(results_in(folder, with_models=False))
     catalog, blends = catalog_of(plan, results, batch.channels, batch.tiles), blends_table(results, batch.tiles)
     write_catalog(folder / "catalog.fits", Catalog(catalog))
     write_catalog(folder / "blends.fits", Catalog(blends))
@@ -72,7 +73,9 @@ def collect(
         write_catalog(folder / "catalog.parquet", Catalog(catalog))
     if with_models:
         write_models(folder, batch.tiles, progress)
-    return Gathered(catalog, blends, _numbers(plan, results))
+    numbers = _numbers(plan, results)
+    write_report(folder, batch.tiles, catalog, results, numbers)
+    return Gathered(catalog, blends, numbers)
 
 
 def _numbers(plan: Plan, results: Sequence[Result]) -> dict[str, float]:
