@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from scipy.spatial import cKDTree
 
-from deblend import Observation, compilations
+from deblend import Observation, compilations, make_source
 from deblend.batch import AbstractWorkers, Batch, Here, OpenTile, OtherInputError, Result, Settings, results_in
 from deblend.batch.blends import blends_of, claimed_by_others
 from deblend.batch.collect import Gathered, border_agreement, collect
@@ -26,6 +27,7 @@ from deblend.batch.once import counted_once
 from deblend.batch.pieces import pieces_of
 from deblend.batch.survey import Sources, found_in
 from deblend.cli import main
+from deblend.io import read_session, write_session
 from deblend.sky import PixelBox
 from tests.conftest import PROJECT
 
@@ -121,8 +123,8 @@ def test_fluxes_are_those_of_the_sky(gathered: Gathered, field: Field) -> None:
     flux = np.column_stack([table[f"flux_simulated_{band}"].to_value("nJy") for band in "gri"])[good]
     error = np.column_stack([table[f"flux_err_simulated_{band}"].to_value("nJy") for band in "gri"])[good]
     off = (flux - field.fluxes[truth[good]]) / np.hypot(error, 0.04 * field.fluxes[truth[good]])
-    # errors hold shapes, so that pulls are wider than one: 1.0 to 1.6 over five seeds
-    assert 0.6 < 1.4826 * np.median(np.abs(off)) < 2.0
+    # errors hold shapes, so that pulls are wider than one: 0.9 to 1.8 over six seeds
+    assert 0.5 < 1.4826 * np.median(np.abs(off)) < 2.4
     assert np.nanmedian(table["chi2"][good]) == pytest.approx(1.0, abs=0.06)
 
 
@@ -289,6 +291,53 @@ def test_the_command_goes_on_after_ctrl_c(
     assert 'src="http' not in page and page.count("data:image/png") >= 4
     assert main([*arguments, "--threshold", "9"]) == 2
     assert "begun with another threshold" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def folder(files: list[str], gathered: Gathered, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A batch that the command has done; nothing compiles that did not for the one in memory."""
+    out: Path = tmp_path_factory.mktemp("out")
+    ready = compilations()
+    assert main(["batch", *files, "--workers", "1", "--out", str(out), "-q"]) == 0
+    assert compilations() == ready
+    return out
+
+
+def test_a_blend_is_mended_in_the_window(files: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = QTable.read(folder / "catalog.fits")
+    number = int(before["blend"][np.argmax(np.bincount(before["blend"])[before["blend"]])])
+    of_blend = before[before["blend"] == number]
+    opened: list[str] = []
+    monkeypatch.setattr(
+        "deblend.commands.view.subprocess.run",
+        lambda words, **_: opened.append(words[-1]) or SimpleNamespace(returncode=0),
+    )
+    ready = compilations()
+    assert main(["view", str(folder), "--blend", str(number)]) == 0
+    session = read_session(Path(opened[0]))
+    first, *others = session.scene.sources
+    gone = int(first.name)
+    assert gone in of_blend["id"] and len(others) == len(of_blend) - 1
+    # untouched, it changes nothing
+    assert main(["batch", *files, "--workers", "1", "--out", str(folder), "-q", "--no-models"]) == 0
+    again = QTable.read(folder / "catalog.fits")
+    np.testing.assert_array_equal(again["flux_simulated_i"], before["flux_simulated_i"])
+    # one source is taken away, and another is put where there is none
+    new = make_source("galaxy", 5.0, 5.0, n_channels=N_BANDS, flux=[10.0, 20.0, 30.0])
+    mended = replace(session, scene=session.scene.remove(first.id).add(new))
+    write_session(Path(opened[0]), mended)
+    assert main(["batch", *files, "--workers", "1", "--out", str(folder), "-q"]) == 0
+    table = QTable.read(folder / "catalog.fits")
+    assert len(table) == len(before) and gone not in table["id"] and table["id"][-1] == len(before)
+    assert set(table["blend"][table["flag_mended"]]) == {number} and table["flux_simulated_i"][-1].value == 30.0
+    same = [row for row in range(len(before)) if before["blend"][row] != number]
+    kept = np.isin(table["id"], before["id"][same])
+    np.testing.assert_array_equal(table["flux_simulated_i"][kept], before["flux_simulated_i"][same])
+    corner = QTable.read(folder / "blends.fits")[number]
+    with fits.open(folder / "models.fits") as hdus:
+        y, x = int(corner["corner_y"].value) + 5, int(corner["corner_x"].value) + 5
+        assert hdus[1].data[2, y, x] > 0.3
+    assert compilations() == ready
 
 
 def test_borders_agree(batch: Batch) -> None:

@@ -4,6 +4,7 @@ from deblend.batch.collect import Gathered, blends_table, border_agreement, cata
 from deblend.batch.journal import Journal, results_in
 from deblend.batch.plan import Plan, read_plan
 from deblend.batch.run import Batch, OtherInputError, Settings
+from deblend.batch.sessions import session_of
 from deblend.batch.task import Frame, Result, Task
 from deblend.batch.tiles import AbstractTile, FileTile, OpenTile, tiles_of
 from deblend.batch.workers import AbstractWorkers, Here, Processes
@@ -30,6 +31,7 @@ __all__ = [
     "collect",
     "read_plan",
     "results_in",
+    "session_of",
     "tiles_of",
     "write_models",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import astropy.units as u
 import numpy as np
@@ -18,6 +19,7 @@ from deblend.batch.journal import results_in
 from deblend.batch.plan import Plan
 from deblend.batch.report import write_report
 from deblend.batch.run import Batch
+from deblend.batch.sessions import mended_in
 from deblend.batch.task import Result
 from deblend.batch.tiles import AbstractTile
 from deblend.infer import Outcome
@@ -34,6 +36,7 @@ UNITS = {
     **dict.fromkeys(("ra", "dec"), u.deg),
 }
 NOT_FITTED = "its blend could not be fitted; see `failure` of that blend in blends.fits"
+BY_HAND = "its blend is as a person has left it in the window"
 AT_EDGE = "its light reaches over the edge of its tile"
 FIRST = ("x", "y", "centroid_x", "centroid_y", "ra", "dec")
 
@@ -63,7 +66,8 @@ def collect(
     the library for it is missing.
     """
     plan, folder = batch.plan(), batch.folder
-    results = list(results_in(folder, with_models=False))
+    mended = mended_in(batch)
+    results = [mended.get(result.number, result) for result in results_in(folder, with_models=False)]
     catalog, blends = catalog_of(plan, results, batch.channels, batch.tiles), blends_table(results, batch.tiles)
     write_catalog(folder / "catalog.fits", Catalog(catalog))
     write_catalog(folder / "blends.fits", Catalog(blends))
@@ -72,9 +76,9 @@ def collect(
     else:
         write_catalog(folder / "catalog.parquet", Catalog(catalog))
     if with_models:
-        write_models(folder, batch.tiles, progress)
+        write_models(folder, batch.tiles, mended, progress)
     numbers = _numbers(plan, results)
-    write_report(folder, batch.tiles, catalog, results, numbers)
+    write_report(folder, batch.tiles, catalog, results, mended, numbers)
     return Gathered(catalog, blends, numbers)
 
 
@@ -82,10 +86,11 @@ def _numbers(plan: Plan, results: Sequence[Result]) -> dict[str, float]:
     fitted = [result for result in results if not result.failure]
     off = border_agreement(results)
     numbers: dict[str, float] = {
-        "n_sources": plan.n_owned,
+        "n_sources": sum(len(result.sources) + result.added for result in results),
         "n_blends": len(plan.blends),
         "n_failed": len(results) - len(fitted),
-        "n_not_converged": sum(not Outcome(result.outcome).is_success for result in fitted),
+        "n_not_converged": sum(not result.is_mended and not Outcome(result.outcome).is_success for result in fitted),
+        "n_mended": sum(result.is_mended for result in results),
         "n_guests": sum(len(result.guests.get("source", ())) for result in fitted),
         "median_chi2": float(np.median([result.chi2 for result in fitted])) if fitted else np.nan,
         "cpu_seconds": float(np.nansum([result.seconds for result in results])),
@@ -101,29 +106,34 @@ def catalog_of(
     """Return one row per source that counts, in the order of tiles and of their rows of pixels.
 
     Columns are those of `deblend.measure`, with `id`, `tile`, `blend` (a row of the table of blends) and `chi2` of
-    that blend. Sources whose blend failed are there, with `flag_failed` and without numbers.
+    that blend. Sources whose blend failed are there, with `flag_failed` and without numbers. Those that a person has
+    removed from a blend are not; those that a person has added are behind all others.
     """
     sources = plan.sources
     rows = np.flatnonzero(sources.owned)
     place = np.full(len(sources), -1)
     place[rows] = np.arange(len(rows))
     found = sorted(results, key=lambda result: result.number)
-    blend, chi2, failed = np.full(len(rows), -1), np.full(len(rows), np.nan), np.ones(len(rows), bool)
-    columns: dict[str, np.ndarray] = {}
+    n = len(rows) + sum(result.added for result in found)
+    tile, blend = np.zeros(n, int), np.full(n, -1)
+    chi2, failed, mended = np.full(n, np.nan), np.zeros(n, bool), np.zeros(n, bool)
+    columns: dict[str, np.ndarray] = {"x": np.full(n, np.nan), "y": np.full(n, np.nan)}
+    # where nothing was fitted, the place is that of the detection
+    columns["x"][: len(rows)], columns["y"][: len(rows)] = sources.x[rows], sources.y[rows]
+    n_known = len(rows)
     for result in found:
-        mine = place[list(result.sources)]
-        blend[mine], chi2[mine], failed[mine] = result.number, result.chi2, bool(result.failure)
+        mine = np.array([*place[list(result.sources)], *range(n_known, n_known + result.added)], int)
+        n_known += result.added
+        tile[mine], blend[mine], chi2[mine] = result.tile, result.number, result.chi2
+        failed[mine], mended[mine] = bool(result.failure), result.is_mended
         for name, values in result.columns.items():
             if name not in columns:
                 kind = bool if values.dtype == bool else float
-                columns[name] = np.full((len(rows), *values.shape[1:]), False if kind is bool else np.nan, kind)
+                columns[name] = np.full((n, *values.shape[1:]), False if kind is bool else np.nan, kind)
             columns[name][mine] = values
-    # where nothing was fitted, the place is that of the detection
-    for name, detected in (("x", sources.x[rows]), ("y", sources.y[rows])):
-        columns[name] = np.where(failed, detected, columns.get(name, detected))
     table = QTable()
-    table["id"] = np.arange(len(rows))
-    table["tile"] = np.array([tiles[k].name for k in sources.tile[rows]], str)
+    table["id"] = np.arange(n)
+    table["tile"] = np.array([tiles[k].name for k in tile], str)
     table["blend"] = blend
     for name in FIRST:
         if name in columns:
@@ -135,15 +145,17 @@ def catalog_of(
         if name not in FIRST and values.ndim == 1:
             table[name] = values * UNITS[name] if name in UNITS else values
     table["chi2"] = chi2
-    table["flag_edge"] = _at_edge(plan, rows, tiles)
-    table["flag_failed"] = failed
-    for name, meaning in {**MEANINGS, "edge": AT_EDGE, "failed": NOT_FITTED}.items():
+    reach = np.concatenate([sources.reach[rows], np.zeros(n - len(rows), int)])
+    table["flag_edge"] = _at_edge(columns["x"], columns["y"], reach, np.array([t.shape for t in tiles])[tile])
+    table["flag_failed"], table["flag_mended"] = failed, mended
+    for name, meaning in {**MEANINGS, "edge": AT_EDGE, "failed": NOT_FITTED, "mended": BY_HAND}.items():
         if f"flag_{name}" in table.colnames:
             table[f"flag_{name}"].info.description = meaning
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
     table.meta["zp_ab"] = AB_ZERO_POINT_NJY
     table.meta["pixels"] = "of the tile; x, y are 0-based: the middle of the first pixel is (0, 0)"
-    return table
+    # of what a batch has not done yet, and of what a person has removed, no blend is known
+    return table[blend >= 0]
 
 
 def blends_table(results: Sequence[Result], tiles: Sequence[AbstractTile]) -> QTable:
@@ -166,9 +178,13 @@ def blends_table(results: Sequence[Result], tiles: Sequence[AbstractTile]) -> QT
 
 
 def write_models(
-    folder: Path, tiles: Sequence[AbstractTile], progress: Progress = lambda done, total: None
+    folder: Path,
+    tiles: Sequence[AbstractTile],
+    mended: Mapping[int, Result] = MappingProxyType({}),
+    progress: Progress = lambda done, total: None,
 ) -> list[Path]:
-    """Write `models.fits`, or `models_TILE.fits` for each of several tiles, of what the folder's journal holds.
+    """Write `models.fits`, or `models_TILE.fits` for each of several tiles, of what the folder's journal holds, or of
+    what persons have made of it.
 
     One HDU (band, y, x) per survey, in the unit of the images, like `deblend fit` does. Files are filled in place, so
     that no image is ever in memory as a whole.
@@ -177,7 +193,7 @@ def write_models(
     for number, tile in enumerate(tiles):
         path = folder / ("models.fits" if len(tiles) == 1 else f"models_{tile.name}.fits")
         with replacing(path) as part:
-            _fill(part, tile, number, folder)
+            _fill(part, tile, number, folder, mended)
         paths.append(path)
         progress(number + 1, len(tiles))
     return paths
@@ -191,7 +207,8 @@ def border_agreement(results: Sequence[Result]) -> Float[np.ndarray, " pair"]:
     own: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for result in results:
         if "flux_err" in result.columns:
-            triples = zip(result.sources, result.columns["flux"], result.columns["flux_err"], strict=True)
+            # what a person has added comes behind its own sources
+            triples = zip(result.sources, result.columns["flux"], result.columns["flux_err"], strict=False)
             own |= {row: (flux, error) for row, flux, error in triples}
     off = [
         (flux - own[row][0]) / own[row][1]
@@ -215,16 +232,13 @@ def _add_fluxes(table: QTable, key: str, columns: Mapping[str, np.ndarray]) -> N
     table[f"mag_{key}"] = (AB_ZERO_POINT_NJY - 2.5 * np.log10(positive)) * u.mag
 
 
-def _at_edge(plan: Plan, rows: np.ndarray, tiles: Sequence[AbstractTile]) -> np.ndarray:
-    sources = plan.sources
-    shapes = np.array([tile.shape for tile in tiles])[sources.tile[rows]]
-    x, y, reach = sources.x[rows], sources.y[rows], sources.reach[rows]
+def _at_edge(x: np.ndarray, y: np.ndarray, reach: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     low, high = np.minimum(x, y), np.maximum(x - shapes[:, 1], y - shapes[:, 0])
     result: np.ndarray = (low - reach < -0.5) | (high + reach > -0.5)
     return result
 
 
-def _fill(path: Path, tile: AbstractTile, number: int, folder: Path) -> None:
+def _fill(path: Path, tile: AbstractTile, number: int, folder: Path, mended: Mapping[int, Result]) -> None:
     """Write the model images of a tile: headers first, then the light of one blend after another."""
     height, width = tile.shape
     middle = PixelBox.around(width / 2.0, height / 2.0, 64).within(tile.shape)
@@ -243,7 +257,8 @@ def _fill(path: Path, tile: AbstractTile, number: int, folder: Path) -> None:
         np.memmap(path, ">f4", "r+", start, (len(o.images), height, width))
         for o, start in zip(observations, starts, strict=True)
     ]
-    for result in results_in(folder):
+    for kept in results_in(folder):
+        result = mended.get(kept.number, kept)
         if result.tile != number or result.model is None:
             continue
         (x0, y0), side = result.corner, result.side

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from deblend.batch.task import Frame, Result, Task
 from deblend.detect import start_sources
 from deblend.infer import Fit, FitState
 from deblend.infer.boxes import radii_of
+from deblend.io import Session
 from deblend.measure.flags import flags_of
 from deblend.measure.quantities import shapes_of, significance_of
 from deblend.measure.sharing import share
@@ -25,6 +26,7 @@ from deblend.program.columns import summed
 from deblend.program.layout import GroupLayout, bucket
 from deblend.scene import Point, Scene, Source
 
+MENDED = "As a person has left it in the window."
 UNSEEN = "no pixel of the blend counts: all are masked or undefined"
 
 
@@ -48,6 +50,13 @@ def fit_blend(task: Task, frame: Frame) -> Result:
         )
     spent = time.thread_time() - started
     return replace(result, seconds=spent, compilations=compilations(), memory=most_memory())
+
+
+def fitted_scene(task: Task, frame: Frame) -> Scene:
+    """Return the fitted scene of a task; raises ValueError where it cannot be fitted."""
+    if task.failure or not any(o.weights.any() for o in task.observations):
+        raise ValueError(task.failure or UNSEEN)
+    return _fit(task, frame)[1].run().scene
 
 
 def scene_of(task: Task, frame: Frame) -> Scene:
@@ -92,43 +101,68 @@ def with_room(
 def _fitted(task: Task, frame: Frame, empty: Result) -> Result:
     if task.failure:
         raise ValueError(task.failure)
-    seen = [band.any() for o in task.observations for band in o.weights]
-    if not any(seen):
+    if not any(o.weights.any() for o in task.observations):
         raise ValueError(UNSEEN)
-    observations = tuple(_with_all_bands(o) for o in task.observations)
-    scene = scene_of(replace(task, observations=observations), frame)
-    program = Program(observations, scene, solve=False, room=layouts_of(task, frame), reach=frame.reach)
-    fit = Fit(scene, observations, frame.settings, program)
+    program, fit = _fit(task, frame)
     best = fit.run()
     program.take(best.scene)
     chi2 = _chi2(task.observations, best)
     if not np.isfinite(chi2) or not np.all(np.isfinite(best.scene.fluxes)):
         raise ValueError(f"the fit met an undefined value: {fit.state.outcome.value}")
-    own = slice(0, task.n_owned)
     columns = measured(task, program, fit.state.outcome.is_success, frame)
-    columns = {name: values[own] for name, values in columns.items()}
-    fluxes = np.where(seen, best.scene.fluxes, np.nan)
-    columns["flux"] = fluxes[own]
-    if "flux_err" in columns:
-        columns["flux_err"] = np.where(seen, columns["flux_err"], np.nan)
-    guests = {"source": np.array(task.sources[task.n_owned :], int), "flux": fluxes[task.n_owned :]}
+    guests = {"source": np.array(task.sources[task.n_owned :], int), "flux": columns["flux"][task.n_owned :]}
     return replace(
         empty,
         outcome=fit.state.outcome.value,
         chi2=chi2,
         iterations=fit.state.iteration,
-        columns=columns,
+        columns={name: values[: task.n_owned] for name, values in columns.items()},
         guests=guests,
-        model=_light(program, task.n_owned),
+        model=_light(program, range(task.n_owned)),
     )
+
+
+def result_of(task: Task, session: Session, frame: Frame) -> Result:
+    """Return what a person has made of a task: sources whose names are rows of the plan are those, others are new."""
+    observations, scene = session.observations, session.scene
+    solve = not scene.is_solved
+    program = Program(observations, scene, solve=solve, room=layouts_of(task, frame), reach=frame.reach)
+    columns = measured(replace(task, observations=observations), program, True, frame)
+    rows = {source.name: k for k, source in enumerate(scene.sources)}
+    own = {row: rows[str(row)] for row in task.sources[: task.n_owned] if str(row) in rows}
+    new = [k for name, k in rows.items() if name not in {str(row) for row in task.sources}]
+    kept = [*own.values(), *new]
+    total = sum(o.chi2(program.model(k)) for k, o in enumerate(observations))
+    return Result(
+        task.number,
+        task.tile,
+        (task.box.x[0], task.box.y[0]),
+        task.box.shape[0],
+        tuple(own),
+        added=len(new),
+        is_mended=True,
+        outcome=MENDED,
+        chi2=total / max(sum(o.n_unmasked for o in observations), 1),
+        columns={name: values[kept] for name, values in columns.items()},
+        model=_light(program, kept) if kept else None,
+    )
+
+
+def _fit(task: Task, frame: Frame) -> tuple[Program, Fit]:
+    observations = tuple(_with_all_bands(o) for o in task.observations)
+    scene = scene_of(replace(task, observations=observations), frame)
+    program = Program(observations, scene, solve=False, room=layouts_of(task, frame), reach=frame.reach)
+    return program, Fit(scene, observations, frame.settings, program)
 
 
 def measured(task: Task, program: Program, converged: bool, frame: Frame) -> dict[str, np.ndarray]:
     """Return the columns of the catalog, a row per source of a task; names and units are those of `deblend.measure`.
 
-    Errors of fluxes are those of the joint problem of all fluxes of the blend, with shapes and places held.
+    Errors of fluxes are those of the joint problem of all fluxes of the blend, with shapes and places held. Fluxes of
+    bands that see nothing of the blend are NaN.
     """
     scene, first = program.scene, task.observations[0]
+    seen = [band.any() for o in task.observations for band in o.weights]
     to_image = scene.grid.affine_to(first.grid)
     shapes = shapes_of(program)
     x0, y0 = task.box.x[0], task.box.y[0]
@@ -141,8 +175,9 @@ def measured(task: Task, program: Program, converged: bool, frame: Frame) -> dic
     columns |= {"half_light_radius": shapes[:, 2] * to_image.scale, "snr": significance, "blendedness": blendedness}
     columns["box_radius"] = np.array([s.radius for s in scene.sources]) * to_image.scale
     columns |= {f"flag_{name}": is_set for name, is_set in flags_of(program, converged).items()}
+    columns["flux"] = np.where(seen, scene.fluxes, np.nan)
     if frame.with_errors:
-        columns["flux_err"] = flux_errors(program)
+        columns["flux_err"] = np.where(seen, flux_errors(program), np.nan)
     if frame.with_shares:
         columns["flux_shared"] = share(scene, program.observations, program).fluxes
     return columns
@@ -191,9 +226,9 @@ def _chi2(observations: Sequence[Observation], state: FitState) -> float:
     return total / max(sum(o.n_unmasked for o in observations), 1)
 
 
-def _light(program: Program, n_owned: int) -> Float[np.ndarray, "channel y x"]:
-    """Return the light of the first sources of a program [nJy/pix], float32."""
-    seen = [program.sources()[k] for k in range(n_owned)]
+def _light(program: Program, rows: Iterable[int]) -> Float[np.ndarray, "channel y x"]:
+    """Return the light of some of the sources of a program [nJy/pix], float32."""
+    seen = [program.sources()[k] for k in rows]
     cubes = []
     for index, observation in enumerate(program.observations):
         cubes.append(summed([columns[index] for columns in seen]).on(observation.images.shape))

@@ -71,6 +71,7 @@ def write_report(
     tiles: Sequence[AbstractTile],
     catalog: QTable,
     results: Sequence[Result],
+    mended: Mapping[int, Result],
     numbers: Mapping[str, float],
 ) -> Path:
     """Write `report.html` into a folder and return its path."""
@@ -89,7 +90,7 @@ def write_report(
         f"<h2>Blends with the highest chi²</h2><p class=lead>Data, model and what is left, all bands together in units "
         f"of their noise; residuals from -{SIGMA:g} to {SIGMA:g} σ, red where the data are brighter.</p>",
         "<div class=row>",
-        *(_blend(seen, tiles, folder) for seen in _seen(folder, tiles, worst)),
+        *(_blend(seen, tiles, folder) for seen in _seen(folder, tiles, worst, mended)),
         "</div>",
     ]
     title = f"<title>deblend batch: {html.escape(folder.name)}</title>"
@@ -197,7 +198,9 @@ def _failures(results: Sequence[Result], tiles: Sequence[AbstractTile]) -> str:
     return f"<h2>Failures</h2><table>{head}{''.join(rows)}</table>{more}"
 
 
-def _seen(folder: Path, tiles: Sequence[AbstractTile], chosen: Sequence[Result]) -> list[Seen]:
+def _seen(
+    folder: Path, tiles: Sequence[AbstractTile], chosen: Sequence[Result], mended: Mapping[int, Result]
+) -> list[Seen]:
     """Return chosen blends with the data and the models of their boxes."""
     pictures = {}
     for result in chosen:
@@ -207,7 +210,8 @@ def _seen(folder: Path, tiles: Sequence[AbstractTile], chosen: Sequence[Result])
             continue
         observations = tile.piece(within)
         pictures[result.number] = (result, within, observations, [np.zeros(o.images.shape) for o in observations])
-    for other in results_in(folder):
+    for kept in results_in(folder):
+        other = mended.get(kept.number, kept)
         for result, within, _, models in pictures.values():
             if other.tile == result.tile and other.model is not None:
                 _add(models, within, other)

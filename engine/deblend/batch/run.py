@@ -23,7 +23,7 @@ from deblend.batch.pieces import pieces_of
 from deblend.batch.plan import Plan, read_plan
 from deblend.batch.survey import Progress, found_in
 from deblend.batch.task import Result, Task, frame_of, task_of, together
-from deblend.batch.tiles import AbstractTile
+from deblend.batch.tiles import AbstractTile, FileTile
 from deblend.batch.workers import AbstractWorkers, Stop
 from deblend.detect import DEFAULT_METHOD, Method
 from deblend.infer import FitSettings
@@ -72,6 +72,23 @@ class Batch:
         self._is_same()
         self._plan = read_plan(folder)
 
+    @classmethod
+    def opened(cls, folder: Path) -> Batch:
+        """Return the batch that a folder holds, with the images that it was made of.
+
+        Raises ValueError with a sentence where there is none, or where its images are no longer what they were.
+        """
+        try:
+            said = json.loads((folder / INPUT).read_text("utf-8"))
+            tiles = [FileTile(tuple(t["paths"]), t["options"], t["name"]) for t in said["opened"]]
+            fields = said["settings"]
+            settings = Settings(**{**fields, "fit": FitSettings(**fields["fit"])})
+        except FileNotFoundError:
+            raise ValueError(f"{folder}: holds no batch; give the folder of a `deblend batch`.") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{folder / INPUT}: cannot be read ({error}).") from error
+        return cls(tiles, folder, settings)
+
     @property
     def is_planned(self) -> bool:
         """Whether the folder holds a plan already."""
@@ -91,7 +108,8 @@ class Batch:
             self._plan = Plan.of(sources, together(frames))
             self._plan.write(self.folder)
             with replacing(self.folder / INPUT) as part:
-                part.write_text(json.dumps(self._identity, indent=1), "utf-8")
+                said = [tile.said for tile in self.tiles]
+                part.write_text(json.dumps({**self._identity, "opened": said}, indent=1), "utf-8")
         return self._plan
 
     @property

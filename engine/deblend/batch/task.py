@@ -80,6 +80,10 @@ class Result:
     side: int
     sources: tuple[int, ...]
     """Rows of its own sources."""
+    added: int = 0
+    """How many sources a person has added, behind its own."""
+    is_mended: bool = False
+    """Whether it is as a person has left it."""
     failure: str = ""
     """A sentence; empty where the fit went through."""
     outcome: str = ""

@@ -17,8 +17,12 @@ from typing import Any
 import numpy as np
 
 from deblend.io import PixelCutout, files_of, find_images, image_shape, read_observations
+from deblend.io.fits_file import split_hdu
 from deblend.observe import Observation
 from deblend.sky import PixelBox
+
+FILES = ("psf", "weights", "mask")
+"""Options of `read_observations` that name files."""
 
 
 class AbstractTile(ABC):
@@ -35,6 +39,11 @@ class AbstractTile(ABC):
     @abstractmethod
     def identity(self) -> list[Any]:
         """What tells this tile from others, as plain lists and texts: digests of what it is made of."""
+
+    @property
+    def said(self) -> dict[str, Any] | None:
+        """What opens it again, as plain lists and texts; None for what is in memory alone."""
+        return None
 
     @abstractmethod
     def piece(self, box: PixelBox) -> tuple[Observation, ...]:
@@ -84,9 +93,17 @@ class FileTile(AbstractTile):
 
     @property
     def identity(self) -> list[Any]:
-        given = [self.options.get(name) or () for name in ("psf", "weights", "mask")]
-        files = files_of((*self.images, *(file for each in given for file in each)))
+        given = (str(file) for name in FILES for file in self.options.get(name) or ())
+        # "rms:FILE" is a file with a word before it
+        named = (file if Path(file).exists() else file.rpartition(":")[2] for file in given)
+        files = files_of((*self.images, *named))
         return [self.name, *([Path(file.path).name, file.sha256] for file in files)]
+
+    @property
+    def said(self) -> dict[str, Any]:
+        paths = [_absolute(path) for path in self.paths]
+        options = {name: _absolute_files(value) if name in FILES else value for name, value in self.options.items()}
+        return {"name": self.name, "paths": paths, "options": options}
 
     def piece(self, box: PixelBox) -> tuple[Observation, ...]:
         paths = [fspath(path) for path in self.paths]
@@ -125,3 +142,18 @@ def tiles_of(fields: Sequence[str | Path], options: Mapping[str, Any]) -> tuple[
         _ = tile.images
         tiles.append(tile)
     return tuple(tiles)
+
+
+def _absolute(path: str | Path) -> str:
+    """Return a path that means the same from any folder; words that are no file, as "gaussian:0.7", stay."""
+    file, hdu = split_hdu(Path(path))
+    return str(path) if not file.exists() else f"{file.resolve()}{'' if hdu is None else f'[{hdu}]'}"
+
+
+def _absolute_files(given: Sequence[str | Path]) -> list[str]:
+    """Return what names files, with absolute paths; "rms:FILE" keeps its first word."""
+    result = []
+    for each in given:
+        words, colon, file = str(each).rpartition(":")
+        result.append(_absolute(each) if not colon or Path(each).exists() else f"{words}:{_absolute(file)}")
+    return result
