@@ -1,5 +1,6 @@
 """Many blends: from the images of a whole field to one catalog."""
 
+from deblend.batch.cluster import Cluster
 from deblend.batch.collect import Gathered, blends_table, border_agreement, catalog_of, collect, write_models
 from deblend.batch.journal import Journal, results_in
 from deblend.batch.plan import Plan, read_plan
@@ -13,6 +14,7 @@ __all__ = [
     "AbstractTile",
     "AbstractWorkers",
     "Batch",
+    "Cluster",
     "FileTile",
     "Frame",
     "Gathered",

@@ -106,9 +106,7 @@ class Processes(AbstractWorkers):
                 yield from self._pool.submit(fit_blends, (task,), frame).result()
             except BrokenProcessPool:
                 self._renew()
-                corner = task.box.x[0], task.box.y[0]
-                own = task.sources[: task.n_owned]
-                yield Result(task.number, task.tile, corner, task.box.shape[0], own, failure=DIED)
+                yield lost(task, DIED)
 
     def _renew(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -116,6 +114,12 @@ class Processes(AbstractWorkers):
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def lost(task: Task, reason: str) -> Result:
+    """Return what comes of a task whose worker has died."""
+    corner, own = (task.box.x[0], task.box.y[0]), task.sources[: task.n_owned]
+    return Result(task.number, task.tile, corner, task.box.shape[0], own, failure=reason)
 
 
 def _leave_interrupts_to_the_parent() -> None:

@@ -26,6 +26,8 @@ EXAMPLES = """examples:
       one field in three bands; sources whose light touches are fitted together
   deblend batch tiles/* --out survey --workers 8
       every folder is a tile; what several tiles see counts once
+  deblend batch tiles/* --out survey --cluster tcp://head:8786
+      fitted by the workers of a Dask cluster, which need none of the files
   deblend batch coadd-*.fits --out field
       the same again after an interruption: goes on where it stopped
 
@@ -55,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _borrow(parser)
     add("--no-models", action="store_true", help="leave the model images out")
     add("--workers", type=_count, metavar="N", help="processes on this machine (default: one per processor)")
+    add(
+        "--cluster",
+        metavar="WHERE",
+        help="fit on a Dask cluster instead: tcp://HOST:PORT of its scheduler, local, or slurm; --workers says how "
+        "many the latter two have",
+    )
     add("--out", type=Path, default=Path("deblend_batch"), metavar="DIR", help="(default: %(default)s)")
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
 
@@ -144,6 +152,11 @@ def _workers(arguments: argparse.Namespace, n_blends: int) -> AbstractWorkers:
     from deblend.batch import Here, Processes
 
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if arguments.cluster is not None:
+        from deblend.batch import Cluster
+
+        with blaming_the_input():
+            return Cluster(arguments.cluster, arguments.workers or available)
     number = min(arguments.workers or available, n_blends)
     return Processes(number) if number > 1 else Here()
 
