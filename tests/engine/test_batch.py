@@ -19,7 +19,7 @@ from astropy.table import QTable
 from scipy.spatial import cKDTree
 
 from deblend import Observation, compilations, make_source
-from deblend.batch import AbstractWorkers, Batch, Here, OpenTile, OtherInputError, Result, Settings, results_in
+from deblend.batch import AbstractWorkers, Batch, Cluster, Here, OpenTile, OtherInputError, Result, Settings, results_in
 from deblend.batch.blends import blends_of, claimed_by_others
 from deblend.batch.collect import Gathered, border_agreement, collect
 from deblend.batch.journal import NAME
@@ -344,6 +344,46 @@ def test_borders_agree(batch: Batch) -> None:
     off = border_agreement(list(results_in(batch.folder, with_models=False)))
     if off.size:
         assert 1.4826 * np.median(np.abs(off)) < 1.0
+
+
+def test_a_cluster_gets_the_same_tasks(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask itself is not asked for: a stand-in runs what is submitted, and loses one chunk with its worker."""
+    submitted: list[Any] = []
+
+    class Future:
+        def __init__(self, status: str, result: Any) -> None:
+            self.status, self.result = status, result
+
+    class Client:
+        def __init__(self, where: Any, timeout: float) -> None:
+            assert where == "tcp://head:8786"
+
+        def submit(self, function: Any, *arguments: Any, pure: bool) -> Any:
+            submitted.append(arguments)
+            is_lost = len(submitted) == 2
+            return Future("error" if is_lost else "finished", lambda: function(*arguments))
+
+        def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+            return {"workers": {"one": None}}
+
+        def close(self) -> None:
+            return None
+
+    def wait(futures: list[Any], timeout: float, return_when: str) -> Any:
+        assert len(futures) <= 2
+        return SimpleNamespace(done=futures[:1])
+
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Client, wait=wait))
+    # the one whose pixels were lost is at the lower edge
+    blends = [blend for blend in batch.plan().blends if blend.side == 40][-3:]
+    chunks = [(task,) for task in batch.tasks(blends)]
+    with Cluster("tcp://head:8786") as cluster:
+        found = list(cluster.results(chunks, batch.plan().frame, lambda: False))
+    assert [result.number for result in found] == [blend.number for blend in blends]
+    assert [bool(result.failure) for result in found] == [False, True, False]
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match="needs Dask"):
+        Cluster("local")
 
 
 def test_results_survive_the_journal(batch: Batch) -> None:

@@ -7,7 +7,10 @@ the field. Compiled code is kept on disk, and what one process has compiled the 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -20,6 +23,8 @@ from deblend.batch.task import Frame, Result, Task
 
 AHEAD = 2
 """Chunks that wait for each worker."""
+PATIENCE = 2.0
+"""How often a worker looks whether its parent is still there [s]."""
 DIED = "the process that fitted it died, twice; it may have had too little memory"
 
 Chunk = tuple[Task, ...]
@@ -71,7 +76,7 @@ class Processes(AbstractWorkers):
     def _made(self) -> Executor:
         # JAX has threads, and a fork would copy their locks but not them
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
 
     def results(self, chunks: Iterable[Chunk], frame: Frame, stop: Stop) -> Iterator[Result]:
         waiting: dict[Future[list[Result]], Chunk] = {}
@@ -122,6 +127,14 @@ def lost(task: Task, reason: str) -> Result:
     return Result(task.number, task.tile, corner, task.box.shape[0], own, failure=reason)
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ctrl-C goes to all processes of a terminal: what is in work is finished, and the parent says what is next."""
+def _begin(parent: int) -> None:
+    """Leave Ctrl-C, which goes to all processes of a terminal, to the parent, and do not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    """End this process once its parent is gone: one that was killed cannot say so, and its pipes stay open."""
+    while os.getppid() == parent:
+        time.sleep(PATIENCE)
+    os._exit(1)
