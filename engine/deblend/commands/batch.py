@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblend.commands import fit_arguments
+from deblend.commands.borrowed import READING, borrow, reading_of
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import Clock, check_folder, interruptible, told_of, versions
 
@@ -34,10 +34,7 @@ EXAMPLES = """examples:
 Ctrl-C finishes the blends that are in work; the same command goes on from there. Into the folder go catalog.fits (and
 catalog.parquet where pyarrow is installed), blends.fits with how each fit ended, models.fits, report.html and
 summary.json. Exit status 1 says that some blends could not be fitted; why is in blends.fits."""
-AS_IN_FIT = (
-    *("--psf", "--psf-oversampling", "--psf-integrated", "--weights", "--mask", "--rescale-weights", "--bands"),
-    *("--epochs", "--kind", "--threshold", "--detect", "--max-iterations", "--shares", "--no-errors"),
-)
+AS_IN_FIT = (*READING, "--kind", "--threshold", "--detect", "--max-iterations", "--shares", "--no-errors")
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -54,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD",
         help="FITS images or cubes of one field on one grid of pixels, or folders, each with the images of a tile",
     )
-    _borrow(parser)
+    borrow(parser, AS_IN_FIT)
     add("--no-models", action="store_true", help="leave the model images out")
     add("--workers", type=_count, metavar="N", help="processes on this machine (default: one per processor)")
     add(
@@ -65,15 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", type=Path, default=Path("deblend_batch"), metavar="DIR", help="(default: %(default)s)")
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
-
-
-def _borrow(parser: argparse.ArgumentParser) -> None:
-    """Say which of the options of `deblend fit` mean the same here."""
-    of_fit = argparse.ArgumentParser(add_help=False)
-    fit_arguments.add_arguments(of_fit)
-    for action in of_fit._actions:
-        if set(action.option_strings) & set(AS_IN_FIT):
-            parser._add_action(action)
 
 
 def _count(text: str) -> int:
@@ -104,7 +92,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     with blaming_the_input():
         check_folder(arguments.out)
         settings = _settings(arguments)
-        tiles = tiles_of(arguments.field, _reading(arguments))
+        tiles = tiles_of(arguments.field, reading_of(arguments))
         batch = Batch(tiles, arguments.out, settings, note)
     with blaming_the_input(), clock.phase("detect"), told_of("detect", quiet=arguments.quiet) as tell:
         plan = batch.plan(tell)
@@ -138,14 +126,6 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         with_errors=not arguments.no_errors,
         with_shares=arguments.shares,
     )
-
-
-def _reading(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of `read_observations` that were given."""
-    integrated = None if arguments.psf_integrated is None else arguments.psf_integrated == "yes"
-    names = ("psf", "weights", "mask", "rescale_weights", "bands", "epochs", "psf_oversampling")
-    options = {name: getattr(arguments, name) for name in names} | {"psf_is_integrated": integrated}
-    return {name: value for name, value in options.items() if value not in (None, False)}
 
 
 def _workers(arguments: argparse.Namespace, n_blends: int) -> AbstractWorkers:
