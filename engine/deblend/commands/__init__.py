@@ -3,8 +3,8 @@
 Nothing heavy is imported before a command runs, so that `--help` is quick.
 """
 
-from deblend.commands import export, fit, run, sample, train, view
+from deblend.commands import batch, detect, export, fit, measure, run, sample, train, view
 
-COMMANDS = (fit, view, export, run, sample, train)
+COMMANDS = (fit, batch, view, detect, measure, export, run, sample, train)
 
 __all__ = ["COMMANDS"]

@@ -18,6 +18,7 @@ from deblend.detect.start import (
     positions_within,
     scene_from_positions,
     start_source,
+    start_sources,
 )
 from deblend.detect.transients import with_transients
 from deblend.detect.unlisted import unlisted
@@ -58,6 +59,7 @@ __all__ = [
     "stacked",
     "stacks",
     "start_source",
+    "start_sources",
     "taken_for_still",
     "unlisted",
     "with_bulge_and_disk",

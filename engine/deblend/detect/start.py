@@ -222,6 +222,18 @@ def start_source(
     return source
 
 
+def start_sources(
+    observations: Sequence[Observation],
+    scene: Scene,
+    x: Float[np.ndarray, " source"],
+    y: Float[np.ndarray, " source"],
+    kind: str = "galaxy",
+    box_scale: float = 1.0,
+) -> list[Source]:
+    """Return sources for places on the scene's grid, as `scene_from_positions` starts them, without fluxes."""
+    return _started(stacks(observations), scene, x, y, kind, box_scale)
+
+
 def _started(
     seen: Sequence[Stack],
     scene: Scene,

@@ -175,6 +175,9 @@ class GaussNewton(AbstractSolver):
         """Return the position of the program's scene, while the parts of the first step compile."""
         layout, data, parameters = self._program.layout, self._program.data, self._program.parameters
         self._data = on_device(data)
+        if all(part.is_ready(layout) for part in (compiled_linearized, compiled_blocks, compiled_direction)):
+            self._blocks = None
+            return self._held(started_position(self._program, damping, before))
         # with a source at most in each group: machine code is linked where it is first run
         little = data._replace(groups=tuple(g._replace(count=np.minimum(g.count, 1)) for g in data.groups))
         if little.stars is not None:

@@ -6,7 +6,7 @@ from deblend.io.curves import read_passband, read_template
 from deblend.io.cutout import Cutout, PixelCutout, Scissors, SkyCutout, as_cutout, boxes_in, cut_out, cutout_from_text
 from deblend.io.group import find_images, read_observations
 from deblend.io.interpretation import Interpretation
-from deblend.io.overview import Overview, is_large, overviews
+from deblend.io.overview import Overview, image_shape, is_large, overviews
 from deblend.io.peaks import Positions, read_peaks, read_positions
 from deblend.io.regions import write_regions
 from deblend.io.report import write_report
@@ -70,6 +70,7 @@ __all__ = [
     "files_of",
     "find_images",
     "fit_again",
+    "image_shape",
     "is_large",
     "is_session",
     "overviews",

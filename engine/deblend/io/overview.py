@@ -60,6 +60,20 @@ def is_large(path: str | PathLike[str]) -> bool:
     return max(shape[-2:]) > LARGE
 
 
+def image_shape(path: str | PathLike[str]) -> tuple[int, int]:
+    """Return (height, width) [pix] of the image that would be read of a file, by its header.
+
+    Raises ValueError where the file is missing or broken, or holds no image; so it does for images of the Roman
+    telescope, whose headers are no FITS.
+    """
+    file, hdu = split_hdu(Path(path))
+    if is_roman(file):
+        raise ValueError(f"{file}: is no FITS image; pieces of it cannot be read by its header.")
+    with opened(file) as hdus:
+        shape = hdus[image_number(hdus, file, hdu, IMAGE_NAMES)].shape
+    return int(shape[-2]), int(shape[-1])
+
+
 def overviews(path: str | PathLike[str], side: int = SIDE, patience: float = PATIENCE) -> Iterator[Overview]:
     """Yield small pictures of the image of a file, the last one whole; of a cube its first plane.
 

@@ -72,7 +72,7 @@ def write_pictures(
 
 def write_models(path: Path, observations: Sequence[Observation], models: Sequence[Cube]) -> None:
     """Write one (band, y, x) HDU per observation, in its unit, of models in nJy/pix."""
-    _write(path, (_hdu(o, o.to_input_unit(m), o.name) for o, m in zip(observations, models, strict=True)))
+    _write(path, (image_hdu(o, o.to_input_unit(m), o.name) for o, m in zip(observations, models, strict=True)))
 
 
 def write_residuals(path: Path, observations: Sequence[Observation], models: Sequence[Cube]) -> None:
@@ -80,7 +80,7 @@ def write_residuals(path: Path, observations: Sequence[Observation], models: Seq
     _write(
         path,
         (
-            _hdu(o, np.where(o.weights > 0, o.to_input_unit(o.images - m), np.nan), o.name)
+            image_hdu(o, np.where(o.weights > 0, o.to_input_unit(o.images - m), np.nan), o.name)
             for o, m in zip(observations, models, strict=True)
         ),
     )
@@ -101,7 +101,7 @@ def write_components(
     def hdus() -> Iterator[fits.ImageHDU]:
         for row, name in enumerate(names):
             for i, observation in enumerate(observations):
-                hdu = _hdu(observation, observation.to_input_unit(component(row, i)), f"{row} {observation.name}")
+                hdu = image_hdu(observation, observation.to_input_unit(component(row, i)), f"{row} {observation.name}")
                 hdu.header["SOURCE"] = (row, "0-based row of the peaks or the catalog")
                 hdu.header["OBS"] = (observation.name, "observation that sees it so")
                 hdu.header["NAME"] = (name, "name of the source")
@@ -136,7 +136,7 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
         part.write_text(json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
 
 
-def _hdu(observation: Observation, cube: Cube, name: str) -> fits.ImageHDU:
+def image_hdu(observation: Observation, cube: Cube, name: str) -> fits.ImageHDU:
     """Return the cube as an HDU with the observation's place on the sky, bands and unit."""
     hdu = fits.ImageHDU(np.asarray(cube, dtype=np.float32))
     header = hdu.header

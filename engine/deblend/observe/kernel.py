@@ -84,8 +84,11 @@ def kernel_radius(kernels: Float[np.ndarray, "band big big"]) -> int:
 
 
 def trimmed(kernels: Float[np.ndarray, "band big big"], radius: int) -> Float[np.ndarray, "band side side"]:
-    """Return the kernels on a box of a radius [pix], each of sum 1 again."""
+    """Return the kernels on a box of a radius [pix], each of sum 1 again; 0 beyond where they are known."""
     middle = kernels.shape[-1] // 2
+    if radius > middle:
+        kernels = np.pad(kernels, ((0, 0), *[(radius - middle,) * 2] * 2))
+        middle = radius
     inner = slice(middle - radius, middle + radius + 1)
     cut = kernels[:, inner, inner]
     return cut / cut.sum(axis=(1, 2), keepdims=True)

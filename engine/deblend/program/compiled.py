@@ -75,6 +75,10 @@ class Compiled:
         _used(ready, self, key)
         return result
 
+    def is_ready(self, layout: Any) -> bool:
+        """Tell whether it has been called for a layout before, and is ready still."""
+        return any(key[0] == layout for key in tuple(self._ready))  # type: ignore[index]
+
     def forget(self, key: Hashable) -> None:
         """Let go of what is ready under a key; a later call makes it ready once more, from disk where it was kept."""
         with self._tracing:

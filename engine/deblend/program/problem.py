@@ -270,9 +270,12 @@ def _resampled(modulus: np.ndarray, wide: int, side: int) -> np.ndarray:
 
 
 def prepare_observations(
-    observations: Sequence[Observation], scene: Scene, dtype: np.dtype
+    observations: Sequence[Observation], scene: Scene, dtype: np.dtype, reach: int | None = None
 ) -> tuple[PreparedObservation, ...]:
-    """Return the observations in units of the noise; raises ValueError where they do not fit the scene."""
+    """Return the observations in units of the noise; raises ValueError where they do not fit the scene.
+
+    `reach` is the radius of all kernels [pix of the model]; without it each observation has the least that it needs.
+    """
     keys = tuple(channel for o in observations for channel in o.channels)
     if keys != scene.channels:
         raise ValueError(
@@ -299,7 +302,7 @@ def prepare_observations(
             cells = np.stack([_kernels(p, observation, scene, affine) for p in observation.psf_field.stamps])
         stamp = int(np.ceil(observation.psf.shape[-1] // 2 * affine.reach))
         everywhere = kernels if cells is None else np.concatenate([kernels, *cells])
-        radius = min(kernel_radius(everywhere), stamp, max(scene.grid.shape))
+        radius = min(kernel_radius(everywhere), stamp, max(scene.grid.shape)) if reach is None else reach
         kernels = trimmed(kernels, radius)
         cells = None if cells is None else np.stack([trimmed(k, radius) for k in cells])
         let_through = highest_frequencies(trimmed(everywhere, radius), scene.model_psf_sigma)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from operator import is_not
 from typing import Any
@@ -55,7 +56,7 @@ from deblend.sky import Passband, same_passbands
 
 REGISTERED_OFFSET_SCATTER = 0.02
 """How far a channel is believed to see a source off its center where the shift of images is fitted, per axis [pix]."""
-STANDARD_GROUPS = (("point", 15), ("galaxy", 31))
+STANDARD_GROUPS = (GroupLayout("point", 15), GroupLayout("galaxy", 31))
 """Groups of stars and of galaxies of usual size."""
 
 
@@ -73,17 +74,24 @@ class Program(AbstractSight):
         dtype: Any = np.float32,
         standard_groups: bool = False,
         solve: bool = True,
+        room: Sequence[GroupLayout] = (),
+        reach: int | None = None,
     ) -> None:
         """Lower a scene; raises ValueError where it does not fit the observations.
 
         With `standard_groups` the program has room for stars and galaxies of usual size even where the scene has
         none yet: it compiles longer, and the first that are added compile nothing. With `solve` off, fluxes that
         are not known stay so until the first `update`.
+
+        Programs of many scenes share what is compiled where images have one shape, `room` names the same groups and
+        `reach` is one radius of the kernels [pix of the model]; without it each program takes the least that its PSFs
+        ask for.
         """
         if not observations:
             raise ValueError("A program needs at least one observation.")
         self.dtype = np.dtype(dtype)
-        self._prepared = prepare_observations(observations, scene, self.dtype)
+        self._reach = reach
+        self._prepared = prepare_observations(observations, scene, self.dtype, reach)
         self.observations = tuple(p.observation for p in self._prepared)
         """As they were given, but for masks of what lies beyond the scene's grid, and of what a person has hidden."""
         self.noise = noise_units(self._prepared)
@@ -94,9 +102,8 @@ class Program(AbstractSight):
         self._n_planes = sum(p.layout.n_cells * len(p.noise) for p in self._prepared) if varies else 0
         self._passbands = passband_means(scene.channels).astype(self.dtype) if self._has_epochs else None
         self._groups = [
-            GroupSlots(GroupLayout(*key, has_flux_ties=self._has_epochs), *self._sizes, self.dtype, self._n_planes)
-            for key in STANDARD_GROUPS
-            if standard_groups
+            GroupSlots(replace(group, has_flux_ties=self._has_epochs), *self._sizes, self.dtype, self._n_planes)
+            for group in (*(STANDARD_GROUPS if standard_groups else ()), *room)
         ]
         self.laws: Laws | None = None
         """The components whose fluxes follow a law, as the present scene says they stand; None where there are none."""
@@ -256,7 +263,7 @@ class Program(AbstractSight):
         ):
             # pixels that were those of the model are so no more
             whole = [p.observation if p.whole is None else p.whole for p in self._prepared]
-            turned = prepare_observations(whole, scene, self.dtype)
+            turned = prepare_observations(whole, scene, self.dtype, self._reach)
         else:
             turned = tuple(p.turned(rotation_of(scene, c)) for p, c in zip(self._prepared, channels, strict=True))
         if all(new is old for new, old in zip(turned, self._prepared, strict=True)):

@@ -1,0 +1,236 @@
+"""From a task to its result: start, fit and measure one blend."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+
+from deblend.batch.blends import room_in
+from deblend.batch.task import Frame, Result, Task
+from deblend.detect import start_sources
+from deblend.infer import Fit, FitState
+from deblend.infer.boxes import radii_of
+from deblend.io import Session
+from deblend.measure.flags import flags_of
+from deblend.measure.quantities import shapes_of, significance_of
+from deblend.measure.sharing import share
+from deblend.observe import Observation
+from deblend.program import Program, compilations
+from deblend.program.columns import summed
+from deblend.program.layout import GroupLayout, bucket
+from deblend.scene import Point, Scene, Source
+
+MENDED = "As a person has left it in the window."
+UNSEEN = "no pixel of the blend counts: all are masked or undefined"
+
+
+def fit_blends(tasks: Sequence[Task], frame: Frame) -> list[Result]:
+    """Return what comes of each task; one that fails says why, and the others go on."""
+    return [fit_blend(task, frame) for task in tasks]
+
+
+def fit_blend(task: Task, frame: Frame) -> Result:
+    """Return what comes of a task; where that fails, the reason."""
+    started = time.thread_time()
+    empty = Result(
+        task.number, task.tile, (task.box.x[0], task.box.y[0]), task.box.shape[0], task.sources[: task.n_owned]
+    )
+    try:
+        result = _fitted(task, frame, empty)
+    except Exception as error:  # whatever is wrong with one blend is no reason to lose the others
+        reason = " ".join(str(error).split()) or type(error).__name__
+        result = replace(
+            empty, failure=reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
+        )
+    spent = time.thread_time() - started
+    return replace(result, seconds=spent, compilations=compilations(), memory=most_memory())
+
+
+def fitted_scene(task: Task, frame: Frame) -> Scene:
+    """Return the fitted scene of a task; raises ValueError where it cannot be fitted."""
+    if task.failure or not any(o.weights.any() for o in task.observations):
+        raise ValueError(task.failure or UNSEEN)
+    return _fit(task, frame)[1].run().scene
+
+
+def scene_of(task: Task, frame: Frame) -> Scene:
+    """Return the scene that a task starts from, on the pixels of its box."""
+    first = task.observations[0]
+    grid = first.grid.refined(frame.oversampling)
+    scene = Scene(grid, frame.channels, model_psf_sigma=frame.model_psf_sigma)
+    scale, off = frame.oversampling, 0.5 * (frame.oversampling - 1)
+    x, y = (place * scale + off for place in (task.x, task.y))
+    sources = start_sources(task.observations, scene, x, y, frame.kind)
+    named = [replace(source, name=str(row)) for source, row in zip(sources, task.sources, strict=True)]
+    return scene.add(*with_room(named, task.snr, layouts_of(task, frame)))
+
+
+def layouts_of(task: Task, frame: Frame) -> tuple[GroupLayout, ...]:
+    """Return the groups that every blend in a box like that of a task has room for."""
+    return room_in(task.box.shape[0], frame.kind, frame.oversampling)
+
+
+def with_room(
+    sources: Sequence[Source], snr: Float[np.ndarray, " source"], layouts: Sequence[GroupLayout]
+) -> list[Source]:
+    """Return sources in boxes that groups have room for, the brightest first: others would compile anew."""
+    left = {layout.side: layout.capacity for layout in layouts}
+    result = list(sources)
+    for k in np.argsort(-snr, kind="stable").tolist():
+        source = sources[k]
+        if isinstance(source.components[0].morphology, Point):
+            left[min(left)] -= 1
+            continue
+        wanted = bucket(source.radius, least=min(left))
+        open_ = [side for side, count in left.items() if count > 0]
+        fitting = [side for side in open_ if side <= wanted]
+        side = max(fitting) if fitting else min(open_)
+        left[side] -= 1
+        radius = int(np.clip(source.radius, *radii_of(side)))
+        if radius != source.radius:
+            result[k] = _resized(source, radius)
+    return result
+
+
+def _fitted(task: Task, frame: Frame, empty: Result) -> Result:
+    if task.failure:
+        raise ValueError(task.failure)
+    if not any(o.weights.any() for o in task.observations):
+        raise ValueError(UNSEEN)
+    program, fit = _fit(task, frame)
+    best = fit.run()
+    program.take(best.scene)
+    chi2 = _chi2(task.observations, best)
+    if not np.isfinite(chi2) or not np.all(np.isfinite(best.scene.fluxes)):
+        raise ValueError(f"the fit met an undefined value: {fit.state.outcome.value}")
+    columns = measured(task, program, fit.state.outcome.is_success, frame)
+    guests = {"source": np.array(task.sources[task.n_owned :], int), "flux": columns["flux"][task.n_owned :]}
+    return replace(
+        empty,
+        outcome=fit.state.outcome.value,
+        chi2=chi2,
+        iterations=fit.state.iteration,
+        columns={name: values[: task.n_owned] for name, values in columns.items()},
+        guests=guests,
+        model=_light(program, range(task.n_owned)),
+    )
+
+
+def result_of(task: Task, session: Session, frame: Frame) -> Result:
+    """Return what a person has made of a task: sources whose names are rows of the plan are those, others are new."""
+    observations, scene = session.observations, session.scene
+    solve = not scene.is_solved
+    program = Program(observations, scene, solve=solve, room=layouts_of(task, frame), reach=frame.reach)
+    columns = measured(replace(task, observations=observations), program, True, frame)
+    rows = {source.name: k for k, source in enumerate(scene.sources)}
+    own = {row: rows[str(row)] for row in task.sources[: task.n_owned] if str(row) in rows}
+    new = [k for name, k in rows.items() if name not in {str(row) for row in task.sources}]
+    kept = [*own.values(), *new]
+    total = sum(o.chi2(program.model(k)) for k, o in enumerate(observations))
+    return Result(
+        task.number,
+        task.tile,
+        (task.box.x[0], task.box.y[0]),
+        task.box.shape[0],
+        tuple(own),
+        added=len(new),
+        is_mended=True,
+        outcome=MENDED,
+        chi2=total / max(sum(o.n_unmasked for o in observations), 1),
+        columns={name: values[kept] for name, values in columns.items()},
+        model=_light(program, kept) if kept else None,
+    )
+
+
+def _fit(task: Task, frame: Frame) -> tuple[Program, Fit]:
+    observations = tuple(_with_all_bands(o) for o in task.observations)
+    scene = scene_of(replace(task, observations=observations), frame)
+    program = Program(observations, scene, solve=False, room=layouts_of(task, frame), reach=frame.reach)
+    return program, Fit(scene, observations, frame.settings, program)
+
+
+def measured(task: Task, program: Program, converged: bool, frame: Frame) -> dict[str, np.ndarray]:
+    """Return the columns of the catalog, a row per source of a task; names and units are those of `deblend.measure`.
+
+    Errors of fluxes are those of the joint problem of all fluxes of the blend, with shapes and places held. Fluxes of
+    bands that see nothing of the blend are NaN.
+    """
+    scene, first = program.scene, task.observations[0]
+    seen = [band.any() for o in task.observations for band in o.weights]
+    to_image = scene.grid.affine_to(first.grid)
+    shapes = shapes_of(program)
+    x0, y0 = task.box.x[0], task.box.y[0]
+    y, x = to_image(np.array([s.y for s in scene.sources]), np.array([s.x for s in scene.sources]))
+    centroid_y, centroid_x = to_image(shapes[:, 1], shapes[:, 0])
+    columns = {"x": x + x0, "y": y + y0, "centroid_x": centroid_x + x0, "centroid_y": centroid_y + y0}
+    if first.wcs is not None:
+        columns["ra"], columns["dec"] = first.wcs.pixel_to_sky(x, y)
+    significance, blendedness = significance_of(program)
+    columns |= {"half_light_radius": shapes[:, 2] * to_image.scale, "snr": significance, "blendedness": blendedness}
+    columns["box_radius"] = np.array([s.radius for s in scene.sources]) * to_image.scale
+    columns |= {f"flag_{name}": is_set for name, is_set in flags_of(program, converged).items()}
+    columns["flux"] = np.where(seen, scene.fluxes, np.nan)
+    if frame.with_errors:
+        columns["flux_err"] = np.where(seen, flux_errors(program), np.nan)
+    if frame.with_shares:
+        columns["flux_shared"] = share(scene, program.observations, program).fluxes
+    return columns
+
+
+def flux_errors(program: Program) -> Float[np.ndarray, "source channel"]:
+    """Return the standard deviation of every flux [nJy], neighbours' fluxes marginalised over, shapes held."""
+    gram = program.normal_equations().gram
+    result = np.full(gram.shape[:2], np.nan)
+    for channel, matrix in enumerate(gram):
+        known = np.diagonal(matrix) > 0
+        if known.any():
+            variance = np.diagonal(np.linalg.pinv(matrix[np.ix_(known, known)], hermitian=True))
+            result[channel, known] = np.sqrt(np.maximum(variance, 0.0))
+    return result.T * program.noise
+
+
+def most_memory() -> float:
+    """Return the most that this process has held so far [MB]."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1e6 if sys.platform == "darwin" else most / 1e3
+
+
+def _resized(source: Source, radius: int) -> Source:
+    component = source.components[0]
+    component = replace(component, morphology=component.morphology.resized(radius), radius=radius)
+    return replace(source, components=(component,))
+
+
+def _with_all_bands(observation: Observation) -> Observation:
+    """Return an observation of which each band has a pixel that counts: one in the corner of a band that sees nothing.
+
+    Programs have as many channels as the field; a single pixel far from all sources tells next to nothing of them.
+    """
+    unseen = ~observation.weights.any(axis=(1, 2))
+    if not unseen.any():
+        return observation
+    weights = observation.weights.copy()
+    weights[unseen, 0, 0] = 1.0
+    return replace(observation, weights=weights)
+
+
+def _chi2(observations: Sequence[Observation], state: FitState) -> float:
+    """Return chi² per pixel that counts."""
+    total = sum(o.chi2(state.model(k)) for k, o in enumerate(observations))
+    return total / max(sum(o.n_unmasked for o in observations), 1)
+
+
+def _light(program: Program, rows: Iterable[int]) -> Float[np.ndarray, "channel y x"]:
+    """Return the light of some of the sources of a program [nJy/pix], float32."""
+    seen = [program.sources()[k] for k in rows]
+    cubes = []
+    for index, observation in enumerate(program.observations):
+        cubes.append(summed([columns[index] for columns in seen]).on(observation.images.shape))
+    result: Float[np.ndarray, "channel y x"] = np.concatenate(cubes).astype(np.float32)
+    return result

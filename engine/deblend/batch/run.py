@@ -1,0 +1,234 @@
+"""A batch: plan, fit what is not yet done, and keep every result as it comes.
+
+batch = Batch(tiles, Path("results"), Settings())
+with Processes(2) as workers:
+    batch.run(workers)
+collect(batch)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deblend.batch.blends import BOXES, Blend
+from deblend.batch.journal import Journal, results_in
+from deblend.batch.pieces import pieces_of
+from deblend.batch.plan import Plan, read_plan
+from deblend.batch.survey import Progress, found_in
+from deblend.batch.task import Result, Task, frame_of, task_of, together
+from deblend.batch.tiles import AbstractTile, FileTile
+from deblend.batch.workers import AbstractWorkers, Stop
+from deblend.detect import DEFAULT_METHOD, Method
+from deblend.infer import FitSettings
+from deblend.io.replacing import replacing
+from deblend.observe import Observation
+from deblend.sky import Channel, PixelBox
+
+INPUT = "input.json"
+CHUNK = 4
+"""Blends that are handed out together."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person decides of a batch."""
+
+    threshold: float = 5.0
+    method: Method = DEFAULT_METHOD
+    kind: str = "galaxy"
+    fit: FitSettings = field(default_factory=FitSettings)
+    with_errors: bool = True
+    with_shares: bool = False
+
+
+class OtherInputError(ValueError):
+    """A folder holds what was made of other images, or with other settings."""
+
+
+class Batch:
+    """A field, what is asked of it, and the folder where what is done is kept."""
+
+    def __init__(
+        self,
+        tiles: Sequence[AbstractTile],
+        folder: Path,
+        settings: Settings | None = None,
+        note: Callable[[str], object] = lambda sentence: None,
+    ) -> None:
+        """Begin a batch, or take up the one that the folder holds; `note` is told what was assumed.
+
+        Raises OtherInputError where that one is of other images or settings, ValueError where it cannot be read.
+        """
+        self.tiles, self.folder = tuple(tiles), folder
+        self.settings = settings or Settings()
+        self._note = note
+        self._is_same()
+        self._plan = read_plan(folder)
+
+    @classmethod
+    def opened(cls, folder: Path) -> Batch:
+        """Return the batch that a folder holds, with the images that it was made of.
+
+        Raises ValueError with a sentence where there is none, or where its images are no longer what they were.
+        """
+        try:
+            said = json.loads((folder / INPUT).read_text("utf-8"))
+            tiles = [FileTile(tuple(t["paths"]), t["options"], t["name"]) for t in said["opened"]]
+            fields = said["settings"]
+            settings = Settings(**{**fields, "fit": FitSettings(**fields["fit"])})
+        except FileNotFoundError:
+            raise ValueError(f"{folder}: holds no batch; give the folder of a `deblend batch`.") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{folder / INPUT}: cannot be read ({error}).") from error
+        return cls(tiles, folder, settings)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the folder holds a plan already."""
+        return self._plan is not None
+
+    def plan(self, progress: Progress = lambda done, total: None) -> Plan:
+        """Return the plan, made now where there is none; `progress` is told how many pieces of the field are read.
+
+        Raises ValueError where the images cannot be read.
+        """
+        if self._plan is None:
+            asked = self.settings
+            sources = found_in(self.tiles, asked.threshold, asked.method, progress, self._note)
+            fields = {"kind": asked.kind, "settings": asked.fit}
+            fields |= {"with_errors": asked.with_errors, "with_shares": asked.with_shares}
+            frames = [frame_of(piece, **fields) for piece in self._probes()]
+            self._plan = Plan.of(sources, together(frames))
+            self._plan.write(self.folder)
+            with replacing(self.folder / INPUT) as part:
+                said = [tile.said for tile in self.tiles]
+                part.write_text(json.dumps({**self._identity, "opened": said}, indent=1), "utf-8")
+        return self._plan
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Of every tile."""
+        return self.plan().frame.channels
+
+    def done(self) -> set[int]:
+        """Return the numbers of the blends that are done."""
+        return {result.number for result in results_in(self.folder, with_models=False)}
+
+    def run(
+        self,
+        workers: AbstractWorkers,
+        progress: Callable[[Result], object] = lambda result: None,
+        stop: Stop = lambda: False,
+    ) -> bool:
+        """Fit the blends that are not yet done; return whether all of them are now.
+
+        `progress` gets each result as it comes; once `stop` says so, nothing new is begun.
+        """
+        plan, done = self.plan(), self.done()
+        left = [blend for blend in plan.blends if blend.number not in done]
+        with Journal(self.folder) as journal:
+            for result in workers.results(self._chunks(left), plan.frame, stop):
+                if result.number not in done:
+                    journal.keep(result)
+                    done.add(result.number)
+                    progress(result)
+        return len(done) == len(plan.blends)
+
+    def tasks(self, blends: Sequence[Blend]) -> Iterator[Task]:
+        """Yield blends as tasks, piece of the field by piece, so that each is read once."""
+        sources = self.plan().sources
+        for number, tile in enumerate(self.tiles):
+            mine = [blend for blend in blends if blend.tile == number]
+            for piece in pieces_of(tile.shape):
+                inside = [blend for blend in mine if _is_in(piece.core, blend.box, tile.shape)]
+                if not inside:
+                    continue
+                read = _around(inside, tile.shape)
+                try:
+                    observations = tile.piece(read)
+                except ValueError as error:
+                    yield from (Task.failed(blend, str(error)) for blend in inside)
+                    continue
+                for blend in inside:
+                    yield task_of(blend, sources, observations, read)
+
+    def _probes(self) -> Iterator[tuple[Observation, ...]]:
+        """Yield pieces from the middle and near the corners of every tile, where its PSF is looked at."""
+        for tile in self.tiles:
+            (height, width), size, refused, count = tile.shape, 2 * BOXES[0], "", 0
+            for x, y in ((0.5, 0.5), (0.1, 0.1), (0.1, 0.9), (0.9, 0.1), (0.9, 0.9)):
+                box = PixelBox.around(width * x, height * y, size).within(tile.shape)
+                assert box is not None
+                try:
+                    yield tile.piece(box)
+                except ValueError as error:
+                    # some of a mosaic's corners no exposure has seen
+                    refused = str(error)
+                else:
+                    count += 1
+            if not count:
+                raise ValueError(refused)
+
+    def _chunks(self, blends: Sequence[Blend]) -> Iterator[tuple[Task, ...]]:
+        chunk: list[Task] = []
+        for task in self.tasks(blends):
+            chunk.append(task)
+            if len(chunk) == CHUNK:
+                yield tuple(chunk)
+                chunk = []
+        if chunk:
+            yield tuple(chunk)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        settings = json.loads(json.dumps(asdict(self.settings), default=_plain))
+        return {"tiles": [tile.identity for tile in self.tiles], "settings": settings}
+
+    def _is_same(self) -> None:
+        path = self.folder / INPUT
+        if not path.is_file():
+            return
+        try:
+            before = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: cannot be read ({error}); remove the folder, or give another --out.") from error
+        now = self._identity
+        if before.get("tiles") != now["tiles"]:
+            raise OtherInputError(
+                f"{self.folder}: holds a batch of other images; give another --out, or remove that folder."
+            )
+        changed = [name for name, value in now["settings"].items() if before["settings"].get(name) != value]
+        if changed:
+            raise OtherInputError(
+                f"{self.folder}: holds a batch that was begun with another {', '.join(changed)}; ask for the same "
+                "again to go on with it, give another --out, or remove that folder."
+            )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{value!r} is no setting")
+
+
+def _is_in(core: PixelBox, box: PixelBox, shape: tuple[int, int]) -> bool:
+    """Tell whether the middle of a box lies in a core, or next to it beyond the edge of the tile."""
+    height, width = shape
+    middles = min(max(sum(box.x) // 2, 0), width - 1), min(max(sum(box.y) // 2, 0), height - 1)
+    return all(low <= place < high for place, (low, high) in zip(middles, (core.x, core.y), strict=True))
+
+
+def _around(blends: Sequence[Blend], shape: tuple[int, int]) -> PixelBox:
+    """Return the box that holds all of these blends' boxes, cut at the edge of the tile."""
+    bounds = np.array([(*blend.box.x, *blend.box.y) for blend in blends])
+    low, high = bounds.min(axis=0), bounds.max(axis=0)
+    result = PixelBox((int(low[0]), int(high[1])), (int(low[2]), int(high[3]))).within(shape)
+    assert result is not None
+    return result

@@ -1,0 +1,40 @@
+"""The steps of a fit as commands of their own: where sources are, and what they measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import QTable
+
+from deblend.cli import main
+from tests.end_to_end.blend import Blend, X, Y, with_companions
+
+pytestmark = pytest.mark.usefixtures("users_way")
+
+
+def test_detect_writes_what_fit_takes(blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from deblend import io
+
+    images = [*blend.coarse, *with_companions(blend, "g", "r")]
+    out = tmp_path / "found" / "peaks.ecsv"
+    assert main(["detect", *images, "--threshold", "8", "--out", str(out)]) == 0
+    table = QTable.read(out)
+    assert f"{len(table)} sources 8 sigma above the noise" in capsys.readouterr().out
+    near = np.hypot(table["x"].value[:, None] - X, table["y"].value[:, None] - Y).min(axis=1)
+    assert len(table) >= 2 and near.max() < 1.5 and np.all(np.diff(table["snr"]) <= 0)
+    observations = io.read_observations(blend.coarse, psf=[str(blend.folder / f"psf_{b}.fits") for b in "gr"])
+    read = io.read_positions(out, observations[0], None)
+    np.testing.assert_allclose(read.x, table["x"].value, atol=1e-3)
+    assert main(["detect", *images, "--out", str(tmp_path / "peaks.txt")]) == 2
+    assert "a table ends in" in capsys.readouterr().err
+
+
+def test_measure_writes_the_catalog_of_a_session(fitted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again.fits"
+    assert main(["measure", str(fitted / "session.asdf"), "--out", str(out), "-q"]) == 0
+    before, table = QTable.read(fitted / "catalog.ecsv"), QTable.read(out)
+    for band in "gr":
+        np.testing.assert_allclose(table[f"flux_HSC_{band}"], before[f"flux_HSC_{band}"], rtol=1e-4)
+        np.testing.assert_allclose(table[f"flux_err_HSC_{band}"], before[f"flux_err_HSC_{band}"], rtol=0.05)

@@ -1,0 +1,392 @@
+"""A field from images to one catalog, blend by blend, and again after a kill."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+from scipy.spatial import cKDTree
+
+from deblend import Observation, compilations, make_source
+from deblend.batch import AbstractWorkers, Batch, Cluster, Here, OpenTile, OtherInputError, Result, Settings, results_in
+from deblend.batch.blends import blends_of, claimed_by_others
+from deblend.batch.collect import Gathered, border_agreement, collect
+from deblend.batch.journal import NAME
+from deblend.batch.once import counted_once
+from deblend.batch.pieces import pieces_of
+from deblend.batch.survey import Sources, found_in
+from deblend.cli import main
+from deblend.io import read_session, write_session
+from deblend.sky import PixelBox
+from tests.conftest import PROJECT
+
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+from simulated_field import NOISE, Field, simulated
+
+SIDE, N_SOURCES, N_BANDS = 224, 40, 3
+DEAD = 180, 20
+"""Around here (x, y) all pixels are masked after the plan was made."""
+
+
+class Stopping(AbstractWorkers):
+    """This process, killed after a few blends."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def results(self, chunks, frame, stop):  # type: ignore[no-untyped-def]
+        for result in Here().results(chunks, frame, stop):
+            if not self._left:
+                raise KeyboardInterrupt
+            self._left -= 1
+            yield result
+
+    def close(self) -> None:
+        return None
+
+
+@pytest.fixture(scope="module")
+def field() -> Field:
+    return simulated(SIDE, seed=5, n_sources=N_SOURCES, bands=N_BANDS)
+
+
+@pytest.fixture(scope="module")
+def observation(field: Field) -> Observation:
+    return field.observation(N_BANDS)
+
+
+@pytest.fixture(scope="module")
+def batch(observation: Observation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
+    """A batch that is done; of one blend all pixels were lost."""
+    folder = tmp_path_factory.mktemp("batch")
+    made = Batch([OpenTile([observation])], folder)
+    plan = made.plan()
+    ready = compilations()
+    broken = min(plan.blends, key=lambda b: abs(sum(b.box.x) / 2 - DEAD[0]) + abs(sum(b.box.y) / 2 - DEAD[1]))
+    made.tiles = (Holed([observation], hole=broken.box),)
+    assert made.run(Here())
+    # four parts of a fit for each size of box, and what draws sources in boxes of one or two sizes
+    sides = {blend.side for blend in plan.blends}
+    assert compilations() - ready <= min(4 * len(sides) + 2, 12)
+    yield made
+
+
+class Holed(OpenTile):
+    """A tile whose pixels in a box do not count."""
+
+    def __init__(self, observations: list[Observation], hole: PixelBox) -> None:
+        super().__init__(observations)
+        object.__setattr__(self, "hole", hole)
+
+    def piece(self, box: PixelBox) -> tuple[Observation, ...]:
+        hidden = np.zeros(self.shape, bool)
+        hidden[self.hole.within(self.shape).slices] = True  # type: ignore[attr-defined]
+        return tuple(o.without(hidden[box.slices]) for o in super().piece(box))
+
+
+@pytest.fixture(scope="module")
+def gathered(batch: Batch) -> Gathered:
+    return collect(batch)
+
+
+def test_every_source_counts_once(batch: Batch, gathered: Gathered, field: Field) -> None:
+    plan, table = batch.plan(), gathered.catalog
+    owned = [row for blend in plan.blends for row in blend.owned]
+    assert sorted(owned) == np.flatnonzero(plan.sources.owned).tolist() and len(table) == len(owned)
+    assert table["id"].tolist() == list(range(len(table)))
+    x, y = table["x"].to_value("pix"), table["y"].to_value("pix")
+    apart, _ = cKDTree(np.column_stack([x, y])).query(np.column_stack([x, y]), k=2)
+    assert apart[:, 1].min() > 1.5
+
+
+def test_fluxes_are_those_of_the_sky(gathered: Gathered, field: Field) -> None:
+    table = gathered.catalog
+    x, y = table["x"].to_value("pix"), table["y"].to_value("pix")
+    distance, truth = cKDTree(np.column_stack([field.x, field.y])).query(np.column_stack([x, y]))
+    # only one in three sources is so alone that its truth is certain; a blend that was missed is another's light
+    near = cKDTree(np.column_stack([field.x, field.y])).query_ball_point(
+        np.column_stack([x, y]), 10.0, return_length=True
+    )
+    good = (distance < 1.0) & (near == 1) & ~table["flag_failed"] & (table["snr"] > 15)
+    assert np.count_nonzero(good) >= 6
+    flux = np.column_stack([table[f"flux_simulated_{band}"].to_value("nJy") for band in "gri"])[good]
+    error = np.column_stack([table[f"flux_err_simulated_{band}"].to_value("nJy") for band in "gri"])[good]
+    off = (flux - field.fluxes[truth[good]]) / np.hypot(error, 0.04 * field.fluxes[truth[good]])
+    # errors hold shapes, so that pulls are wider than one: 0.9 to 1.8 over six seeds
+    assert 0.5 < 1.4826 * np.median(np.abs(off)) < 2.4
+    assert np.nanmedian(table["chi2"][good]) == pytest.approx(1.0, abs=0.06)
+
+
+def test_a_failing_blend_says_why_and_stops_nothing(batch: Batch, gathered: Gathered) -> None:
+    failed = gathered.blends[gathered.blends["failure"] != ""]
+    assert len(failed) == 1 and "no pixel of the blend counts" in failed["failure"][0]
+    lost = gathered.catalog[gathered.catalog["flag_failed"]]
+    assert len(lost) == failed["sources"][0] and set(lost["blend"]) == {failed["blend"][0]}
+    assert np.all(np.isnan(lost["flux_simulated_i"])) and np.all(np.isfinite(lost["x"].to_value("pix")))
+    assert gathered.numbers["n_failed"] == 1
+
+
+def test_what_is_compiled_serves_all_blends(batch: Batch, observation: Observation, tmp_path: Path) -> None:
+    before = compilations()
+    again = Batch([OpenTile([observation])], tmp_path)
+    assert again.run(Here())
+    assert compilations() == before
+
+
+def test_a_killed_run_goes_on_to_the_same_catalog(batch: Batch, gathered: Gathered, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fresh = Batch(batch.tiles, tmp_path)
+        fresh.plan()
+        # the plan is that of the whole field, made before pixels were lost
+        batch.plan().write(tmp_path)
+        Batch(batch.tiles, tmp_path).run(Stopping(after=5))
+    # the kill came while a record was written
+    journal = tmp_path / NAME
+    journal.write_bytes(journal.read_bytes()[:-100])
+    resumed = Batch(batch.tiles, tmp_path)
+    assert resumed.is_planned and len(resumed.done()) == 4
+    fitted: list[int] = []
+    assert resumed.run(Here(), lambda result: fitted.append(result.number))
+    assert len(fitted) == len(resumed.plan().blends) - 4 and len(set(fitted)) == len(fitted)
+    collect(resumed, with_models=False)
+    first, second = ((folder / "catalog.fits").read_bytes() for folder in (batch.folder, tmp_path))
+    assert first == second
+
+
+def test_models_and_what_they_leave(batch: Batch, gathered: Gathered, observation: Observation) -> None:
+    with fits.open(batch.folder / "models.fits") as hdus:
+        (image,) = hdus[1:]
+        model = image.data.astype(float)
+        assert image.header["EXTNAME"] == "simulated" and image.header["BAND2"] == "r"
+        assert image.header["CRPIX1"] == pytest.approx(observation.wcs.reference[0] + 1)  # type: ignore[union-attr]
+    assert model.shape == observation.images.shape
+    left = (observation.images - model) * np.sqrt(observation.weights)
+    before = observation.images * np.sqrt(observation.weights)
+    # 200,000 pixels: χ² of the noise alone scatters by 0.3 %, and what was not detected is left
+    assert 0.98 < np.mean(left**2) < 1.03 < np.mean(before**2)
+
+
+def test_another_input_is_refused(batch: Batch, observation: Observation) -> None:
+    other = replace(observation, images=observation.images + 1.0)
+    with pytest.raises(OtherInputError, match="other images"):
+        Batch([OpenTile([other])], batch.folder)
+    with pytest.raises(OtherInputError, match="another threshold"):
+        Batch([OpenTile([observation])], batch.folder, Settings(threshold=7.0))
+
+
+def test_pieces_and_tiles_see_each_source_once(observation: Observation, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = found_in([OpenTile([observation])])
+    monkeypatch.setattr("deblend.batch.survey.pieces_of", lambda shape: pieces_of(shape, core=100, overlap=40))
+    in_pieces = found_in([OpenTile([observation])])
+    wide, narrow = PixelBox((0, SIDE), (0, 140)), PixelBox((0, SIDE), (80, SIDE))
+    tiles = [OpenTile([observation.piece(box)], name) for name, box in (("low", wide), ("high", narrow))]
+    in_tiles = found_in(tiles)
+    places = np.column_stack([whole.x, whole.y])
+    of_pieces = np.column_stack([in_pieces.x, in_pieces.y])
+    of_tiles = np.column_stack([in_tiles.x, in_tiles.y + np.where(in_tiles.tile == 1, 80, 0)])[in_tiles.owned]
+    for found in (of_pieces, of_tiles):
+        assert len(found) == len(whole)
+        distance, which = cKDTree(places).query(found)
+        assert distance.max() < 0.5 and len(set(which.tolist())) == len(whole)
+    assert np.count_nonzero(~in_tiles.owned) > 0
+    # groups are those of the whole: pieces cut none
+    pairs = [{(a, b) for a in range(len(s)) for b in range(a) if s.group[a] == s.group[b]} for s in (whole, in_pieces)]
+    assert len(pairs[0]) == len(pairs[1])
+
+
+def test_a_place_between_two_parts_counts_once() -> None:
+    places = np.array([[10.0, 0.0], [10.2, 0.0], [30.0, 0.0], [9.7, 5.0]])
+    part, advantage = np.array([0, 1, 1, 1]), np.array([-0.1, 0.1, 20.0, -0.3])
+    np.testing.assert_array_equal(counted_once(places, part, advantage, 1.0), [False, True, True, True])
+
+
+def test_a_large_group_is_split_and_borders_are_seen_from_both_sides() -> None:
+    rng = np.random.default_rng(2)
+    n = 120
+    x, y = rng.uniform(0, 300, n), rng.uniform(0, 90, n)
+    zero = np.zeros(n, int)
+    sources = Sources(zero, x, y, np.full(n, 20.0), np.full(n, 9), zero, np.ones(n, bool))
+    blends = blends_of(sources)
+    assert len(blends) > 5
+    assert sorted(row for blend in blends for row in blend.owned) == list(range(n))
+    for blend in blends:
+        rows = np.array(blend.rows)
+        assert blend.side <= 128 and len(rows) <= 40
+        for places, (low, high) in ((x, blend.box.x), (y, blend.box.y)):
+            assert np.all((places[rows] > low - 1) & (places[rows] < high))
+        own = np.array(blend.owned)
+        touching = np.hypot(x[own][:, None] - x, y[own][:, None] - y).min(axis=0) < 18
+        # all that reach in are fitted with it
+        assert set(np.flatnonzero(touching)) <= set(blend.rows)
+
+
+def test_pixels_belong_to_the_source_that_reaches_them_best() -> None:
+    box = PixelBox((0, 40), (0, 40))
+    args = np.array([10.0, 30.0]), np.array([20.0, 20.0]), np.array([12.0, 12.0])
+    others = claimed_by_others(box, *args, np.array([True, False]))
+    assert others[20, 30] and others[20, 22] and not others[20, 18] and not others[20, 10] and not others[0, 39]
+
+
+@pytest.fixture(scope="module")
+def files(field: Field, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The field as files, and the arguments that name them."""
+    folder = tmp_path_factory.mktemp("files")
+    images, companions = [], []
+    for k, band in enumerate("gri"):
+        header = field.wcs.to_header()
+        header["FILTER"], header["BUNIT"], header["SURVEY"] = band, "nJy", "simulated"
+        fits.PrimaryHDU(field.images[k], header).writeto(folder / f"field-{band}.fits")
+        fits.PrimaryHDU(field.psf[k]).writeto(folder / f"psf-{band}.fits")
+        images.append(str(folder / f"field-{band}.fits"))
+        companions += ["--psf", str(folder / f"psf-{band}.fits"), "--weights", f"ivar:{folder / f'weight-{band}.fits'}"]
+        fits.PrimaryHDU(np.full(field.images[k].shape, NOISE[k] ** -2.0)).writeto(folder / f"weight-{band}.fits")
+    return [*images, *companions]
+
+
+def test_the_command_goes_on_after_ctrl_c(
+    files: list[str], gathered: Gathered, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deblend.batch import workers
+
+    arguments = ["batch", *files, "--workers", "1", "--out", str(tmp_path)]
+    real, count, ready = workers.fit_blends, 0, compilations()
+
+    def pressed(tasks: Any, frame: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(tasks, frame)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "fit_blends", pressed)
+        assert main(arguments) == 130
+    # the same programs as those of the observations in memory
+    assert compilations() == ready
+    said = capsys.readouterr().err
+    assert "Interrupted with 3 of" in said and "goes on from there" in said
+    assert not (tmp_path / "catalog.fits").exists()
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert "holds 3 of" in said.err and "sources/s" in said.err and "Results are in" in said.out
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"catalog.fits", "blends.fits", "models.fits", "report.html", "summary.json"} <= written
+    assert ("catalog.parquet" in written) == (importlib.util.find_spec("pyarrow") is not None)
+    # files say what arrays said: pixels are those of float32 either way
+    table, before = QTable.read(tmp_path / "catalog.fits"), gathered.catalog
+    fitted = ~np.asarray(before["flag_failed"], bool)
+    np.testing.assert_allclose(table["flux_simulated_r"][fitted], before["flux_simulated_r"][fitted], rtol=1e-3)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert 'src="http' not in page and page.count("data:image/png") >= 4
+    assert main([*arguments, "--threshold", "9"]) == 2
+    assert "begun with another threshold" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def folder(files: list[str], gathered: Gathered, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A batch that the command has done; nothing compiles that did not for the one in memory."""
+    out: Path = tmp_path_factory.mktemp("out")
+    ready = compilations()
+    assert main(["batch", *files, "--workers", "1", "--out", str(out), "-q"]) == 0
+    assert compilations() == ready
+    return out
+
+
+def test_a_blend_is_mended_in_the_window(files: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = QTable.read(folder / "catalog.fits")
+    number = int(before["blend"][np.argmax(np.bincount(before["blend"])[before["blend"]])])
+    of_blend = before[before["blend"] == number]
+    opened: list[str] = []
+    monkeypatch.setattr(
+        "deblend.commands.view.subprocess.run",
+        lambda words, **_: opened.append(words[-1]) or SimpleNamespace(returncode=0),
+    )
+    ready = compilations()
+    assert main(["view", str(folder), "--blend", str(number)]) == 0
+    session = read_session(Path(opened[0]))
+    first, *others = session.scene.sources
+    gone = int(first.name)
+    assert gone in of_blend["id"] and len(others) == len(of_blend) - 1
+    # untouched, it changes nothing
+    assert main(["batch", *files, "--workers", "1", "--out", str(folder), "-q", "--no-models"]) == 0
+    again = QTable.read(folder / "catalog.fits")
+    np.testing.assert_array_equal(again["flux_simulated_i"], before["flux_simulated_i"])
+    # one source is taken away, and another is put where there is none
+    new = make_source("galaxy", 5.0, 5.0, n_channels=N_BANDS, flux=[10.0, 20.0, 30.0])
+    mended = replace(session, scene=session.scene.remove(first.id).add(new))
+    write_session(Path(opened[0]), mended)
+    assert main(["batch", *files, "--workers", "1", "--out", str(folder), "-q"]) == 0
+    table = QTable.read(folder / "catalog.fits")
+    assert len(table) == len(before) and gone not in table["id"] and table["id"][-1] == len(before)
+    assert set(table["blend"][table["flag_mended"]]) == {number} and table["flux_simulated_i"][-1].value == 30.0
+    same = [row for row in range(len(before)) if before["blend"][row] != number]
+    kept = np.isin(table["id"], before["id"][same])
+    np.testing.assert_array_equal(table["flux_simulated_i"][kept], before["flux_simulated_i"][same])
+    corner = QTable.read(folder / "blends.fits")[number]
+    with fits.open(folder / "models.fits") as hdus:
+        y, x = int(corner["corner_y"].value) + 5, int(corner["corner_x"].value) + 5
+        assert hdus[1].data[2, y, x] > 0.3
+    assert compilations() == ready
+
+
+def test_borders_agree(batch: Batch) -> None:
+    off = border_agreement(list(results_in(batch.folder, with_models=False)))
+    if off.size:
+        assert 1.4826 * np.median(np.abs(off)) < 1.0
+
+
+def test_a_cluster_gets_the_same_tasks(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask itself is not asked for: a stand-in runs what is submitted, and loses one chunk with its worker."""
+    submitted: list[Any] = []
+
+    class Future:
+        def __init__(self, status: str, result: Any) -> None:
+            self.status, self.result = status, result
+
+    class Client:
+        def __init__(self, where: Any, timeout: float) -> None:
+            assert where == "tcp://head:8786"
+
+        def submit(self, function: Any, *arguments: Any, pure: bool) -> Any:
+            submitted.append(arguments)
+            is_lost = len(submitted) == 2
+            return Future("error" if is_lost else "finished", lambda: function(*arguments))
+
+        def scheduler_info(self, n_workers: int) -> dict[str, Any]:
+            return {"workers": {"one": None}}
+
+        def close(self) -> None:
+            return None
+
+    def wait(futures: list[Any], timeout: float, return_when: str) -> Any:
+        assert len(futures) <= 2
+        return SimpleNamespace(done=futures[:1])
+
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Client, wait=wait))
+    # the one whose pixels were lost is at the lower edge
+    blends = [blend for blend in batch.plan().blends if blend.side == 40][-3:]
+    chunks = [(task,) for task in batch.tasks(blends)]
+    with Cluster("tcp://head:8786") as cluster:
+        found = list(cluster.results(chunks, batch.plan().frame, lambda: False))
+    assert [result.number for result in found] == [blend.number for blend in blends]
+    assert [bool(result.failure) for result in found] == [False, True, False]
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match="needs Dask"):
+        Cluster("local")
+
+
+def test_results_survive_the_journal(batch: Batch) -> None:
+    result = next(r for r in results_in(batch.folder) if not r.failure)
+    assert isinstance(result, Result) and result.model is not None and result.model.shape[1] == result.side
+    assert result.columns["flux"].shape == (len(result.sources), N_BANDS) and result.outcome
