@@ -1,8 +1,8 @@
 """Uneven galaxies: which ones a fit has found to be neither smooth nor elliptical, and how they begin anew.
 
 A galaxy of the default kind is an elliptical profile and a correction u, whose belief costs ½ |u|². Smooth light spends
-little of it: below 5 for Sérsic galaxies of S/N 10 to 280, as noise is all that u follows there. Spirals and
-irregulars spend 8 to 400. They are split better from their neighbours under the learned prior, which knows arms and
+little of it: below 7 for Sérsic galaxies of S/N 10 to 280, as noise is all that u follows there. Spirals and
+irregulars spend 10 to 400. They are split better from their neighbours under the learned prior, which knows arms and
 knots, and smooth ones worse, so only galaxies that have told so are made learned ones.
 
 What a neighbour has taken of such a galaxy's light it does not give back: the loss has another minimum near by. So the
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from deblend.infer.part import neighbours
 from deblend.scene import Component, ConstraintKind, Galaxy, Learned, Scene, Source
 
-UNEVEN = 6.0
+UNEVEN = 10.0
 """½ |u|² above which a galaxy is uneven."""
 
 
