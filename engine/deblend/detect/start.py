@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -253,7 +254,7 @@ def _started(
             _sized(stack, n_channels, columns[i], rows[i], kind, box_scale, objects, radii[i] / affine.scale)
             for i in mine
         ]
-        for i, source in zip(mine.tolist(), with_profiles(stack, sources), strict=True):
+        for i, source in zip(mine.tolist(), with_profiles(stack, sources, recenter=False), strict=True):
             result[i] = _carried(source, affine, radii[i] * box_scale)
     return [result[i] for i in range(len(x))]
 
@@ -300,17 +301,18 @@ def _carried(source: Source, affine: PixelAffine, reach: float = 0.0) -> Source:
         return source
     component = source.components[0]
     morphology, scale = component.morphology, affine.scale
-    y, x = affine(source.y, source.x)
+    (y, x), (anchor_y, anchor_x) = affine(source.y, source.x), affine(*source.anchor[::-1])
     carried = make_source(
         source.kind,
-        float(x),
-        float(y),
+        float(anchor_x),
+        float(anchor_y),
         n_channels=len(component.spectrum.value),
         half_light_radius=(morphology.half_light_radius_guess or 1.0) * scale,
         radius=int(np.clip(snapped(round(max(component.radius * scale, reach))), 3, LARGEST_RADIUS)),
         scale=getattr(morphology, "scale", 1.0) * scale,
         center_scatter=source.center_scatter * scale,
     )
+    carried = replace(carried, center=carried.center.at((float(x), float(y))))
     return with_amplitudes(carried, morphology.amplitudes.value) if isinstance(morphology, Galaxy) else carried
 
 
