@@ -45,7 +45,7 @@ def fit_uneven(bench: Workbench) -> None:
     runner, document = _runner(bench), bench.document
     if runner.is_running:
         raise ValueError("A fit is running; uneven galaxies are fitted anew once it has ended.")
-    found = uneven(document.scene) if document.is_open else ()
+    found = uneven(document.scene, document.observations) if document.is_open else ()
     if not found:
         raise ValueError("No galaxy is known to be uneven; a fit tells, and marks those that are with ≋.")
     chosen = tuple(i for i in found if i in document.selection) or found

@@ -88,7 +88,7 @@ def source_menu(bench: Workbench) -> QMenu:
     fill_with_presets(presets, bench)
 
     menu.addSeparator()
-    _add_action(menu, bench, "fit_uneven", bool(set(uneven(document.scene)) & set(ids)))
+    _add_action(menu, bench, "fit_uneven", bool(set(uneven(document.scene, document.observations)) & set(ids)))
     _add_action(menu, bench, "toggle_limit")
     for name in PAINT:
         has_paint = any(s.claimed is not None or s.barred is not None for s in selected)

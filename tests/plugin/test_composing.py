@@ -219,5 +219,6 @@ def test_an_uneven_galaxy_is_flagged_and_fitted_anew_as_one_step(
     settle(opened)
     fitted = document.scene.sources[0]
     assert fitted.kind == "learned" and np.isfinite(fitted.flux).all() and fitted.name == star.name
+    assert not any("tables" in sentence for sentence in said), said
     document.undo()
     assert document.scene is before

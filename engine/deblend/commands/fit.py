@@ -156,7 +156,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         last, interrupted = _carry_on(fit, settled, clock, quiet=arguments.quiet)
     iterations, first = last.iteration, fit.best.scene
     looks = not arguments.keep_kinds and last.outcome.is_success and not interrupted
-    anew = deblend.uneven(first) if looks else ()
+    anew = deblend.uneven(first, observations) if looks else ()
     if anew:
         note(about_uneven(len(anew), sum(source.kind == "galaxy" for source in first.sources)))
         fit = deblend.fit(deblend.begun_anew(first, anew), observations, settings, fit.program)

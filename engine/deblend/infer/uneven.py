@@ -11,17 +11,23 @@ fit begins anew for all sources that share light with it, where they were placed
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.infer.part import neighbours
+from deblend.observe import Observation
 from deblend.scene import Component, ConstraintKind, Galaxy, Learned, Scene, Source
 
 UNEVEN = 10.0
 """½ |u|² above which a galaxy is uneven."""
+BRIGHT = 700.0
+"""Signal to noise of all bands together from which on that rises with its square: as bright as that, a smooth galaxy
+shows by how little its light is not a sum of five Gaussians."""
+N_WEIGHTS = 10_000
+"""As many pixels of an image tell how deep it is."""
 
 
 def correction_costs(scene: Scene) -> Float[np.ndarray, " source"]:
@@ -29,14 +35,19 @@ def correction_costs(scene: Scene) -> Float[np.ndarray, " source"]:
     return np.array([_cost(source) for source in scene.sources], float)
 
 
-def uneven(scene: Scene) -> tuple[str, ...]:
+def uneven(scene: Scene, observations: Sequence[Observation]) -> tuple[str, ...]:
     """Return the ids of the uneven galaxies of a fitted scene: of those of the kind "galaxy" that may become another.
 
     Locked ones, moving ones, and those with a shape that is fixed, linked to others or believed in are none of them.
     """
     linked = {source_id for link in scene.links for source_id, _ in link.members}
-    pairs = zip(scene.sources, correction_costs(scene), strict=True)
-    return tuple(s.id for s, cost in pairs if cost > UNEVEN and s.id not in linked and _may_change(s))
+    costs = correction_costs(scene)
+    return tuple(
+        source.id
+        for source, cost in zip(scene.sources, costs, strict=True)
+        if cost > UNEVEN and source.id not in linked and _may_change(source)
+        if cost > _threshold(source, scene, observations)
+    )
 
 
 def begun_anew(scene: Scene, source_ids: Collection[str]) -> Scene:
@@ -73,6 +84,29 @@ def _may_change(source: Source) -> bool:
     if galaxy is None or source.is_locked or source.track is not None:
         return False
     return all(p.is_free and not p.has_priors for p in galaxy.parameters.values())
+
+
+def _threshold(source: Source, scene: Scene, observations: Sequence[Observation]) -> float:
+    """Return ½ |u|² above which a galaxy is uneven, by about its signal to noise over all bands, were it alone.
+
+    A Gaussian of flux F and width σ has F² w / (4π σ²), w the inverse variance of a pixel; a PSF of Σ p² is as wide
+    as one of σ² = 1 / (4π Σ p²).
+    """
+    information, first = 0.0, 0
+    for observation in observations:
+        scale = scene.grid.affine_to(observation.grid).scale
+        width = scale * source.components[0].morphology.half_light_radius_guess / 1.1774
+        areas = 4.0 * np.pi * width**2 + 1.0 / np.maximum(observation.star_information, 1e-30)
+        flux = source.flux[first : first + len(areas)]
+        information += float(np.sum(flux**2 * _typical_weights(observation) / areas))
+        first += len(areas)
+    return UNEVEN * max(1.0, information / BRIGHT**2)
+
+
+def _typical_weights(observation: Observation) -> Float[np.ndarray, " band"]:
+    """Return the median of some of the weights of every band that are not zero [nJy⁻²]."""
+    some = [band.ravel()[:: max(band.size // N_WEIGHTS, 1)] for band in observation.weights]
+    return np.array([np.median(w[w > 0]) if np.any(w > 0) else 0.0 for w in some])
 
 
 def _begun(source: Source, is_uneven: bool) -> Source:

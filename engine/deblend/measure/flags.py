@@ -38,7 +38,7 @@ def flags_of(program: Program, converged: bool | None = None) -> dict[str, Bool[
     """
     sources = program.scene.sources
     away = [np.abs(s.center.value - np.asarray(s.anchor)).max() for s in sources]
-    is_uneven = set(uneven(program.scene))
+    is_uneven = set(uneven(program.scene, program.observations))
     return {
         "at_bound": _at_bound(program),
         "moved": np.array(away, float) > MOVED,
