@@ -19,7 +19,18 @@ from compare_scarlet2 import HERE, peer_python
 from jaxtyping import Float
 from scores import Result, judged
 
-from deblend import Constraint, ConstraintKind, FitSettings, Scene, Source, compilations, fit, scene_from_positions
+from deblend import (
+    Constraint,
+    ConstraintKind,
+    FitSettings,
+    Scene,
+    Source,
+    begun_anew,
+    compilations,
+    fit,
+    scene_from_positions,
+    uneven,
+)
 
 Settings = Mapping[str, Any]
 PEER_STEPS, PEER_SECONDS = 500, 90
@@ -35,6 +46,8 @@ class Row:
     """Added to those of the kind, or in their place."""
     only_these: bool = False
     measures_correlation: bool = False
+    keeps_kinds: bool = True
+    """Whether galaxies that turn out to be uneven stay what they are, instead of being fitted anew as learned ones."""
 
 
 def _normalized(of: str) -> Row:
@@ -45,8 +58,11 @@ HARDLY = 1e-3
 """Of its profile's brightness, what a correction may be where there is to be none; switched off it were free."""
 _POSITIVE = Constraint(ConstraintKind.POSITIVITY)
 _MONOTONIC = Constraint(ConstraintKind.MONOTONIC)
+AS_FITTED = "default, uneven ones anew"
+"""What `deblend fit` does by itself."""
 ROWS: dict[str, Row] = {
     "default": Row(),
+    AS_FITTED: Row(keeps_kinds=False),
     "default + monotonic": Row(constraints=(_MONOTONIC,)),
     "profile alone": Row(constraints=(Constraint(ConstraintKind.CORRECTION, HARDLY), _POSITIVE), only_these=True),
     "free-form, soft symmetry and monotonicity": Row("free-form"),
@@ -63,6 +79,7 @@ PEER = "scarlet2"
 FLOOR = "floor"
 USUAL = (
     "default",
+    AS_FITTED,
     "default + monotonic",
     "free-form, soft symmetry and monotonicity",
     "free-form, symmetric and monotonic",
@@ -89,12 +106,13 @@ def fitted(blend: Blend, row: Row, shifts: Float[np.ndarray, "source xy"], setti
     options = FitSettings(**{name: value for name, value in settings.items() if name in fields})
     before, started = compilations(), time.process_time()
     running = fit(unsolved(scene), [observation], options)
-    best = running.run()
+    best, iterations = running.run(), running.state.iteration
+    if not row.keeps_kinds and (found := uneven(best.scene, [observation])):
+        running = fit(begun_anew(best.scene, found), [observation], options, running.program)
+        best, iterations = running.run(), iterations + running.state.iteration
     seconds = time.process_time() - started if compilations() == before else None
     pictures = np.stack([best.component_plane(k, blend.band_i) for k in range(len(x))])
-    return judged(
-        blend, best.scene.fluxes, pictures, best.chi2, running.state.iteration, seconds, running.state.outcome.name
-    )
+    return judged(blend, best.scene.fluxes, pictures, best.chi2, iterations, seconds, running.state.outcome.name)
 
 
 def described(source: Source, row: Row, settings: Settings) -> Source:

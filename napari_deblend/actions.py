@@ -23,7 +23,7 @@ from napari_deblend.constraint_actions import (
 )
 from napari_deblend.dusting import toggle_dust
 from napari_deblend.exporting import ask_catalog, ask_folder, ask_regions, ask_report, ask_script
-from napari_deblend.fit_actions import FIT_LABEL, cancel_fit, fit_or_pause, step_fit
+from napari_deblend.fit_actions import FIT_LABEL, cancel_fit, fit_or_pause, fit_uneven, step_fit
 from napari_deblend.history_actions import (
     compare_with_last_step,
     compare_with_run,
@@ -253,6 +253,7 @@ ACTIONS: dict[str, Action] = {
         Action("fit_or_pause", "Fit, pause or go on", fit_or_pause, "G"),
         Action("cancel_fit", "Stop the fit and keep the best", cancel_fit, "Shift-G"),
         Action("step_fit", "Take one iteration of the fit and wait", step_fit, "Alt-G"),
+        Action("fit_uneven", "Fit uneven galaxies anew as learned ones", fit_uneven),
         Action("draw_or_pause", "Draw scenes that the data allow; pause or go on", draw_or_pause, "Alt-U"),
         Action("stop_drawing", "Make no more draws; keep those there are", stop_drawing, "Control-Alt-U"),
         Action("next_draw_view", "Look at the draws: mean, deviation, each, none", next_draw_view, "Alt-W"),

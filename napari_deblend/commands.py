@@ -42,6 +42,7 @@ def _command(name: str) -> Callable[[Viewer], None]:
 fit_or_pause = _command("fit_or_pause")
 cancel_fit = _command("cancel_fit")
 step_fit = _command("step_fit")
+fit_uneven = _command("fit_uneven")
 draw_or_pause = _command("draw_or_pause")
 stop_drawing = _command("stop_drawing")
 next_draw_view = _command("next_draw_view")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deblend import begun_anew, uneven
 from napari_deblend.participation import taking_part
 
 if TYPE_CHECKING:
@@ -37,6 +38,25 @@ def step_fit(bench: Workbench) -> None:
     bench.history.choose(None)
     bench.rounds.forget()
     runner.run_paused(bench.settings, wanted)
+
+
+def fit_uneven(bench: Workbench) -> None:
+    """Fit uneven galaxies anew as learned ones: those that are selected, or all; one step with the fit."""
+    runner, document = _runner(bench), bench.document
+    if runner.is_running:
+        raise ValueError("A fit is running; uneven galaxies are fitted anew once it has ended.")
+    found = uneven(document.scene, document.observations) if document.is_open else ()
+    if not found:
+        raise ValueError("No galaxy is known to be uneven; a fit tells, and marks those that are with ≋.")
+    chosen = tuple(i for i in found if i in document.selection) or found
+    document.mark(FIT_LABEL)
+    bench.history.choose(None)
+    bench.rounds.forget()
+    document.carry(begun_anew(document.scene, chosen))
+    one = len(chosen) == 1
+    which, them = ("1 uneven galaxy begins", "it") if one else (f"{len(chosen)} uneven galaxies begin", "them")
+    bench.tell(f"{which} anew under the learned prior, with what is next to {them}.")
+    runner.run(bench.settings)
 
 
 def cancel_fit(bench: Workbench) -> None:

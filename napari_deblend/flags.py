@@ -12,6 +12,7 @@ SIGNS = {
     "zero_flux": "∅",
     "masked_core": "▩",
     "not_converged": "…",
+    "uneven": "≋",
     "degenerate": "⇄",
 }
 MENDS = {
@@ -20,6 +21,7 @@ MENDS = {
     "zero_flux": "Delete it, or move it to where its light is.",
     "masked_core": "Its flux is what its shape says under the mask; look at the mask below Observations.",
     "not_converged": "Fit on (G), or raise the limit of iterations.",
+    "uneven": "Fit it anew as a learned galaxy: its menu has that.",
     "degenerate": "Merge the two, or fix the shape of one of them.",
 }
 

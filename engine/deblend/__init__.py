@@ -37,10 +37,12 @@ from deblend.infer import (
     Scheme,
     Solver,
     StopRule,
+    begun_anew,
     classified,
     classify,
     fit,
     sample,
+    uneven,
 )
 from deblend.io import read_observations, read_passband, read_stars, read_template
 from deblend.measure import Catalog, Samples, measure
@@ -157,6 +159,7 @@ __all__ = [
     "TangentWcs",
     "Template",
     "Uniform",
+    "begun_anew",
     "classified",
     "classify",
     "compilations",
@@ -187,6 +190,7 @@ __all__ = [
     "source_from_residual",
     "start_dust",
     "start_source",
+    "uneven",
     "unlisted",
     "with_missed",
     "with_transients",

@@ -13,7 +13,7 @@ from qtpy.QtCore import QPoint
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QMenu
 
-from deblend import Status
+from deblend import Status, uneven
 from napari_deblend.actions import ACTIONS, perform
 from napari_deblend.compat import canvas_of, main_window
 from napari_deblend.composing import kinds, retyped
@@ -88,6 +88,7 @@ def source_menu(bench: Workbench) -> QMenu:
     fill_with_presets(presets, bench)
 
     menu.addSeparator()
+    _add_action(menu, bench, "fit_uneven", bool(set(uneven(document.scene, document.observations)) & set(ids)))
     _add_action(menu, bench, "toggle_limit")
     for name in PAINT:
         has_paint = any(s.claimed is not None or s.barred is not None for s in selected)

@@ -13,9 +13,12 @@ from qtpy.QtWidgets import QComboBox, QPushButton
 
 from deblend import Status, make_source
 from deblend.measure import MEANINGS
+from napari_deblend.actions import perform
 from napari_deblend.composing import duplicated, kinds, merged, retyped, with_component
 from napari_deblend.flags import MENDS, SIGNS, sentences_of, signs_of
 from napari_deblend.parameter_lines import LARGEST_BOX
+from napari_deblend.runner import Phase
+from napari_deblend.widgets.source_menu import source_menu
 from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, NAME, SNR
 from tests.plugin.conftest import STARS
 
@@ -185,3 +188,37 @@ def test_flags_are_signs_with_a_sentence(widget: Any, opened: Any, wait: Callabl
     assert SIGNS["moved"] in model.index(0, FLAGS).data() and model.index(0, SNR).data() != "–"
     assert "more than a pixel" in model.index(0, FLAGS).data(Qt.ItemDataRole.ToolTipRole)
     assert model.index(2, FLAGS).data() == ""
+
+
+@pytest.mark.gui
+def test_an_uneven_galaxy_is_flagged_and_fitted_anew_as_one_step(
+    widget: Any, opened: Any, wait: Callable[..., None], settle: Callable[[Any], None]
+) -> None:
+    model, document, said = widget.sources.model, opened.document, []
+    opened.told.connect(said.append)
+    perform(opened, "fit_uneven")
+    assert "No galaxy is known to be uneven" in said[-1]
+    star, other, _ = document.scene.sources
+    galaxy = replace(make_source("galaxy", star.x, star.y, n_channels=3, flux=star.flux, radius=9), id=star.id)
+    part = galaxy.components[0]
+    correction = part.morphology.correction
+    lopsided = correction.at(np.where(np.indices(correction.value.shape)[1] > 9, 0.6, -0.6))
+    part = replace(part, morphology=replace(part.morphology, correction=lopsided))
+    document.change([star.id], lambda _: replace(galaxy, components=(part,), name=star.name), "Make it lopsided")
+    wait(lambda: SIGNS["uneven"] in model.index(0, FLAGS).data())
+    assert "neither smooth nor elliptical" in model.index(0, FLAGS).data(Qt.ItemDataRole.ToolTipRole)
+    settle(opened)
+    before = document.scene
+    for source, is_possible in ((other, False), (star, True)):
+        document.select([source.id])
+        entry = next(a for a in source_menu(opened).actions() if a.objectName() == "fit_uneven")
+        assert entry.isEnabled() is is_possible
+    entry.trigger()
+    assert document.undo_label == "Fit" and document.scene.sources[0].kind == "learned"
+    wait(lambda: opened.phase is Phase.IDLE and bool(opened.frame.sentence))
+    settle(opened)
+    fitted = document.scene.sources[0]
+    assert fitted.kind == "learned" and np.isfinite(fitted.flux).all() and fitted.name == star.name
+    assert not any("tables" in sentence for sentence in said), said
+    document.undo()
+    assert document.scene is before

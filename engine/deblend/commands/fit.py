@@ -21,16 +21,15 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES, add_arguments
 from deblend.commands.laws import following, read_law
 from deblend.commands.morphologies import blaming_the_morphology, take_morphologies
+from deblend.commands.sentences import NOT_AGAIN, about_classes, about_missed, about_uneven, about_unlisted
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from deblend import Catalog, Classification, Fit, FitState, Observation, Peaks, Scene
+    from deblend import Catalog, Fit, FitState, Observation, Scene
     from deblend.measure import Shares
 
 NAME = "fit"
-MOST_NAMED = 5
-"""Positions in one sentence."""
 HELP = "Fit the sources of one patch of sky in all its images at once."
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -155,6 +154,19 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             settled = deblend.classified(fit.best.scene, classes)
         note(about_classes(classes))
         last, interrupted = _carry_on(fit, settled, clock, quiet=arguments.quiet)
+    iterations, first = last.iteration, fit.best.scene
+    looks = not arguments.keep_kinds and last.outcome.is_success and not interrupted
+    anew = deblend.uneven(first, observations) if looks else ()
+    if anew:
+        note(about_uneven(len(anew), sum(source.kind == "galaxy" for source in first.sources)))
+        fit = deblend.fit(deblend.begun_anew(first, anew), observations, settings, fit.program)
+        again, interrupted = _solve(fit, clock, quiet=arguments.quiet)
+        iterations += again.iteration
+        if again.outcome.is_success:
+            last = again
+        else:
+            note(NOT_AGAIN)
+            fit.edit(first)
     best = fit.best
     with clock.phase("measure"), told_of("errors", quiet=arguments.quiet or arguments.no_errors) as tell:
         shares = share(best.scene, observations, fit.program) if arguments.shares else None
@@ -182,10 +194,11 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             "chi2_per_observation": best.chi2_per_observation,
             "n_sources": len(best.scene),
             "n_stars": 0 if best.scene.stars is None else len(best.scene.stars),
-            "iterations": last.iteration,
+            "iterations": iterations,
             "compilations": fit.program.compilations,
             "converged": last.outcome.is_success,
             "outcome": outcome,
+            "uneven": [best.scene[i].name for i in anew if best.scene[i].kind == "learned"],
             "seconds": clock.seconds,
             "observations": [_about(observation) for observation in observations],
             "notes": notes,
@@ -199,7 +212,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             print("\n".join(calibration_lines(catalog.calibration)))
         if catalog.motions is not None:
             print("\n".join(motion_lines(catalog.motions)))
-        print(f"chi2 per pixel {best.chi2:.4f} after {last.iteration} iterations. {outcome}")
+        print(f"chi2 per pixel {best.chi2:.4f} after {iterations} iterations. {outcome}")
         print(f"Results are in {arguments.out}.")
     if interrupted:
         return INTERRUPTED
@@ -303,7 +316,7 @@ class Clock:
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - wall
         if name == "fit":
-            self.seconds["fit_cpu"] = time.process_time() - process
+            self.seconds["fit_cpu"] = self.seconds.get("fit_cpu", 0.0) + time.process_time() - process
 
 
 @contextmanager
@@ -335,28 +348,6 @@ def check_folder(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ValueError(f"{folder}: results cannot be written there; give another --out.")
-
-
-def about_unlisted(objects: Peaks) -> str:
-    """Return a sentence about objects that are in the image, but not among the given positions."""
-    shown = [f"({x:.1f}, {y:.1f})" for x, y in zip(objects.x[:MOST_NAMED], objects.y[:MOST_NAMED], strict=True)]
-    more = f" and {len(objects) - MOST_NAMED} more places" if len(objects) > MOST_NAMED else ""
-    return (
-        f"Objects without a source were seen at (x, y) = {', '.join(shown)}{more}; "
-        "neighbours may take their light: add them to the peaks."
-    )
-
-
-def about_missed(count: int) -> str:
-    """Return a sentence about sources that were found in the residual."""
-    found = "A source was" if count == 1 else f"{count} sources were"
-    return f"{found} found in what the fit left over, and fitted with the others."
-
-
-def about_classes(classes: Sequence[Classification]) -> str:
-    """Return a sentence about which sources are stars."""
-    n_points = sum(each.kind == "point" for each in classes)
-    return f"Of {len(classes)} sources a point fits {n_points} as well as anything extended does."
 
 
 def table_lines(table: Table) -> list[str]:

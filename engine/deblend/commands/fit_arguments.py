@@ -133,6 +133,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let chi² say, once all are fitted, which sources are stars, and fit on with these as points",
     )
     add(
+        "--keep-kinds",
+        action="store_true",
+        help="leave galaxies that turn out to be uneven (spirals, irregulars) as they are; by default they and their "
+        "neighbours are fitted anew, with these as learned ones",
+    )
+    add(
         "--diffuse",
         type=_positive,
         nargs="?",

@@ -9,6 +9,7 @@ from deblend.infer.samplers import Method
 from deblend.infer.sampling import Draw, Sampling, sample
 from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver, StopRule
 from deblend.infer.state import FitState
+from deblend.infer.uneven import begun_anew, uneven
 
 __all__ = [
     "Classification",
@@ -25,6 +26,7 @@ __all__ = [
     "Scheme",
     "Solver",
     "StopRule",
+    "begun_anew",
     "classified",
     "classify",
     "fit",
@@ -32,4 +34,5 @@ __all__ = [
     "neighbours",
     "sample",
     "set_free",
+    "uneven",
 ]

@@ -23,6 +23,7 @@ from deblend.program.compiled import compiled, register
 from deblend.program.layout import Layout
 from deblend.program.pictures import reach_mask
 from deblend.program.splitting import amplitude_of
+from deblend.render import KINDS
 
 
 class Lights(NamedTuple):
@@ -70,7 +71,12 @@ class Glimpse:
         )
         return cls(
             layout,
-            ProblemData((own._replace(count=np.int32(1), asked=asked),), observations, data.psf_variance),
+            ProblemData(
+                (own._replace(count=np.int32(1), asked=asked),),
+                observations,
+                data.psf_variance,
+                learned=data.learned if KINDS[layout.groups[0].kind].is_learned else None,
+            ),
             Parameters((_alone(parameters.groups[group], slot),), None, None),
             program.noise,
             component.radius,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from deblend.infer import uneven
 from deblend.program import Program
 
 MOVED = 1.0
@@ -24,6 +25,7 @@ MEANINGS = {
     "zero_flux": "there is no light in any channel",
     "masked_core": "a pixel at the center is masked in an observation, saturated for instance",
     "not_converged": "the fit had not converged",
+    "uneven": "it is neither smooth nor elliptical; a learned galaxy would explain it better",
     "degenerate": "its flux can be traded for that of the source named in degenerate_with",
 }
 """Every flag, and what it says."""
@@ -36,12 +38,14 @@ def flags_of(program: Program, converged: bool | None = None) -> dict[str, Bool[
     """
     sources = program.scene.sources
     away = [np.abs(s.center.value - np.asarray(s.anchor)).max() for s in sources]
+    is_uneven = set(uneven(program.scene, program.observations))
     return {
         "at_bound": _at_bound(program),
         "moved": np.array(away, float) > MOVED,
         "zero_flux": ~np.any(program.scene.fluxes > 0, axis=1),
         "masked_core": _masked_core(program),
         "not_converged": np.full(len(sources), converged is False),
+        "uneven": np.array([s.id in is_uneven for s in sources], bool),
     }
 
 
