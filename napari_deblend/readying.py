@@ -82,6 +82,10 @@ class Readying:
                 start = scene if scene.sources else detect(observations, threshold, method=method, solve=False)
                 if start.sources:
                     self._make_ready(observations, start, rooms, settings)
+            except RuntimeError:
+                # Python ends meanwhile, and starts no threads any more
+                if not self._is_closed:
+                    raise
             finally:
                 self.is_busy = False
 
