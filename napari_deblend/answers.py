@@ -134,7 +134,7 @@ class Answers:
         bench = self._bench
         if observations is not bench.document.observations:
             return
-        bench.candidates.clear()
+        bench.candidates.hide()
         if not scene.sources:
             bench.tell(f"No source is {bench.threshold:.3g} sigma above the noise; lower the threshold.")
             return

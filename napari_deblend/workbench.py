@@ -130,6 +130,7 @@ class Workbench:
         self.paths = Paths(self.viewer, self.document)
         self.known_stars = KnownStars(self.viewer, self.document)
         self.candidates = Candidates(self.viewer)
+        self.settled.connect(self.candidates.tidy)
         self.detected_threshold: float | None = None
         self.detected_method: str | None = None
         self.curtain = Curtain(self.viewer, self.refreshed.emit)

@@ -135,7 +135,8 @@ def test_the_threshold_acts_live_and_detect_makes_sources(
     wait(lambda: str(opened.document.undo_label).startswith("Detect"))
     settle(opened)
     assert {s.kind for s in opened.document.scene.sources} == {"point"}
-    assert "candidates" not in [layer.name for layer in opened.viewer.layers]
+    assert not any(layer.visible for layer in opened.viewer.layers if layer.name == "candidates")
+    wait(lambda: "candidates" not in [layer.name for layer in opened.viewer.layers])
     opened.document.undo()
     assert len(opened.document.scene) == 3
 
