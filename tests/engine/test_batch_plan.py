@@ -75,7 +75,7 @@ def test_a_large_group_is_split_and_borders_are_seen_from_both_sides() -> None:
     assert sorted(row for blend in blends for row in blend.owned) == list(range(n))
     for blend in blends:
         rows = np.array(blend.rows)
-        assert blend.side <= 128 and len(rows) <= 40
+        assert blend.side <= 104 and len(rows) <= 44
         for places, (low, high) in ((x, blend.box.x), (y, blend.box.y)):
             assert np.all((places[rows] > low - 1) & (places[rows] < high))
         own = np.array(blend.owned)
