@@ -22,15 +22,15 @@ from deblend.batch.survey import Sources
 from deblend.program.layout import SIDES, GroupLayout, bucket
 from deblend.sky import PixelBox
 
-BOXES = (40, 80, 128)
-"""Sides of boxes [pix]: for nearly all, for most of the others, and for galaxies that need more by themselves."""
-ROOM = {40: {31: 16}, 80: {31: 32, 63: 8}, 128: {31: 32, 63: 8, 127: 4}}
+BOXES = (40, 104)
+"""Sides of boxes [pix]: for nearly all, and for all others."""
+ROOM = {40: {31: 16}, 104: {31: 32, 63: 8, 127: 4}}
 """How many sources of each size of box fit into a blend, by the side of its box."""
 MARGIN = 4
 """Sky around the reach of a blend's sources [pix]."""
 MOST_OWNED = 14
 """A larger group is split."""
-WIDEST = 60
+WIDEST = 88
 """So is one whose sources reach further from end to end [pix]: guests have to fit into the box, too."""
 BEYOND = 2
 """Sky around the center of a guest [pix]."""

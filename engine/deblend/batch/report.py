@@ -37,6 +37,8 @@ SIGMA = 5.0
 """Where the colors of residuals end [sigma]."""
 CHI2_RANGE = 0.5, 2.0
 """Where the colors of the map of χ² end."""
+MANY = 2000
+"""Sources of a tile from which on they are drawn as small as can be."""
 DPI = 110
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; background: #f6f7f9; margin: 0 auto; max-width: 1080px;
@@ -134,7 +136,7 @@ def _map_of(tile: AbstractTile, number: int, catalog: QTable, results: Sequence[
     left.set_title("chi² per pixel of every blend", fontsize=10)
     here = catalog[catalog["tile"] == tile.name]
     x, y = here["x"].to_value("pix"), here["y"].to_value("pix")
-    right.plot(x, y, ",", color="#9aa5b1")
+    right.plot(x, y, ".", ms=2.5 if len(here) < MANY else 0.8, color="#9aa5b1")
     flags = [name for name in here.colnames if name.startswith("flag_") and np.any(here[name])]
     for name, color in zip((f for f in flags if f != "flag_failed"), _COLORS, strict=False):
         on = np.asarray(here[name], bool)

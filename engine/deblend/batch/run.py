@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from deblend.batch.blends import BOXES, Blend
+from deblend.batch.journal import NAME as JOURNAL
 from deblend.batch.journal import Journal, results_in
 from deblend.batch.pieces import pieces_of
 from deblend.batch.plan import Plan, read_plan
@@ -106,10 +107,12 @@ class Batch:
             fields |= {"with_errors": asked.with_errors, "with_shares": asked.with_shares}
             frames = [frame_of(piece, **fields) for piece in self._probes()]
             self._plan = Plan.of(sources, together(frames))
-            self._plan.write(self.folder)
             with replacing(self.folder / INPUT) as part:
                 said = [tile.said for tile in self.tiles]
                 part.write_text(json.dumps({**self._identity, "opened": said}, indent=1), "utf-8")
+            # what was done by another plan means nothing by this one; the plan comes last, since with it all is there
+            (self.folder / JOURNAL).unlink(missing_ok=True)
+            self._plan.write(self.folder)
         return self._plan
 
     @property

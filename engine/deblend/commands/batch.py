@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from deblend.commands.borrowed import READING, borrow, reading_of
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import Clock, check_folder, interruptible, told_of, versions
+from deblend.commands.morphologies import take_morphologies
 
 if TYPE_CHECKING:
     from deblend.batch import AbstractWorkers, Batch, Result, Settings
@@ -91,6 +92,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     clock = Clock()
     with blaming_the_input():
         check_folder(arguments.out)
+        take_morphologies((), arguments.kind)
         settings = _settings(arguments)
         tiles = tiles_of(arguments.field, reading_of(arguments))
         batch = Batch(tiles, arguments.out, settings, note)
