@@ -42,6 +42,7 @@ def test_the_summary(fitted: Path) -> None:
     assert 0.85 < found["chi2"] < 1.15
     assert found["chi2_per_observation"] == {"HSC": pytest.approx(found["chi2"], rel=1e-6)}
     assert found["n_sources"] == 3 and found["converged"] is True and found["outcome"]
+    assert found["uneven"] == [], "they are smooth"
     assert 1 <= found["iterations"] <= 60 and found["compilations"] >= 1
     phases = {"read", "detect", "prepare", "fit", "fit_cpu", "measure", "write"}
     assert phases <= set(found["seconds"]) and all(s >= 0 for s in found["seconds"].values())

@@ -4,7 +4,8 @@ A galaxy's profile may be corrected by free pixels, which are believed to be sma
 believed, and where neighbours overlap the belief decides whose light is whose: fluxes are off by a share of themselves
 that does not fall with the noise and grows with how much of the light under a source is another's (its blendedness β,
 Bosch et al. 2018). The share c₀ + c₁ β is measured on blends of galaxies that Hubble saw (`benchmarks/calibration.py
-coverage`); added in squares to the errors it makes 69 % of intervals hold the truth, over all sets. It is taken as the
+coverage`); added in squares to the errors it makes 69 % of intervals hold the truth, over all sets; that of learned
+galaxies is of such as were found to be uneven. It is taken as the
 same in all channels, as a shape that is wrong is wrong in all of them, so that errors of colors stay as they are.
 """
 
