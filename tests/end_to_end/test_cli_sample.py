@@ -69,7 +69,10 @@ def test_pictures_under_a_learned_prior(fitted: Path, tmp_path: Path, capsys: py
     assert main(["sample", str(session), "--prior", "mine.safetensors", "--out", str(tmp_path)]) == 2
     assert "--prior is for --method diffusion" in capsys.readouterr().err
     assert main(["sample", str(session), "--method", "diffusion", "--draws", "3", "--out", str(tmp_path)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"data_share.fits"}
+    with fits.open(tmp_path / "data_share.fits") as shares:
+        middle = shares[1].data[15, 15]
+        assert shares[1].data.shape == (31, 31) and 0.5 < middle <= 1.0 and shares[1].header["X0"] == -3
     fit, found = QTable.read(fitted / "catalog.ecsv"), QTable.read(tmp_path / "percentiles.ecsv")
     said = json.loads((tmp_path / "sampling.json").read_text())
     is_proved = read_model(packaged_path())[1]["calibration_proved"]

@@ -139,6 +139,8 @@ def _write(
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     io.write_samples(out, session.observations, samples)
+    if shares := sampling.data_shares():
+        io.write_data_shares(out / "data_share.fits", shares, {s.id: s.name for s in session.scene.sources})
     if arguments.arviz:
         with replacing(out / "samples.nc") as part:
             samples.to_arviz().to_netcdf(str(part))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from deblend.infer.diagnosis import Diagnosis
 from deblend.infer.noise_solver import NoiseSolver
@@ -80,6 +81,16 @@ class Made(NamedTuple):
     chain: int = 0
 
 
+class DataShare(NamedTuple):
+    """Of each pixel of a source 1 - posterior variance / prior variance: 1 where the data decide, 0 where the prior."""
+
+    source_id: str
+    x: int
+    y: int
+    """Of the middle pixel [pix of the scene's grid]."""
+    picture: Float[np.ndarray, "y x"]
+
+
 class AbstractSampler(ABC):
     """What makes the draws of one method."""
 
@@ -118,6 +129,10 @@ class AbstractSampler(ABC):
     def diagnosis(self) -> Diagnosis | None:
         """Return what tells whether the draws so far can be trusted; None where they are independent."""
         return None
+
+    def data_shares(self) -> list[DataShare]:
+        """Return what the data have said against what a prior of pictures did, of each source that it has drawn."""
+        return []
 
 
 class GaussianSampler(AbstractSampler):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblend.infer.diagnosis import Diagnosis
-from deblend.infer.samplers import AbstractSampler, Made, Method, SamplerSettings, sampler_of
+from deblend.infer.samplers import AbstractSampler, DataShare, Made, Method, SamplerSettings, sampler_of
 from deblend.observe import Observation
 from deblend.program import Program
 from deblend.program.arrays import Parameters
@@ -144,6 +144,10 @@ class Sampling(Iterator[Draw]):
     def diagnosis(self) -> Diagnosis | None:
         """Return what tells whether chains agree so far; None where draws are independent of each other."""
         return self._sampler.diagnosis() if self._is_ready else None
+
+    def data_shares(self) -> list[DataShare]:
+        """Return, of "diffusion", what the data have said so far against what the prior did, of each source drawn."""
+        return self._sampler.data_shares()
 
     @property
     def doubts(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Whether posteriors hold the truth as often as they say: ranks of the truth among draws, and expected coverage.
 
-Of truths drawn from a prior, data drawn from each, and draws of each posterior: the rank of the truth among the draws is
-uniform for any number that one may ask of a picture (simulation-based calibration; Talts et al. 2018); and so is the
+Of truths drawn from a prior, data drawn from each, and draws of each posterior: the rank of the truth among the draws
+is uniform for any number that one may ask of a picture (simulation-based calibration; Talts et al. 2018); and so is the
 share of draws that lie closer to a random point than the truth does, which tells of all pixels together (tests of
 accuracy with random points, TARP; Lemos et al. 2023).
 """

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
+from deblend.infer.diffusion.data_share import Scatter, data_share, variance_of
 from deblend.infer.diffusion.known_prior import known_prior
 from deblend.infer.diffusion.pictured import centers_of, check_scene, pictured, side_in_scene, sought, unmoved_pixels
 from deblend.infer.diffusion.scene_chain import SceneChain, Standing
 from deblend.infer.diffusion.scene_map import seen_pictures
-from deblend.infer.samplers import AbstractSampler, Made, SamplerSettings, never
+from deblend.infer.samplers import AbstractSampler, DataShare, Made, SamplerSettings, never
 from deblend.infer.solvers import as_numpy
 from deblend.priors.fitting import corner_of
 from deblend.program import Program
@@ -38,6 +40,7 @@ class DiffusionSampler(AbstractSampler):
         program.take(self._scene)
         self._chain: SceneChain | None = None
         self._has_preview = False
+        self._scatter = Scatter()
         self.has_settled = True
 
     @property
@@ -73,14 +76,28 @@ class DiffusionSampler(AbstractSampler):
         standing = self._chain.draw(number, stopped)
         if standing is None:
             return None
+        self._scatter.add(self._cut(standing.pictures))
         return Made(self._parameters(standing), None, True)
+
+    def data_shares(self) -> list[DataShare]:
+        posterior = self._scatter.variance
+        if posterior is None:
+            return []
+        shares = data_share(posterior, self._cut(variance_of(self._known.reference)[None]))
+        places = {s.id: (round(s.x), round(s.y)) for s in self._scene.sources}
+        return [DataShare(id_, *places[id_], share) for id_, share in zip(self._sought.ids, shares, strict=True)]
+
+    def _cut(self, pictures: Float[np.ndarray, "source y x"]) -> Float[np.ndarray, "source side side"]:
+        """Return the part of stamps that a program's boxes hold."""
+        side = side_in_scene(self._shape[0])
+        row, column = corner_of(self._shape, (side, side))
+        return pictures[:, row : row + side, column : column + side]
 
     def _parameters(self, standing: Standing) -> Parameters:
         """Return the parameters of the program's slots that a standing of the chain stands for."""
         assert self._chain is not None
         side = side_in_scene(self._shape[0])
-        row, column = corner_of(self._shape, (side, side))
-        cut = standing.pictures[:, row : row + side, column : column + side]
+        cut = self._cut(standing.pictures)
         centers = centers_of(cut)
         pixels = np.asarray(unmoved_pixels(jnp.asarray(cut), jnp.asarray(centers, cut.dtype)))
         fluxes = standing.amplitudes * cut.sum(axis=(1, 2), dtype=np.float64)[:, None]
