@@ -145,13 +145,18 @@ def all_at_once(
 
 
 def every_problem(
-    problem: Problem, data: tuple[Float[np.ndarray, "problem *shape"], ...], settings: DiffusionSettings, seed: int
+    problem: Problem,
+    data: tuple[Float[np.ndarray, "problem *shape"], ...],
+    settings: DiffusionSettings,
+    seed: int,
+    scales: Float[np.ndarray, " problem"] | None = None,
 ) -> Float[np.ndarray, "problem source y x"]:
-    """Return a draw of each of many problems that differ from `problem` by their data alone, some at a time."""
+    """Return a draw of each of many problems that differ from `problem` by their data, some at a time; with `scales`
+    also by the `scale` of their linear map."""
     levels = levels_of(problem, settings)
     pairs = jnp.asarray(np.column_stack([levels[:-1], levels[1:]]))
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(jnp.arange(len(data[0])))
-    given = tuple(map(jnp.asarray, data))
+    given = tuple(map(jnp.asarray, data)), None if scales is None else jnp.asarray(scales)
     return np.asarray(_compiled(one_of_each)(problem, given, _static(settings), pairs, keys))
 
 
@@ -212,18 +217,21 @@ def every(
 
 def one_of_each(
     problem: Problem,
-    data: tuple[Float[Array, "problem *shape"], ...],
+    given: tuple[tuple[Float[Array, "problem *shape"], ...], Float[Array, " problem"] | None],
     settings: _Static,
     pairs: Float[Array, "step 2"],
     keys: PRNGKeyArray,
 ) -> Float[Array, "problem source y x"]:
-    """Return a draw for every data, of the key of the same number."""
+    """Return a draw for every data, and scale of the linear map, of the key of the same number."""
 
     def of(item: tuple[Any, PRNGKeyArray]) -> Float[Array, "source y x"]:
-        own, key = item
-        return drawn(eqx.tree_at(lambda p: p.data, problem, own), settings, pairs, key)
+        (data, scale), key = item
+        own = eqx.tree_at(lambda p: p.data, problem, data)
+        if scale is not None:
+            own = eqx.tree_at(lambda p: p.operator.scale, own, scale)
+        return drawn(own, settings, pairs, key)
 
-    result: Float[Array, "problem source y x"] = lax.map(of, (data, keys), batch_size=AT_ONCE)
+    result: Float[Array, "problem source y x"] = lax.map(of, (given, keys), batch_size=AT_ONCE)
     return result
 
 
