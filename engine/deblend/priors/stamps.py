@@ -131,11 +131,11 @@ def read_observed(path: Path) -> Float[np.ndarray, "stamp side side"]:
 
 def read_image(path: Path) -> Float[np.ndarray, "y x"]:
     """Return an image of NumPy (.npy) or FITS; raises ValueError, in one sentence, where there is none."""
-    return _read(path, 2, "an image (y, x)")
+    return _read(path, 2, "image")
 
 
 def _read_cube(path: Path) -> np.ndarray:
-    return _read(path, 3, "a cube (stamp, y, x)")
+    return _read(path, 3, "cube of stamps")
 
 
 def _read(path: Path, n_axes: int, what: str) -> np.ndarray:
@@ -148,7 +148,7 @@ def _read(path: Path, n_axes: int, what: str) -> np.ndarray:
             with fits.open(path) as hdus:
                 found = [np.array(hdu.data) for hdu in hdus if getattr(hdu.data, "ndim", 0) == n_axes]
     except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: this is not {what}, of NumPy (.npy) or FITS ({error}).") from error
+        raise ValueError(f"{path}: this is no {what}, of NumPy (.npy) or FITS ({error}).") from error
     if not found or (n_axes == 2 and found[0].ndim != 2):
-        raise ValueError(f"{path}: nothing in it is {what}.")
+        raise ValueError(f"{path}: it holds no {what} (an array of {n_axes} axes).")
     return np.asarray(found[0], np.float64)
