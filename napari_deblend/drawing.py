@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from deblend import Diagnosis, Draw, Method, Observation, Program, Samples, Sampling, Scene, give_way, sample
-from deblend.measure import KeptDraws, biases_of, column_key, widened
+from deblend.measure import KeptDraws, column_key
+from napari_deblend.draw_errors import deviations_of, shares_of
 from napari_deblend.runner import ERROR, Mailbox, sentence_of
 
 logger = logging.getLogger(__name__)
@@ -105,10 +106,17 @@ class Drawn:
     """Sentences about what speaks against the draws."""
     pictures: Mapping[DrawPicture, np.ndarray]
     """Those that were wanted, (band, y, x) [nJy/pix]."""
+    is_calibrated: bool = True
+    """Whether their scatter is known to be an error bar."""
 
     @property
     def n_done(self) -> int:
         return len(self.chains)
+
+    @property
+    def biases(self) -> Float[np.ndarray, " source"]:
+        """By which share of its flux each source may be off for what a fit believes of shapes."""
+        return shares_of(self.scene, self.method, self.quantities["blendedness"])
 
 
 Job = Callable[[Sampling, Samples], Any]
@@ -230,7 +238,7 @@ class Drawing:
         sampling = sample(
             scene, self._observations, self.method, settings.draws, settings.seed, program, settings.chains
         )
-        self._samples = Samples(program, with_model=True)
+        self._samples = Samples(program, with_model=True, is_calibrated=sampling.is_calibrated)
         with self._wake:
             self._sampling = sampling
             self._hold()
@@ -301,10 +309,11 @@ class Drawing:
             {name: values.value for name, values in quantities.items()},
             {name: str(values.unit) for name, values in quantities.items()},
             np.array(self._chains, int),
-            deviations_of(fluxes, self.scene, quantities["blendedness"].value),
+            deviations_of(fluxes, shares_of(self.scene, self.method, quantities["blendedness"].value)),
             self._sampling.diagnosis() if n else None,
             tuple(self._sampling.doubts),
             self._pictures(),
+            self._sampling.is_calibrated,
         )
         return self._told
 
@@ -343,8 +352,8 @@ def kept_of(drawn: Drawn) -> KeptDraws:
     if every > 1:
         said.append(f"Of {drawn.n_done} draws one in {every} is kept here.")
     quantities = {name: values[::every] for name, values in drawn.quantities.items()}
-    method = drawn.method.value
-    return KeptDraws(drawn.scene, method, drawn.seed, drawn.chains[::every], quantities, drawn.units, tuple(said))
+    numbers = drawn.chains[::every], quantities, drawn.units
+    return KeptDraws(drawn.scene, drawn.method.value, drawn.seed, *numbers, tuple(said), drawn.is_calibrated)
 
 
 def drawn_of(kept: KeptDraws) -> Drawn:
@@ -352,9 +361,10 @@ def drawn_of(kept: KeptDraws) -> Drawn:
     keys = [f"flux_{column_key(channel)}" for channel in kept.scene.channels]
     shape = len(kept), len(kept.scene), len(keys)
     fluxes = np.stack([kept.quantities[key] for key in keys], axis=2) if keys else np.zeros(shape)
+    method = Method(kept.method)
     return Drawn(
         kept.scene,
-        Method(kept.method),
+        method,
         DrawPhase.DONE,
         len(kept),
         0,
@@ -362,20 +372,12 @@ def drawn_of(kept: KeptDraws) -> Drawn:
         kept.quantities,
         kept.units,
         np.asarray(kept.chains),
-        deviations_of(fluxes, kept.scene, kept.quantities["blendedness"]),
+        deviations_of(fluxes, shares_of(kept.scene, method, kept.quantities["blendedness"])),
         None,
         kept.said,
         {},
+        kept.is_calibrated,
     )
-
-
-def deviations_of(
-    fluxes: Float[np.ndarray, "draw source channel"], scene: Scene, blendedness: Float[np.ndarray, "draw source"]
-) -> Float[np.ndarray, "source channel"]:
-    """Return errors of fluxes, with what beliefs about shapes bias them by; NaN where there are too few draws."""
-    if len(fluxes) < 2:
-        return np.full(fluxes.shape[1:], np.nan)
-    return widened(fluxes.std(axis=0, ddof=1), fluxes.mean(axis=0), biases_of(scene, blendedness))
 
 
 def _size(draw: Draw) -> int:

@@ -167,9 +167,10 @@ class Sureness:
     # what is known -----------------------------------------------------------------------------------------------
 
     def flux_errors(self, source_id: str) -> Float[np.ndarray, " channel"] | None:
-        """Return the standard deviations of a source's fluxes [nJy]; None where present draws do not tell them."""
+        """Return the standard deviations of a source's fluxes [nJy]; None where present draws do not tell them, or are
+        not known to scatter as errors do."""
         drawn = self.drawn
-        if drawn is None or self._is_stale or drawn.n_done < 2:
+        if drawn is None or self._is_stale or drawn.n_done < 2 or not drawn.is_calibrated:
             return None
         row = self._rows.get(source_id)
         return None if row is None else drawn.flux_errors[row]
@@ -302,8 +303,10 @@ class Sureness:
         what = f"Draw {self.layers.step[0] + 1}" if kind is DrawKind.DRAW else f"{kind.value} of {drawn.n_done} draws"
         band = self._bench.layers.observations[self._bench.layers.seen_by].channels
         name = band[min(self._bench.layers.band, len(band) - 1)].name
-        stale = " · stale" if self._is_stale else ""
-        text = f"{what[0].upper()}{what[1:]} · {of} · {name} [nJy/pix]{stale}"
+        aside = " · stale" if self._is_stale else ""
+        if kind is DrawKind.DEVIATION and not drawn.is_calibrated:
+            aside += " · no error bar"
+        text = f"{what[0].upper()}{what[1:]} · {of} · {name} [nJy/pix]{aside}"
         self._bench.viewer.canvas.overlays.text.text = text
 
     @property

@@ -28,6 +28,7 @@ WAYS_TO_DRAW = {
     Method.GAUSSIAN: "Draws of the Gaussian around the fit: quick, exact where all that is free are fluxes",
     Method.RTO: "Fits of perturbed data and priors: slower; within bounds, so that no flux is negative",
     Method.NUTS: "Chains in the posterior itself, with R-hat: for scenes of profiles",
+    Method.DIFFUSION: "Pictures of all galaxies as a learned prior knows them, with their spectra: seconds per draw",
 }
 """How sure the fit is, each with a sentence."""
 

@@ -18,7 +18,8 @@ from qtpy.QtWidgets import (
     QTabWidget,
 )
 
-from deblend.measure import Density, biases_of, column_key, is_flux, prior_density, said_of, widened_percentiles
+from deblend import Method
+from deblend.measure import Density, column_key, is_flux, prior_density, said_of, widened_percentiles
 from napari_deblend.drawing import DrawKind, Drawn
 from napari_deblend.ownership import called
 from napari_deblend.widgets.draw_plots import Corner, Numbers, Trace
@@ -110,6 +111,8 @@ class SurenessSection(Section):
         """What was believed of the numbers that are offered, by their labels."""
         self._shares: dict[str, float] = {}
         """Of those that are fluxes, by which share of themselves beliefs about shapes may bias them."""
+        self._has_errors = True
+        """Whether draws may be told by percentiles."""
         self._seen: tuple[str, ...] = ()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -159,6 +162,7 @@ class SurenessSection(Section):
             return
         begin = time.perf_counter()
         drawn = self.bench.sureness.drawn
+        self._has_errors = drawn is None or drawn.is_calibrated
         numbers = {} if drawn is None else self._numbers(drawn)
         self._offer(tuple(numbers))
         if drawn is not None:
@@ -183,7 +187,7 @@ class SurenessSection(Section):
         self._believed, self._shares = {}, {}
         document, channels = self.bench.document, drawn.scene.channels
         fluxes = np.stack([drawn.quantities[f"flux_{column_key(channel)}"] for channel in channels], axis=2)
-        shares = biases_of(drawn.scene, drawn.quantities["blendedness"])
+        shares = drawn.biases
         for k in chosen:
             of = f"{called(drawn.scene.sources[k])} " if len(chosen) > 1 else ""
             for name, values in drawn.quantities.items():
@@ -192,7 +196,7 @@ class SurenessSection(Section):
                 result[label] = values[:, k]
                 source = drawn.scene.sources[k]
                 density = prior_density(source, channels, name, fluxes[:, k], document.to_image)
-                if density is not None:
+                if density is not None and drawn.method is not Method.DIFFUSION:
                     self._believed[label] = density
                 if is_flux(name):
                     self._shares[label] = shares[k]
@@ -221,7 +225,7 @@ class SurenessSection(Section):
             told = [NONE] * 3
             if len(known):
                 found = widened_percentiles(np.percentile(known, PERCENTILES), self._shares.get(name, 0.0))
-                told = [f"{p:.5g}" for p in found]
+                told = [f"{p:.5g}" if k == 1 or self._has_errors else NONE for k, p in enumerate(found)]
             before = width_of(self._believed[name], known) if name in self._believed and len(known) else ""
             for column, text in enumerate((name, *told, before)):
                 item = QTableWidgetItem(text)
@@ -247,4 +251,5 @@ def width_of(density: Density, known: np.ndarray) -> str:
 def diagnosed(drawn: Drawn) -> str:
     """Return what is said of whether draws can be trusted."""
     lines = [] if drawn.diagnosis is None else [drawn.diagnosis.summary]
-    return "\n".join(filter(None, [*lines, *drawn.doubts, said_of(drawn.scene)]))
+    widened = "" if drawn.method is Method.DIFFUSION else said_of(drawn.scene)
+    return "\n".join(filter(None, [*lines, *drawn.doubts, widened]))

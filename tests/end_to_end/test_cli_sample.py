@@ -15,6 +15,7 @@ from astropy.table import QTable
 from deblend.cli import main
 from deblend.infer import Sampling
 from deblend.io import read_session
+from deblend.priors import packaged_path, read_model
 
 FILES = {
     "samples.fits",
@@ -59,6 +60,30 @@ def test_draws_of_a_fit(fitted: Path, tmp_path: Path, method: str, capsys: pytes
     pytest.importorskip("arviz")
     posterior = kept.to_arviz().posterior
     assert posterior["x"].shape == (1, 12, len(fit)) and list(posterior["name"].values) == list(fit["name"])
+
+
+@pytest.mark.slow
+def test_pictures_under_a_learned_prior(fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Draws of the same numbers and files, and without error bars as long as its card says that they are not proved."""
+    session = fitted / "session.asdf"
+    assert main(["sample", str(session), "--prior", "mine.safetensors", "--out", str(tmp_path)]) == 2
+    assert "--prior is for --method diffusion" in capsys.readouterr().err
+    assert main(["sample", str(session), "--method", "diffusion", "--draws", "3", "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"data_share.fits"}
+    with fits.open(tmp_path / "data_share.fits") as shares:
+        middle = shares[1].data[15, 15]
+        assert shares[1].data.shape == (31, 31) and 0.5 < middle <= 1.0 and shares[1].header["X0"] == -3
+    fit, found = QTable.read(fitted / "catalog.ecsv"), QTable.read(tmp_path / "percentiles.ecsv")
+    said = json.loads((tmp_path / "sampling.json").read_text())
+    is_proved = read_model(packaged_path())[1]["calibration_proved"]
+    assert said["calibrated"] is is_proved and any("No error bars" in note for note in said["notes"]) is not is_proved
+    assert np.all(np.isnan(found["flux_total_std"])) != is_proved
+    names = [c for c in fit.colnames if c.startswith("flux_") and not c.startswith("flux_err")]
+    for name in names:
+        np.testing.assert_allclose(found[f"{name}_p50"], fit[name], rtol=0.3)
+    before, after = read_session(session), read_session(tmp_path / "sampled.asdf")
+    assert after.draws is not None and after.draws.is_calibrated is is_proved
+    assert [s.kind for s in after.draws.scene.sources] == [s.kind for s in before.scene.sources]
 
 
 def test_ctrl_c_keeps_what_there_is(

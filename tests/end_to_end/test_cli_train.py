@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deblend.cli import BAD_INPUT, main
+from deblend.observe import gaussian_psf
 from deblend.priors import read_model
 
 SMALL = ["--side", "16", "--galaxies", "64", "--batch", "4", "--width", "8", "--check-every", "2", "--quiet"]
@@ -45,3 +46,22 @@ def test_what_cannot_be_learned_from_is_one_sentence(tmp_path: Path, capsys: pyt
         assert main(["train", *arguments, "--quiet"]) == BAD_INPUT
         told = capsys.readouterr().err
         assert match in told and told.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_prior_is_learned_from_what_was_observed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two laps of a few steps, from noisy stamps behind a PSF to a model, its card and nothing else."""
+    rng = np.random.default_rng(0)
+    y, x = np.indices((40, 16, 16)).astype(float)[1:] - 8.0
+    images = 50.0 * np.exp(-0.5 * (x**2 + y**2) / rng.uniform(2.0, 6.0, (40, 1, 1))) + rng.normal(size=(40, 16, 16))
+    np.save(tmp_path / "seen.npy", images)
+    np.save(tmp_path / "psf.npy", gaussian_psf(2.6))
+    out = tmp_path / "field.safetensors"
+    command = ["train", "score", str(tmp_path / "seen.npy"), "--out", str(out), *SMALL, "--steps", "4", "--laps", "2"]
+    assert main([*command, "--em", "--noise", "1"]) == BAD_INPUT
+    assert "--em needs the PSF" in capsys.readouterr().err
+    assert main([*command, "--em", "--noise", "1", "--psf", str(tmp_path / "psf.npy")]) == 0
+    prior, card = read_model(out)
+    assert prior.shape == (16, 16) and card["expectation_maximization"]["laps"] == 2 and not card["calibration_proved"]
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"seen.npy", "psf.npy", "field.safetensors", "field.json", "field.png"}

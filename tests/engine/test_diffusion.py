@@ -19,6 +19,7 @@ from deblend.infer.diffusion import (
     Solution,
     all_at_once,
 )
+from deblend.infer.diffusion.data_share import Scatter, data_share, exact_data_share, variance_of
 from deblend.infer.metropolis import metropolis
 from deblend.priors import GaussianPrior, NoDensityError, Scheme, generated_stamps, on_box
 
@@ -183,3 +184,32 @@ def test_metropolis_refuses_a_prior_that_only_knows_its_score() -> None:
     only_score = Problem(on_box(wide, (1, 1)), problem.operator, problem.data)
     with pytest.raises(NoDensityError, match="Metropolis sampler accepts or refuses a step by the density"):
         metropolis(only_score, 10, step=1.0)
+
+
+# -- what the data say -----------------------------------------------------------------------------------------
+
+
+def test_what_data_say_against_the_prior_is_exact_for_a_gaussian(exact: Exact) -> None:
+    """As dense algebra has it, to a thousandth; of 64 draws to a few times √(2 / 64) of what is the prior's; and
+    nothing where all is masked and pixels know nothing of each other."""
+    prior = exact.problem.prior
+    assert isinstance(prior, GaussianPrior)
+    variance = variance_of(prior)
+    expected = 1.0 - np.diagonal(exact.covariance).reshape(-1, SIDE, SIDE) / variance
+    told = exact_data_share(exact.problem)
+    np.testing.assert_allclose(told, expected, atol=1e-3)
+    assert told.max() > 0.9 and told.min() > -1e-3
+    scatter = Scatter()
+    for draw in drawn(exact, rule=Rule.JFPS):
+        scatter.add(draw)
+    assert scatter.variance is not None
+    off = data_share(scatter.variance, variance) - expected
+    assert np.sqrt(np.mean((off / np.maximum(1.0 - expected, 0.02)) ** 2)) < 3.0 * (2.0 / N_DRAWS) ** 0.5
+    # a sharp PSF, pixels by themselves, half of the frame masked
+    alone = GaussianPrior(0.0 * variance, np.zeros((1, SIDE, SIDE)), np.full((SIDE, SIDE), 0.2))
+    weights = np.full((1, SIDE, SIDE), 100.0, np.float32)
+    weights[:, :, SIDE // 2 :] = 0.0
+    sharp = Blend.of(np.ones((1, 1)), np.ones((1, 1, 1)), weights)
+    (half,) = exact_data_share(Problem(alone, sharp, (jnp.zeros((1, SIDE, SIDE), jnp.float32),)))
+    np.testing.assert_allclose(half[:, : SIDE // 2], 0.04 / (0.04 + 0.01), atol=1e-4)
+    np.testing.assert_allclose(half[:, SIDE // 2 :], 0.0, atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from deblend import Method, empty_scene, make_source
+from deblend.infer.diffusion.known_prior import gaussian_of_generated, known_prior
 from napari_deblend.actions import perform
 from napari_deblend.drawing import Drawing, DrawKind, DrawPhase, DrawSettings
 from napari_deblend.runner import ERROR
@@ -179,6 +181,40 @@ def test_what_a_method_does_not_take_is_said(observation: Any) -> None:
     drawing.close()
     assert "NUTS is for profiles" in drawing.mailbox.take()[ERROR]
     assert drawing.phase is DrawPhase.FAILED and not drawing.is_alive
+
+
+def test_draws_without_proof_have_pictures_and_no_error_bars(
+    widget: Any, opened: Any, wait: Callable[..., None], settle: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a Gaussian in place of the network, which compiles in no time, said to be unproved."""
+    unproved = replace(known_prior(gaussian_of_generated(32)), is_calibrated=False)
+    monkeypatch.setattr("deblend.infer.diffusion.sampler.known_prior", lambda _: unproved)
+    source, method, sureness = opened.document.scene.sources[0], widget.fitting.method, opened.sureness
+    opened.document.retype([source.id], "galaxy")
+    settle(opened)
+    opened.document.select([source.id])
+    place = next(k for k in range(method.count()) if method.itemData(k) is Method.DIFFUSION)
+    method.setCurrentIndex(place)
+    method.activated.emit(place)
+    sureness.settings = DrawSettings(draws=3)
+    perform(opened, "show_sureness")
+    perform(opened, "draw_or_pause")
+    wait(lambda: sureness.phase is DrawPhase.DONE and sureness.drawn.n_done == 3, timeout=120)
+    assert sureness.flux_errors(source.id) is None and not sureness.kept.is_calibrated
+    panel = widget.sureness
+    assert "No error bars are told" in panel.diagnosis.text()
+    perform(opened, "next_draw_view")
+    mean = sureness.layers.layer(DrawKind.MEAN)
+    wait(lambda: np.any(mean.data))
+    perform(opened, "next_draw_view")
+    wait(lambda: opened.viewer.canvas.overlays.text.text.endswith("no error bar"))
+    panel.tabs.setCurrentWidget(panel.table)
+    panel._show_plots()
+    told = [panel.table.item(0, k).text() for k in (1, 2, 3)]
+    assert told[0] == told[2] == "—" and float(told[1]) > 0
+    kept = sureness.kept
+    sureness.restore(kept)
+    assert sureness.flux_errors(source.id) is None, "of a session, too"
 
 
 def test_without_sources_it_says_what_to_do(bench: Any, observation: Any) -> None:

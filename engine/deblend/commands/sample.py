@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblend.commands.errors import blaming_the_input
+from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.export import add_data_argument, read
 from deblend.commands.fit import interruptible
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
@@ -28,9 +28,13 @@ EXAMPLES = """examples:
       refits of perturbed data: slower, and no flux is negative
   deblend sample session.asdf --method nuts --draws 2000
       chains in the posterior itself, for sources that are profiles; R-hat says whether they agree
+  deblend sample session.asdf --method diffusion
+      pictures of all galaxies under a learned prior of what galaxies look like, and their spectra; seconds per draw
 
 Ctrl-C ends after the present draw and writes what there is; a second one ends at once."""
-METHODS = ("gaussian", "rto", "nuts")
+METHODS = ("gaussian", "rto", "nuts", "diffusion")
+DRAWS, DRAWS_OF_DIFFUSION = 100, 16
+"""Where nothing else is said; a draw of diffusion takes seconds."""
 DONE, INTERRUPTED = 0, 130
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -48,10 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=METHODS,
         default=METHODS[0],
         help="gaussian: of the Gauss-Newton matrix of the fit; rto: randomise, then optimise; nuts: chains in the "
-        "posterior itself, for profiles (default: %(default)s)",
+        "posterior itself, for profiles; diffusion: pictures under a learned prior (default: %(default)s)",
     )
     add("--chains", type=_whole(1), default=4, metavar="N", help="of nuts; they share the draws (default: %(default)s)")
-    add("--draws", type=_whole(1), default=100, metavar="N", help="how many (default: %(default)s)")
+    add("--draws", type=_whole(1), metavar="N", help=f"how many (default: {DRAWS}; {DRAWS_OF_DIFFUSION} of diffusion)")
+    add("--prior", type=Path, metavar="FILE", help="of diffusion: from `deblend train score` (default: the package's)")
     add("--seed", type=_whole(0), default=0, metavar="S", help="the same one gives the same draws (default: 0)")
     add(
         "--catalog-format",
@@ -76,6 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
     import deblend
     from deblend.measure import Samples
 
+    if arguments.draws is None:
+        arguments.draws = DRAWS_OF_DIFFUSION if arguments.method == "diffusion" else DRAWS
+    if arguments.prior is not None and arguments.method != "diffusion":
+        raise BadInputError("--prior is for --method diffusion; leave it out, or choose that method.")
     session = read(arguments)
     with blaming_the_input():
         try:
@@ -86,10 +95,11 @@ def run(arguments: argparse.Namespace) -> int:
                 arguments.draws,
                 arguments.seed,
                 n_chains=arguments.chains,
+                prior=arguments.prior,
             )
         except ValueError as error:
             raise ValueError(f"{arguments.session}: {error}") from error
-    samples = Samples(sampling.program)
+    samples = Samples(sampling.program, is_calibrated=sampling.is_calibrated)
     interrupted = _draw(sampling, samples, quiet=arguments.quiet)
     if not len(samples):
         raise KeyboardInterrupt
@@ -129,16 +139,22 @@ def _write(
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     io.write_samples(out, session.observations, samples)
+    if shares := sampling.data_shares():
+        io.write_data_shares(out / "data_share.fits", shares, {s.id: s.name for s in session.scene.sources})
     if arguments.arviz:
         with replacing(out / "samples.nc") as part:
             samples.to_arviz().to_netcdf(str(part))
     catalog = Catalog(samples.catalog())
     catalog.table.meta |= {"method": arguments.method, "seed": arguments.seed}
+    if not samples.is_calibrated:
+        catalog.table.meta["notes"] = sampling.doubts
     # not the name of the fit's own catalog, which may be in the same folder
     io.write_catalog(out / f"percentiles{CATALOG_SUFFIXES[arguments.catalog_format]}", catalog)
     said = sampling.doubts
     # not the session itself, which is a person's
-    io.write_session(out / "sampled.asdf", replace(session, draws=samples.kept(arguments.method, arguments.seed, said)))
+    # around the scene of the session, whatever its galaxies were drawn as
+    kept = replace(samples.kept(arguments.method, arguments.seed, said), scene=session.scene)
+    io.write_session(out / "sampled.asdf", replace(session, draws=kept))
     io.write_summary(
         out / "sampling.json",
         {
@@ -149,6 +165,7 @@ def _write(
             "draws_wanted": arguments.draws,
             "interrupted": interrupted,
             "notes": said,
+            "calibrated": samples.is_calibrated,
             "diagnosis": _diagnosed(sampling),
         },
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import interruptible
+from deblend.commands.train_em import add_em_arguments, check_em, em_card, learn_by_em
 
 if TYPE_CHECKING:
     from deblend.priors import Stamps
@@ -21,6 +22,8 @@ EXAMPLES = """examples:
       from galaxies of the seeded generator, 32 x 32 pixels
   deblend train score stamps.fits --out mine.safetensors --steps 5000
       from a cube (stamp, y, x) of single galaxies without noise, FITS or .npy
+  deblend train score seen.fits --em --psf psf.fits --noise 0.02 --out field.safetensors
+      from a cube of observed galaxies, with the PSF and the noise of a pixel: by expectation and maximization
   deblend train score --generator --out galaxies.safetensors --resume
       goes on where training was broken off
 
@@ -62,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=_number(0), default=0, metavar="S", help="the same one gives the same numbers (default: 0)")
     add("--resume", action="store_true", help="go on from what was broken off; --steps may be another number then")
+    add_em_arguments(parser)
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
 
 
@@ -69,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Learn, write and return the exit status; raises BadInputError with a sentence where something given is wrong."""
     if (arguments.data is None) != arguments.generator:
         raise BadInputError("Give either a cube of stamps, or --generator to learn from generated galaxies.")
+    check_em(arguments)
     if arguments.minutes is not None and not arguments.minutes > 0:
         raise BadInputError(f"--minutes must be positive, got {arguments.minutes:g}.")
     from deblend.priors.model_file import SUFFIX
@@ -77,12 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out.suffix != SUFFIX:
         raise BadInputError(f"{arguments.out}: the name of a model must end in {SUFFIX}.")
     kept = arguments.out.with_suffix(".training")
-    if arguments.resume and not kept.exists():
+    beside = arguments.out.with_suffix(".draws.npz")
+    if arguments.resume and not (kept.exists() or (arguments.em and beside.exists())):
         raise BadInputError(f"{kept}: there is no training to go on with; leave --resume out to begin one.")
-    if kept.exists() and not arguments.resume:
+    if (kept.exists() or (arguments.em and beside.exists())) and not arguments.resume:
         raise BadInputError(f"{kept}: a training was broken off here; say --resume to go on, or remove the file.")
     with blaming_the_input():
-        stamps = _stamps(arguments)
         width = WIDTHS[arguments.what] if arguments.width is None else arguments.width
         settings = TrainingSettings(
             steps=arguments.steps,
@@ -96,12 +101,20 @@ def run(arguments: argparse.Namespace) -> int:
             depth=arguments.depth,
             head=arguments.head,
         )
-        training = Training(stamps, settings, arguments.what)
-        if arguments.resume:
-            training.resume(kept)
-        interrupted = _learn(training, kept, arguments)
+        if arguments.em:
+            training, interrupted = learn_by_em(arguments, kept, settings, _learn)
+        else:
+            training = Training(_stamps(arguments), settings, arguments.what)
+            if arguments.resume:
+                training.resume(kept)
+            interrupted = _learn(training, kept, arguments)
+        if arguments.em and interrupted:
+            # the model of the lap before stays, from which draws of the present one are
+            if not arguments.quiet:
+                print("Training is interrupted within a lap; say --resume to go on.")
+            return INTERRUPTED
         _write(training, arguments)
-    if training.has_ended:
+    if training.has_ended or arguments.em:
         kept.unlink(missing_ok=True)
     if not arguments.quiet:
         best = min(training.trials, key=lambda trial: trial.loss)
@@ -152,7 +165,8 @@ def _write(training: Training, arguments: argparse.Namespace) -> None:
     from deblend.priors.model_file import write_model
     from deblend.priors.sheet import write_sheet
 
-    write_model(arguments.out, training.best, training.card(name=arguments.out.stem))
+    more = em_card(arguments, arguments.laps) if arguments.em else {}
+    write_model(arguments.out, training.best, training.card(name=arguments.out.stem, **more))
     write_sheet(arguments.out.with_suffix(".png"), training.best, training.stamps.held_out, arguments.seed)
 
 

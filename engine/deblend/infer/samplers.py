@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from deblend.infer.diagnosis import Diagnosis
 from deblend.infer.noise_solver import NoiseSolver
@@ -21,6 +23,9 @@ from deblend.program.arrays import Parameters
 from deblend.program.asked import is_asked
 from deblend.program.laws import Laws
 from deblend.scene import Scene
+
+if TYPE_CHECKING:
+    from deblend.priors import AbstractPrior
 
 
 def never() -> bool:
@@ -38,6 +43,8 @@ class Method(Enum):
     """Randomise, then optimise: fits of perturbed data and priors, within all bounds."""
     NUTS = "nuts"
     """Chains that walk through the posterior itself, within all bounds, for scenes of profiles."""
+    DIFFUSION = "diffusion"
+    """Pictures of all galaxies under a learned prior, with spectra, by the reverse of diffusion."""
 
     @property
     def label(self) -> str:
@@ -46,6 +53,7 @@ class Method(Enum):
             "gaussian": "Gaussian errors",
             "rto": "Refits of perturbed data",
             "nuts": "NUTS",
+            "diffusion": "Pictures under a learned prior",
         }[self.value]
 
 
@@ -58,6 +66,8 @@ class SamplerSettings:
     """Of NUTS; other draws know nothing of each other."""
     spread: float = 3.0
     """How far from the fit chains begin, in units of its errors."""
+    prior: AbstractPrior | Path | str | None = None
+    """Of pictures, for diffusion: a prior or a file of one; that of the package where nothing is said."""
 
 
 class Made(NamedTuple):
@@ -71,6 +81,16 @@ class Made(NamedTuple):
     chain: int = 0
 
 
+class DataShare(NamedTuple):
+    """Of each pixel of a source 1 - posterior variance / prior variance: 1 where the data decide, 0 where the prior."""
+
+    source_id: str
+    x: int
+    y: int
+    """Of the middle pixel [pix of the scene's grid]."""
+    picture: Float[np.ndarray, "y x"]
+
+
 class AbstractSampler(ABC):
     """What makes the draws of one method."""
 
@@ -82,6 +102,16 @@ class AbstractSampler(ABC):
     @abstractmethod
     def __init__(self, program: Program, settings: SamplerSettings) -> None:
         """Keep what is to be sampled: the program's scene."""
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the scatter of the draws is known to be an error bar."""
+        return True
+
+    @property
+    def doubts(self) -> list[str]:
+        """Sentences about what speaks against its draws, whatever they are."""
+        return []
 
     @classmethod
     @abstractmethod
@@ -99,6 +129,10 @@ class AbstractSampler(ABC):
     def diagnosis(self) -> Diagnosis | None:
         """Return what tells whether the draws so far can be trusted; None where they are independent."""
         return None
+
+    def data_shares(self) -> list[DataShare]:
+        """Return what the data have said against what a prior of pictures did, of each source that it has drawn."""
+        return []
 
 
 class GaussianSampler(AbstractSampler):
@@ -221,11 +255,14 @@ class NutsSampler(AbstractSampler):
         return self.chains.diagnosis()
 
 
-SAMPLERS: dict[Method, type[AbstractSampler]] = {
-    Method.GAUSSIAN: GaussianSampler,
-    Method.RTO: RefitSampler,
-    Method.NUTS: NutsSampler,
-}
+def sampler_of(method: Method) -> type[AbstractSampler]:
+    """Return what makes the draws of a method."""
+    if method is Method.DIFFUSION:
+        # networks are loaded when they are asked for
+        from deblend.infer.diffusion.sampler import DiffusionSampler
+
+        return DiffusionSampler
+    return {Method.GAUSSIAN: GaussianSampler, Method.RTO: RefitSampler, Method.NUTS: NutsSampler}[method]
 
 
 def is_asked_of(scene: Scene) -> bool:

@@ -15,13 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError, wait
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deblend.infer.diagnosis import Diagnosis
-from deblend.infer.samplers import SAMPLERS, AbstractSampler, Made, Method, SamplerSettings
+from deblend.infer.samplers import AbstractSampler, DataShare, Made, Method, SamplerSettings, sampler_of
 from deblend.observe import Observation
 from deblend.program import Program
 from deblend.program.arrays import Parameters
 from deblend.scene import Scene
+
+if TYPE_CHECKING:
+    from deblend.priors import AbstractPrior
 
 ATTENTION = 0.05
 """Seconds after which somebody who waits for a draw looks up whether it is still wanted."""
@@ -58,7 +63,7 @@ class Sampling(Iterator[Draw]):
         """How many there are so far."""
         self.n_unsettled = 0
         """How many of these did not reach their minimum: they are too near to the fit, and scatter too little."""
-        self._sampler = SAMPLERS[method](program, settings)
+        self._sampler = sampler_of(method)(program, settings)
         self._is_ready = False
         self._cancelled = threading.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="draws")
@@ -131,16 +136,25 @@ class Sampling(Iterator[Draw]):
         """The scene that the draws lie around: that of the fit, at the very minimum."""
         return self.program.snapshot(self.program.laws)(self.sampler.mode)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the scatter of the draws is known to be an error bar; `doubts` say why it is not."""
+        return self._sampler.is_calibrated
+
     def diagnosis(self) -> Diagnosis | None:
         """Return what tells whether chains agree so far; None where draws are independent of each other."""
         return self._sampler.diagnosis() if self._is_ready else None
+
+    def data_shares(self) -> list[DataShare]:
+        """Return, of "diffusion", what the data have said so far against what the prior did, of each source drawn."""
+        return self._sampler.data_shares()
 
     @property
     def doubts(self) -> list[str]:
         """Sentences about what speaks against the draws so far."""
         if not self._is_ready:
             return []
-        doubts = []
+        doubts = self._sampler.doubts
         if not self._sampler.has_settled:
             doubts.append(
                 "The fit is not at a minimum, and none was reached from it: draws lie around where it was left; run "
@@ -172,6 +186,7 @@ def sample(
     program: Program | None = None,
     n_chains: int = 4,
     spread: float = 3.0,
+    prior: AbstractPrior | Path | str | None = None,
 ) -> Sampling:
     """Return an iterator of draws from the posterior of a fitted scene; what is fixed in it stays.
 
@@ -181,17 +196,22 @@ def sample(
         A fitted scene: draws lie around the minimum next to it.
     method
         "gaussian" (around the fit; quick; exact where all that is free are fluxes), "rto" (refits of perturbed data
-        and priors; within bounds, so that no flux is negative), or "nuts" (chains in the posterior itself, for scenes
-        of profiles).
+        and priors; within bounds, so that no flux is negative), "nuts" (chains in the posterior itself, for scenes
+        of profiles), or "diffusion" (pictures of all galaxies under a learned prior, and spectra, in turn).
     seed
         The same one gives the same draws.
     program
-        A program of the same observations, to be reused warm. It is left with `scene`.
+        A program of the same observations, to be reused warm. It is left with `scene`; of "diffusion" with one in
+        which the galaxies that are drawn are pixels.
     n_chains, spread
         Of "nuts": how many chains there are, and how far from the fit they begin, in units of its errors.
+    prior
+        Of "diffusion": a prior of pictures, or the file of one; that of the package by default.
 
     Raises
     ------
+    NoDensityError
+        Where "nuts" is given a prior that has no density.
     ValueError
         Where the scene has no sources or no fluxes yet, or where the method does not take what it has.
     """
@@ -211,9 +231,22 @@ def sample(
         raise ValueError("The scene has no sources; place one or detect them, and fit, before sampling.")
     if not scene.is_solved:
         raise ValueError("The scene has sources without fluxes; fit it before sampling.")
+    if prior is not None:
+        _check_prior(method, prior)
     if program is None:
         program = Program(observations, scene)
     else:
         program.take(scene)
-    SAMPLERS[method].check(program)
-    return Sampling(program, method, n_draws, SamplerSettings(seed, n_chains, spread))
+    sampler_of(method).check(program)
+    return Sampling(program, method, n_draws, SamplerSettings(seed, n_chains, spread, prior))
+
+
+def _check_prior(method: Method, prior: AbstractPrior | Path | str) -> None:
+    """Raise ValueError for a learned prior that a method does not take."""
+    from deblend.priors import AbstractPrior, read_model, require_density
+
+    if method is Method.DIFFUSION:
+        return
+    if method is Method.NUTS:
+        require_density(prior if isinstance(prior, AbstractPrior) else read_model(Path(prior))[0], method.label)
+    raise ValueError(f"The method {method.value!r} does not take a learned prior; use 'diffusion'.")

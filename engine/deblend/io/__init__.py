@@ -20,7 +20,7 @@ from deblend.io.results import (
     write_summary,
     write_tables,
 )
-from deblend.io.samples import write_samples
+from deblend.io.samples import write_data_shares, write_samples
 from deblend.io.session import (
     DataFile,
     DataNotFoundError,
@@ -87,6 +87,7 @@ __all__ = [
     "signature",
     "write_catalog",
     "write_components",
+    "write_data_shares",
     "write_models",
     "write_pictures",
     "write_regions",

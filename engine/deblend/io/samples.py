@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +40,36 @@ def write_samples(folder: Path, observations: Sequence[Observation], samples: Dr
         write_components(path, observations, names, picture)
     _write_covariances(paths[3], observations, names, samples)
     return paths
+
+
+class Share(Protocol):
+    """What the data say of the pixels of a source: `deblend.infer.samplers.DataShare`."""
+
+    @property
+    def source_id(self) -> str: ...
+    @property
+    def x(self) -> int: ...
+    @property
+    def y(self) -> int: ...
+    @property
+    def picture(self) -> np.ndarray: ...
+
+
+def write_data_shares(path: Path, shares: Sequence[Share], names: Mapping[str, str]) -> None:
+    """Write one picture per source: 1 where the data decide, 0 where the prior does.
+
+    `X0`, `Y0` in the header are where its first pixel is on the scene's grid, from 0; `names` are those of the sources.
+    """
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for number, share in enumerate(shares):
+        hdu = fits.ImageHDU(np.asarray(share.picture, np.float32), name=names.get(share.source_id) or share.source_id)
+        height, width = share.picture.shape
+        hdu.header["ID"], hdu.header["SOURCE"] = share.source_id, (number, "of those drawn")
+        hdu.header["X0"], hdu.header["Y0"] = share.x - width // 2, share.y - height // 2
+        hdu.header["CONTENT"] = "1 - posterior / prior variance"
+        hdus.append(hdu)
+    with replacing(path) as part:
+        hdus.writeto(part, overwrite=True)
 
 
 def _write_covariances(path: Path, observations: Sequence[Observation], names: Sequence[str], samples: Drawn) -> None:

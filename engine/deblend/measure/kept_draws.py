@@ -26,6 +26,8 @@ class KeptDraws:
     units: Mapping[str, str]
     said: tuple[str, ...] = ()
     """Sentences about whether the draws can be trusted."""
+    is_calibrated: bool = True
+    """Whether their scatter is known to be an error bar."""
 
     def __len__(self) -> int:
         return len(self.chains)

@@ -32,8 +32,12 @@ UNITS: dict[str, u.Unit] = {"x": u.pix, "y": u.pix, "half_light_radius": u.pix, 
 class Samples:
     """Draws as they arrive, in units of a catalog; pictures are kept as mean and deviation only."""
 
-    def __init__(self, program: Program, *, with_model: bool = False) -> None:
-        """Hold no draws yet, of the scene that the program has; `with_model` keeps pictures of the whole model, too."""
+    def __init__(self, program: Program, *, with_model: bool = False, is_calibrated: bool = True) -> None:
+        """Hold no draws yet, of the scene that the program has; `with_model` keeps pictures of the whole model, too.
+
+        Of draws whose scatter is not known to be an error bar, `is_calibrated` off, the catalog tells medians alone.
+        """
+        self.is_calibrated = is_calibrated
         self._program, self._scene = program, program.scene
         self._observations = program.observations
         self._to_image = program.scene.grid.affine_to(program.observations[0].grid)
@@ -152,6 +156,7 @@ class Samples:
             {name: np.asarray(values.value, np.float64) for name, values in quantities.items()},
             {name: str(values.unit) for name, values in quantities.items()},
             tuple(said),
+            self.is_calibrated,
         )
 
     def to_arviz(self) -> Any:
@@ -164,7 +169,8 @@ class Samples:
 
         What is not known in all draws, as a color where a flux was negative, is that of the draws where it is; NaN
         where there is none. Percentiles and deviations of fluxes of galaxies are wider than the draws by what the
-        belief about their shapes biases them by (see `deblend.measure.regularized`).
+        belief about their shapes biases them by (see `deblend.measure.regularized`). Of draws that are not calibrated
+        all but the medians are NaN.
         """
         ids, names = self._names
         result = QTable({"id": ids, "name": names})
@@ -175,6 +181,8 @@ class Samples:
             if is_flux(name):
                 deviation = np.hypot(deviation, shares * np.nan_to_num(percentiles[1]))
                 percentiles = widened_percentiles(percentiles, shares)
+            if not self.is_calibrated:
+                percentiles[[0, 2]], deviation = np.nan, np.full_like(deviation, np.nan)
             for percent, row in zip(PERCENTILES, percentiles, strict=True):
                 result[f"{name}_p{percent}"] = row * values.unit
             result[f"{name}_std"] = deviation * values.unit
@@ -182,11 +190,12 @@ class Samples:
         drawn = np.stack([quantities[name].value for name in chosen], axis=2)
         off = drawn - drawn.sum(axis=0) / max(len(self), 1)
         # of one draw alone nothing is known
-        count = len(self) - 1 if len(self) > 1 else np.nan
+        count = len(self) - 1 if len(self) > 1 and self.is_calibrated else np.nan
         result["covariance"] = np.einsum("dsi,dsj->sij", off, off) / count
         result["covariance"].info.description = "of " + ", ".join(chosen)
         said = said_of(self._scene)
-        return _described(result, n_draws=len(self), **({"widened": said} if said else {}))
+        more = {"widened": said} if said else {}
+        return _described(result, n_draws=len(self), **more, **({} if self.is_calibrated else {"calibrated": False}))
 
 
 def _told(values: Float[np.ndarray, "draw source"]) -> tuple[Float[np.ndarray, "percentile source"], np.ndarray]:

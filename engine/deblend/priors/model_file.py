@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
+import equinox as eqx
 import jax
 import numpy as np
 from safetensors import SafetensorError
@@ -132,7 +133,10 @@ def _of_score(prior: ScorePrior) -> dict[str, Any]:
 
 
 def _blank_score(says: Mapping[str, Any]) -> ScorePrior:
-    blank = new_score_prior(jax.random.key(0), int(says["side_pix"]), int(says["width"]), int(says["deep_width"]))
+    sizes = int(says["side_pix"]), int(says["width"]), int(says["deep_width"])
+    # shapes alone: numbers at random would be compiled for, and thrown away
+    shapes = eqx.filter_eval_shape(new_score_prior, jax.random.key(0), *sizes)
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     low, high = map(float, says["noise_levels"])
     sigma_data = float(says["sigma_data"])
     if not (0 < low < high < np.inf and 0 < sigma_data < np.inf):

@@ -108,16 +108,47 @@ def read_stamps(path: Path, seed: int) -> Stamps:
     return Stamps(cube[order[n_held_out:]], held_out, f"{len(cube)} stamps of {path.name}")
 
 
+def read_observed(path: Path) -> Float[np.ndarray, "stamp side side"]:
+    """Return stamps as a telescope saw them, of a NumPy array or a FITS cube (stamp, y, x), in its unit; the galaxy is
+    on the middle pixel, side // 2.
+
+    Raises
+    ------
+    ValueError
+        In one sentence, where the file cannot be learned from.
+    """
+    cube = _read_cube(path)
+    if cube.ndim != 3 or cube.shape[1] != cube.shape[2]:
+        raise ValueError(f"{path}: stamps must be a cube (stamp, y, x) of square stamps, got the shape {cube.shape}.")
+    if cube.shape[1] % 4:
+        raise ValueError(f"{path}: stamps are {cube.shape[1]} pixels wide; cut them to a multiple of 4.")
+    if len(cube) < LEAST_STAMPS:
+        raise ValueError(f"{path}: {len(cube)} stamps are too few to learn from; give at least {LEAST_STAMPS}.")
+    if not np.all(np.isfinite(cube)):
+        raise ValueError(f"{path}: stamps hold numbers that are not finite; replace or drop these stamps.")
+    return cube
+
+
+def read_image(path: Path) -> Float[np.ndarray, "y x"]:
+    """Return an image of NumPy (.npy) or FITS; raises ValueError, in one sentence, where there is none."""
+    return _read(path, 2, "image")
+
+
 def _read_cube(path: Path) -> np.ndarray:
+    return _read(path, 3, "cube of stamps")
+
+
+def _read(path: Path, n_axes: int, what: str) -> np.ndarray:
     from astropy.io import fits
 
     try:
         if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False), np.float64)
-        with fits.open(path) as hdus:
-            cubes = [hdu.data for hdu in hdus if hdu.data is not None and getattr(hdu.data, "ndim", 0) == 3]
+            found = [np.load(path, allow_pickle=False)]
+        else:
+            with fits.open(path) as hdus:
+                found = [np.array(hdu.data) for hdu in hdus if getattr(hdu.data, "ndim", 0) == n_axes]
     except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: this is no cube of stamps, of NumPy (.npy) or FITS ({error}).") from error
-    if not cubes:
-        raise ValueError(f"{path}: no HDU is a cube (stamp, y, x).")
-    return np.asarray(cubes[0], np.float64)
+        raise ValueError(f"{path}: this is no {what}, of NumPy (.npy) or FITS ({error}).") from error
+    if not found or (n_axes == 2 and found[0].ndim != 2):
+        raise ValueError(f"{path}: it holds no {what} (an array of {n_axes} axes).")
+    return np.asarray(found[0], np.float64)

@@ -89,12 +89,19 @@ class Trial:
 class Training(Iterator[Trial]):
     """Learning, from one trial on held-out stamps to the next; stop iterating to stop, and `write` to keep."""
 
-    def __init__(self, stamps: Stamps, settings: TrainingSettings | None = None, kind: str = "score") -> None:
+    def __init__(
+        self,
+        stamps: Stamps,
+        settings: TrainingSettings | None = None,
+        kind: str = "score",
+        begun: AbstractPrior | None = None,
+    ) -> None:
+        """Begin with what has learned nothing yet, or with `begun`, of the same architecture."""
         self.stamps, self.settings = stamps, TrainingSettings() if settings is None else settings
         s = self.settings
         self.lesson = LESSONS[kind](stamps, s)
         self._key = jax.random.key(s.seed)
-        self.prior: Any = self.lesson.begun(jax.random.fold_in(self._key, 2**31 - 1))
+        self.prior: Any = self.lesson.begun(jax.random.fold_in(self._key, 2**31 - 1)) if begun is None else begun
         self.averaged = self.prior
         self.best: Any = self.prior
         """The averaged network at its best trial."""

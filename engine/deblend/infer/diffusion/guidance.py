@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from deblend.infer.conjugate_gradients import conjugate_gradients, dot
 from deblend.infer.diffusion.linear import AbstractLinearMap, Data
+from deblend.infer.diffusion.nearness import Nearness
 from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.integrators import Denoiser, Step, ddpm_step
 from deblend.priors.interface import AbstractPrior, stacked
@@ -66,6 +67,8 @@ class Problem(eqx.Module):
     """In units of the noise."""
     reference: GaussianPrior | None = None
     """A Gaussian with about the covariance of the prior, for `Rule.JFPS`."""
+    nearness: Nearness | None = None
+    """What is seen of the modes of such a Gaussian: fewer iterations with the same result."""
 
     def __check_init__(self) -> None:
         if self.operator.shape[1:] != self.prior.shape:
@@ -86,7 +89,8 @@ def guided(problem: Problem, rule: Rule, solution: Solution) -> Denoiser:
         def product(u: Data) -> Data:
             return jax.tree.map(jnp.add, u, operator(covariance(operator.transposed(u))))
 
-        solved, _ = conjugate_gradients(product, lambda u: u, off, solution.tolerance, solution.budget)
+        inverse = (lambda u: u) if problem.nearness is None else problem.nearness.inverse(sigma)
+        solved, _ = conjugate_gradients(product, inverse, off, solution.tolerance, solution.budget)
         return clean + covariance(operator.transposed(solved))
 
     return denoise

@@ -28,6 +28,9 @@ from deblend.priors.integrators import DEFAULT_STEPS, Scheme, Step, first_noise,
 from deblend.priors.interface import stacked
 from deblend.program.compiled import compiler_options
 
+AT_ONCE = 32
+"""Problems whose draws are made side by side."""
+
 
 @dataclass(frozen=True)
 class DiffusionSettings:
@@ -141,6 +144,22 @@ def all_at_once(
     return result
 
 
+def every_problem(
+    problem: Problem,
+    data: tuple[Float[np.ndarray, "problem *shape"], ...],
+    settings: DiffusionSettings,
+    seed: int,
+    scales: Float[np.ndarray, " problem"] | None = None,
+) -> Float[np.ndarray, "problem source y x"]:
+    """Return a draw of each of many problems that differ from `problem` by their data, some at a time; with `scales`
+    also by the `scale` of their linear map."""
+    levels = levels_of(problem, settings)
+    pairs = jnp.asarray(np.column_stack([levels[:-1], levels[1:]]))
+    keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(jnp.arange(len(data[0])))
+    given = tuple(map(jnp.asarray, data)), None if scales is None else jnp.asarray(scales)
+    return np.asarray(_compiled(one_of_each)(problem, given, _static(settings), pairs, keys))
+
+
 class _Static(eqx.Module):
     """What of the settings is compiled for."""
 
@@ -193,20 +212,43 @@ def every(
     problem: Problem, settings: _Static, pairs: Float[Array, "step 2"], keys: PRNGKeyArray
 ) -> Float[Array, "draw source y x"]:
     """Return a draw for every key."""
-
-    def drawn(key: PRNGKeyArray) -> Float[Array, "source y x"]:
-        own = jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(len(pairs) + 1))
-        x = begin(problem, settings, pairs[0, 0], own[0])
-
-        def step(x: Array, item: tuple[Array, Array]) -> tuple[Array, None]:
-            return advance(problem, settings, x, item[0][0], item[0][1], item[1])[0], None
-
-        return lax.scan(step, x, (pairs, own[1:]))[0]
-
-    return jax.vmap(drawn)(keys)
+    return jax.vmap(lambda key: drawn(problem, settings, pairs, key))(keys)
 
 
-@lru_cache(maxsize=4)
+def one_of_each(
+    problem: Problem,
+    given: tuple[tuple[Float[Array, "problem *shape"], ...], Float[Array, " problem"] | None],
+    settings: _Static,
+    pairs: Float[Array, "step 2"],
+    keys: PRNGKeyArray,
+) -> Float[Array, "problem source y x"]:
+    """Return a draw for every data, and scale of the linear map, of the key of the same number."""
+
+    def of(item: tuple[Any, PRNGKeyArray]) -> Float[Array, "source y x"]:
+        (data, scale), key = item
+        own = eqx.tree_at(lambda p: p.data, problem, data)
+        if scale is not None:
+            own = eqx.tree_at(lambda p: p.operator.scale, own, scale)
+        return drawn(own, settings, pairs, key)
+
+    result: Float[Array, "problem source y x"] = lax.map(of, (given, keys), batch_size=AT_ONCE)
+    return result
+
+
+def drawn(
+    problem: Problem, settings: _Static, pairs: Float[Array, "step 2"], key: PRNGKeyArray
+) -> Float[Array, "source y x"]:
+    """Return one draw."""
+    own = jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(len(pairs) + 1))
+    x = begin(problem, settings, pairs[0, 0], own[0])
+
+    def step(x: Array, item: tuple[Array, Array]) -> tuple[Array, None]:
+        return advance(problem, settings, x, item[0][0], item[0][1], item[1])[0], None
+
+    return lax.scan(step, x, (pairs, own[1:]))[0]
+
+
+@lru_cache(maxsize=8)
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function, compiled with the care of the engine's programs; its options are asked for at first use."""
     result: Callable[..., Any] = eqx.filter_jit(function, compiler_options=compiler_options())  # type: ignore[call-overload]

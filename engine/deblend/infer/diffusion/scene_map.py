@@ -2,7 +2,8 @@
 
 Pictures lie on boxes as wide as the prior's stamps allow, each on the pixels that its source's box has in the scene;
 what a picture holds of its center between pixels is the prior's to say. Everything else that the scene shows — stars,
-sources that are not asked for, light that is everywhere — is taken from the data as it is fitted.
+sources that are not asked for, light that is everywhere or beyond the boxes, colors that change within a source — is
+taken from the data as it is fitted.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ class SceneMap(AbstractLinearMap):
             result = result.at[rows].add(_on_side(light, self.shape[1]))
         return result
 
+    def lit(self, amplitudes: Float[Array, "source channel"]) -> SceneMap:
+        """Return the map of sources of other amplitudes, in units of the noise per unit of picture."""
+        flux = tuple(amplitudes[rows] * used[:, None] for rows, used in zip(self.rows, self.used, strict=True))
+        return eqx.tree_at(lambda own: own.amplitudes, self, flux)
+
     def _parameters(self) -> Parameters:
         """Return parameters of which the pixels are the pictures themselves."""
         groups = []
@@ -115,6 +121,7 @@ def seen_pictures(
     shape: tuple[int, int],
     sources: Sequence[str] | None = None,
     convention: Convention = Convention.PEAK,
+    program: Program | None = None,
 ) -> SeenPictures:
     """Return the linear map of a fitted scene's sources, of the colors and brightness that they have there.
 
@@ -124,6 +131,8 @@ def seen_pictures(
         (y, x) of the pictures of a prior, square.
     sources
         Ids of the sources to be sought; all that are no stars, by default.
+    program
+        One of the scene, to be reused.
 
     Raises
     ------
@@ -135,7 +144,7 @@ def seen_pictures(
         raise ValueError(f"Pictures must be square and at least {SIDES[0]} pixels wide, got the shape {shape}.")
     if scene.calibrations or any(source.dust is not None for source in scene.sources):
         raise ValueError("Diffusion sampling does not know dust or fitted calibrations; remove them from the scene.")
-    program = Program(observations, scene)
+    program = Program(observations, scene) if program is None else program
     pictures = jax.jit(pictures_of, static_argnums=0)(program.layout, program.data, program.parameters)
     fitted, fluxes = [], []
     for source in chosen:
@@ -155,19 +164,19 @@ def seen_pictures(
     stand_ins = Program(observations, empty.add(*boxes), solve=False)
     ids = {box.id: k for k, box in enumerate(boxes)}
     operator = _map_of(stand_ins, ids, np.stack(fluxes) * scales[:, None], (len(chosen), *shape))
+    fitted_pictures = np.stack(fitted) / scales[:, None, None]
     # whatever else the scene shows is as it was fitted
-    others = {source.id for source in chosen}
-    rest = Program(observations, replace(scene, sources=tuple(s for s in scene.sources if s.id not in others)))
+    own = jax.jit(lambda operator, x: operator(x))(operator, jnp.asarray(fitted_pictures, jnp.float32))
     data = []
-    for k, o in enumerate(operator.problem.observations):
+    for k, (o, light) in enumerate(zip(operator.problem.observations, own, strict=True)):
         noise = program.noise_per_observation[k][:, None, None]
-        data.append(rooted(o, jnp.asarray(o.images) - jnp.asarray(rest.model(k) / noise)))
+        data.append(rooted(o, jnp.asarray(o.images) - jnp.asarray(program.model(k) / noise)) + light)
     noise = np.asarray(program.noise)
     return SeenPictures(
         tuple(source.id for source in chosen),
         operator,
         tuple(data),
-        np.stack(fitted) / scales[:, None, None],
+        fitted_pictures,
         np.stack(fluxes) * scales[:, None] * noise,
     )
 
