@@ -108,8 +108,8 @@ def test_a_prior_is_set_in_the_table_and_seen_beside_the_draws(
     assert np.std(drawn) < 0.75 * error
     perform(opened, "show_sureness")
     panel = widget.sureness
-    panel.set_open(True)
     label = next(name for name in panel._numbers(sureness.drawn) if name.startswith("flux_HSC_r"))
+    wait(lambda: label in panel._believed)
     grid = np.linspace(said.mean - 6 * said.deviation, said.mean + 6 * said.deviation, 400)
     density = panel._believed[label](grid)
     assert np.sum(density) * (grid[1] - grid[0]) == pytest.approx(1.0, abs=1e-3)

@@ -10,6 +10,8 @@ does not know is added,
     M⁻¹ + Z (A⁻¹ - diag(A)⁻¹) Zᵀ.
 
 That is positive, since the inverse of a block is no less than that of a part of it, and nothing where no sources touch.
+A source of many shape parameters takes part with its first ones; of a learned galaxy these are its place, its size and
+the modes in which galaxies differ most.
 
 Overlaps are those of pictures behind the mean kernel of their sources: A is the Gram matrix of such pictures times
 spectra, so that it is positive however alike two of them are.
@@ -35,11 +37,20 @@ MOST_NUMBERS = 1024
 scenes do without."""
 
 
+MOST_SHAPES = 12
+"""Shape parameters of a source, at most."""
+
+
+def n_traded(n_theta: int) -> int:
+    """Return how many of the shape parameters of a source take part, the first ones."""
+    return min(n_theta, MOST_SHAPES)
+
+
 class Coarse(NamedTuple):
     """A group's part in the coarse level: its sources as telescopes see them, in units of the noise."""
 
     pictures: Float[Array, "slot part side side"]
-    """How the picture changes with each shape parameter, and the picture itself, behind the mean kernel."""
+    """How the picture changes with the first shape parameters, and the picture itself, behind the mean kernel."""
     size: Float[Array, "slot channel"]
     """Of the picture in each channel, per unit flux: what a channel sees of a flux is this times the picture."""
     added: Float[Array, "slot m m"]
@@ -48,7 +59,7 @@ class Coarse(NamedTuple):
 
 def has_coarse_level(layout: Layout) -> bool:
     """Tell whether the sources of a layout are few enough to be solved for together."""
-    numbers = sum(g.capacity * (KINDS[g.kind].n_theta + layout.n_channels) for g in layout.groups)
+    numbers = sum(g.capacity * (n_traded(KINDS[g.kind].n_theta) + layout.n_channels) for g in layout.groups)
     return 0 < numbers <= MOST_NUMBERS
 
 
@@ -65,7 +76,7 @@ def coarse_correction(
         rows.append(jnp.concatenate(empty + overlaps, axis=1))
     above = jnp.concatenate(rows)
     own = [jax.vmap(_product)(p.flux, p.flux, c.size, c.size, _gram(d.count, c)) + c.added for d, p, c in groups]
-    movable = [jnp.concatenate([f.theta, f.flux], axis=1) for f in free.groups]
+    movable = [_numbers(f) for f in free.groups]
     alone = [jax.vmap(free_inverse)(b, jnp.zeros_like(f), f) for b, f in zip(own, movable, strict=True)]
     together = above + above.T + _on_diagonal(own)
     is_free = jnp.concatenate([f.ravel() for f in movable])
@@ -76,14 +87,22 @@ def apply_coarse(
     correction: Float[Array, "number number"], r: Parameters
 ) -> tuple[tuple[Float[Array, "slot theta"], Float[Array, "slot channel"]], ...]:
     """Return what the coarse level adds to the shape parameters and fluxes of every group."""
-    numbers = [jnp.concatenate([x.theta, x.flux], axis=1) for x in r.groups]
+    numbers = [_numbers(x) for x in r.groups]
     solved = correction @ jnp.concatenate([n.ravel() for n in numbers])
     result, start = [], 0
     for x, n in zip(r.groups, numbers, strict=True):
         own = solved[start : start + n.size].reshape(n.shape)
-        result.append((own[:, : x.theta.shape[1]], own[:, x.theta.shape[1] :]))
+        n_theta = x.theta.shape[1]
+        n_shapes = n_traded(n_theta)
+        shapes = jnp.pad(own[:, :n_shapes], ((0, 0), (0, n_theta - n_shapes)))
+        result.append((shapes, own[:, n_shapes:]))
         start += n.size
     return tuple(result)
+
+
+def _numbers(x: GroupParameters) -> Float[Array, "slot m"]:
+    """Return what takes part of the parameters of a group."""
+    return jnp.concatenate([x.theta[:, : n_traded(x.theta.shape[1])], x.flux], axis=1)
 
 
 _Group = tuple[GroupData, GroupParameters, Coarse]

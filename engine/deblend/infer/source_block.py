@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int
 
 from deblend.infer.block_inverse import free_inverse
-from deblend.infer.coarse import Coarse
+from deblend.infer.coarse import Coarse, n_traded
 from deblend.program.arrays import GroupData, GroupParameters
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.beliefs import jacobian_of
@@ -110,8 +110,9 @@ class SourceBlock:
 
     def no_coarse(self, capacity: int) -> Coarse:
         """Return the part of empty slots in the coarse level."""
-        n_own, dtype = self._n_theta + self._n_channels, self._parameters.theta.dtype
-        shapes = (self._n_theta + 1, self._side, self._side), (self._n_channels,), (n_own, n_own)
+        n_shapes, dtype = n_traded(self._n_theta), self._parameters.theta.dtype
+        n_own = n_shapes + self._n_channels
+        shapes = (n_shapes + 1, self._side, self._side), (self._n_channels,), (n_own, n_own)
         return Coarse(*(jnp.zeros((capacity, *shape), dtype) for shape in shapes))
 
     def inverse(self, slot: Any, damping: Any, caution: Any) -> tuple[Float[Array, "n n"], Float[Array, " m"], Coarse]:
@@ -140,7 +141,8 @@ class SourceBlock:
         held_together = others[:n_own, :n_own] + jnp.diag(added[:n_own])
         if d.beliefs is not None:
             held_together = held_together + self._believed[slot]
-        part = Coarse(self._behind_mean_kernel(behind), jnp.sqrt(behind.depth), held_together)
+        traded = np.r_[: n_traded(self._n_theta), self._n_theta : n_own]
+        part = Coarse(self._behind_mean_kernel(behind), jnp.sqrt(behind.depth), held_together[traded][:, traded])
         return free_inverse(matrix + others, added, is_free), undamped, part
 
     def _behind_kernels(self, slot: Any) -> _Waves:
@@ -155,9 +157,10 @@ class SourceBlock:
         return _Waves(waves, jnp.tensordot(shares / jnp.sum(shares) / (depth + 1e-20), power, axes=1), depth)
 
     def _behind_mean_kernel(self, behind: _Waves) -> Float[Array, "part side side"]:
-        """Return how the picture changes with each shape parameter, and the picture, as seen."""
+        """Return how the picture changes with the first shape parameters, and the picture, as seen."""
         period, side = self._side + 1, self._side
-        seen = jnp.sqrt(behind.mean)[None] * behind.pictures[: self._n_theta + 1]
+        wanted = np.r_[: n_traded(self._n_theta), self._n_theta]
+        seen = jnp.sqrt(behind.mean)[None] * behind.pictures[wanted]
         return jnp.fft.irfft2(seen, s=(period, period))[:, :side, :side]
 
     def _of_data(self, slot: Any, behind: _Waves) -> Float[Array, "n n"]:
