@@ -108,6 +108,9 @@ class Readying:
                 continue
             if self._is_closed or observations is not self._bench.document.observations:
                 return
+            if self._bench.phase is not Phase.IDLE:
+                # a fit, or the answer to an edit, would wait for this; the next rest goes on here
+                return
             running = fit(wanted, observations, settings=settings, program=program)
             for _ in range(STEPS):
                 next(running, None)
