@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from napari.layers import Image
 
 from deblend import FitSettings, Observation, Program, Scene, detect, fit
 from deblend.program import GroupLayout, stand_back
@@ -29,7 +28,7 @@ STEPS = 2
 """The start of a fit and its first step: together they need all that it is made of."""
 FREE_SLOTS = 2
 """A group with fewer of them is about to grow."""
-FIRST_LAYER, FITS = "first layer", "fits"
+LIBRARIES, FITS = "libraries", "fits"
 """Names of the jobs."""
 
 
@@ -48,7 +47,7 @@ class Readying:
         self._is_wanted = False
         self._is_closed = False
         if os.environ.get(SWITCH, "").lower() != "no":
-            self._thread.submit(FIRST_LAYER, make_layer)
+            self._thread.submit(LIBRARIES, load_libraries)
             bench.settled.connect(self._on_settled)
             bench.phase_changed.connect(self._on_phase)
 
@@ -117,10 +116,13 @@ class Readying:
             self._ready.add(key)
 
 
-def make_layer() -> None:
-    """Make an image layer that nobody sees: for the first one of a process, napari loads libraries and makes tables of
-    units for a second, which is better over while a person still chooses what to open."""
-    Image(np.zeros((2, 2)))
+def load_libraries() -> None:
+    """Load what napari does for the first layer of a process, for a second, while a person still chooses what to open.
+
+    Nothing more of a layer: its tables of units are not made for two threads at once.
+    """
+    with suppress(ImportError):
+        import_module("xarray")
 
 
 def likely(scene: Scene, program: Program) -> Iterator[tuple[Scene, tuple[GroupLayout, ...]]]:
