@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from deblend.commands.borrowed import READING, borrow, reading_of
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import Clock, check_folder, interruptible, told_of, versions
 from deblend.commands.morphologies import take_morphologies
+from deblend.commands.notes import noting
 
 if TYPE_CHECKING:
     from deblend.batch import AbstractWorkers, Batch, Result, Settings
@@ -74,15 +74,7 @@ def _count(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the job and return the exit status; raises BadInputError with a sentence where the input is at fault."""
-    notes: list[str] = []
-
-    def note(sentence: str) -> None:
-        notes.append(sentence)
-        if not arguments.quiet:
-            print(f"note: {sentence}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: note(" ".join(str(message).split()))
+    with noting(quiet=arguments.quiet) as (note, notes):
         return _run(arguments, note, notes)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import check_folder, told_of
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
-from deblend.commands.morphologies import take_morphologies
+from deblend.commands.morphologies import add_morphology_argument, take_morphologies
 
 if TYPE_CHECKING:
     from deblend.io import Session
@@ -51,14 +51,7 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_argument(parser)
     add("--no-errors", action="store_true", help="leave the error bars out")
-    add(
-        "--morphology",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FILE.py",
-        help="Python that registers morphologies of your own, where the session has some",
-    )
+    add_morphology_argument(parser)
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
 
 

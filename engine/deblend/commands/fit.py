@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,10 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deblend.commands.borrowed import reading_of
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES, add_arguments
 from deblend.commands.laws import following, read_law
 from deblend.commands.morphologies import blaming_the_morphology, take_morphologies
+from deblend.commands.notes import noting
 from deblend.commands.sentences import NOT_AGAIN, about_classes, about_missed, about_uneven, about_unlisted
 
 if TYPE_CHECKING:
@@ -40,15 +41,7 @@ PACKAGES = ("napari-deblend", "numpy", "scipy", "jax", "jaxlib", "equinox", "ast
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the job and return the exit status; raises BadInputError with a sentence where the input is at fault."""
-    notes: list[str] = []
-
-    def note(sentence: str) -> None:
-        notes.append(sentence)
-        if not arguments.quiet:
-            print(f"note: {sentence}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: note(" ".join(str(message).split()))
+    with noting(quiet=arguments.quiet) as (note, notes):
         return _run(arguments, note, notes)
 
 
@@ -65,18 +58,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         take_morphologies(arguments.morphology, arguments.kind)
         law = None if arguments.law is None else read_law(arguments.law, arguments.solver)
     with blaming_the_input(), clock.phase("read"):
-        observations = io.read_observations(
-            arguments.images,
-            psf=arguments.psf,
-            weights=arguments.weights,
-            mask=arguments.mask,
-            rescale_weights=arguments.rescale_weights,
-            bands=arguments.bands,
-            epochs=arguments.epochs,
-            psf_oversampling=arguments.psf_oversampling,
-            psf_is_integrated=None if arguments.psf_integrated is None else arguments.psf_integrated == "yes",
-            cutout=arguments.cutout,
-        )
+        observations = io.read_observations(arguments.images, cutout=arguments.cutout, **reading_of(arguments))
         observations = _corrected(observations, arguments)
         if arguments.correlated_noise:
             observations = deblend.observe.with_measured_noise(observations)

@@ -9,7 +9,7 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.export import add_data_argument
 from deblend.commands.fit import check_folder, table_lines, told_of
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
-from deblend.commands.morphologies import take_morphologies
+from deblend.commands.morphologies import add_morphology_argument, take_morphologies
 
 NAME = "measure"
 HELP = "Measure the sources of a session as they stand, without fitting, and write the catalog."
@@ -30,14 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_argument(parser)
     add("--no-errors", action="store_true", help="leave the error bars out")
-    add(
-        "--morphology",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FILE.py",
-        help="Python that registers morphologies of your own, where the session has some",
-    )
+    add_morphology_argument(parser)
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
 
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from deblend.commands.errors import BadInputError
+
+
+def add_morphology_argument(parser: argparse.ArgumentParser) -> None:
+    """Say which files register what a session has."""
+    parser.add_argument(
+        "--morphology",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE.py",
+        help="Python that registers morphologies of your own, where the session has some",
+    )
 
 
 def take_morphologies(files: Sequence[Path], kind: str) -> None:

@@ -13,6 +13,7 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.export import add_data_argument, read
 from deblend.commands.fit import interruptible
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
+from deblend.commands.morphologies import add_morphology_argument
 
 if TYPE_CHECKING:
     from deblend import Sampling
@@ -65,14 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the catalog with percentiles (default: %(default)s)",
     )
     add("--arviz", action="store_true", help="write samples.nc too, which ArviZ reads without this program")
-    add(
-        "--morphology",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FILE.py",
-        help="Python that registers morphologies of your own, where the session has some",
-    )
+    add_morphology_argument(parser)
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
 
 
