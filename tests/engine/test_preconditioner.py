@@ -124,7 +124,7 @@ def test_what_galaxies_of_one_color_trade_is_found_in_few_products(systems: Any)
         for s, f in zip(truth.sources, (0.9, 1.2), strict=True)
     )
     problem = Problem(systems, start, seen=truth)
-    without = problem.blocks._replace(coarse=np.zeros_like(problem.blocks.coarse))
+    without = problem.blocks._replace(coarse=jax.tree.map(np.zeros_like, problem.blocks.coarse))
     limit = solved(problem, 80, problem.inverse)
     together = solved(problem, 14, problem.inverse)
     apart = solved(problem, 14, lambda v: preconditioned(problem.layout, without, problem.step.free, v))
@@ -134,7 +134,7 @@ def test_what_galaxies_of_one_color_trade_is_found_in_few_products(systems: Any)
 
 def test_a_source_alone_has_nothing_to_trade(systems: Any) -> None:
     problem = Problem(systems, systems.scene(("galaxy", 24.2, 23.9, (300.0, 500.0), {"half_light_radius": 2.0})))
-    assert np.abs(problem.blocks.coarse).max() < 1e-3 * np.abs(problem.blocks.groups[1].block).max()
+    assert np.abs(problem.blocks.coarse.correction).max() < 1e-3 * np.abs(problem.blocks.groups[1].block).max()
 
 
 def test_a_step_of_a_bright_galaxy_keeps_the_picture_it_promised(systems: Any) -> None:

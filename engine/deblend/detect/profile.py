@@ -22,8 +22,6 @@ PSF_WIDTHS = 12
 """Gaussians that a PSF is described by."""
 SEEN = 5.0
 """Signal to noise from which on the light of a source tells its profile."""
-BRIGHT = 20.0
-"""Signal to noise of a pixel from which on it says where the center of its source is."""
 MODEL_ERROR = 0.1
 """Of the light of a ring: galaxies are neither round nor smooth."""
 LEAST_OF_TWO = 0.545
@@ -67,11 +65,8 @@ def round_psf(psf: Float[np.ndarray, "side side"]) -> Round:
     return Round(flux / flux.sum(), variance)
 
 
-def with_profiles(stack: Stack, sources: Sequence[Source], *, recenter: bool = False) -> list[Source]:
-    """Return the sources, galaxies among them with profiles that follow the light around them.
-
-    With `recenter`, bright sources start from the top of their light instead of from where they were placed.
-    """
+def with_profiles(stack: Stack, sources: Sequence[Source]) -> list[Source]:
+    """Return the sources, galaxies among them with profiles that follow the light around where they were placed."""
     sources = list(sources)
     psf = round_psf(stack.psf)
     left = stack.light.copy()
@@ -86,8 +81,6 @@ def with_profiles(stack: Stack, sources: Sequence[Source], *, recenter: bool = F
                 continue
             if k in shapes:
                 _add(left, source, shapes[k], psf, 1.0)
-            if recenter:
-                source = sources[k] = _recentered(stack, left, source)
             shapes[k] = _profile(stack, left, source, galaxy, psf)
             _add(left, source, shapes[k], psf, -1.0)
     return [_shaped(source, shapes[k].flux) if k in shapes else source for k, source in enumerate(sources)]
@@ -118,25 +111,6 @@ def _profile(stack: Stack, left: Float[np.ndarray, "y x"], source: Source, galax
         np.concatenate([light / error, prior @ typical * total]),
     )
     return Round(flux, variance)
-
-
-def _recentered(stack: Stack, left: Float[np.ndarray, "y x"], source: Source) -> Source:
-    """Return a bright source with its center at the top of its light, within a pixel of where it was placed.
-
-    Near its top light behind a PSF is about a Gaussian: a parabola through the logarithms of three pixels has it.
-    """
-    x, y = source.anchor
-    box = cutout(left, x, y, 1)
-    if not np.nanmin(box[1]) > 0 or not np.nanmin(box[:, 1]) > 0 or box[1, 1] < BRIGHT * stack.noise:
-        return source
-    middle = np.floor(np.array([x, y]) + 0.5)
-    steps = []
-    for before, top, after in (np.log(box[1]), np.log(box[:, 1])):
-        curvature = 2.0 * top - before - after
-        steps.append(np.clip(0.5 * (after - before) / curvature, -1.0, 1.0) if curvature > 0 else 0.0)
-    if not np.all(np.isfinite(steps)):
-        return source
-    return replace(source, center=source.center.at(middle + steps))
 
 
 def _add(left: Float[np.ndarray, "y x"], source: Source, shape: Round, psf: Round, sign: float) -> None:

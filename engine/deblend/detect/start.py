@@ -266,7 +266,7 @@ def _started(
             _sized(stack, n_channels, columns[i], rows[i], kind, box_scale, objects, radii[i] / affine.scale)
             for i in mine
         ]
-        for i, source in zip(mine.tolist(), with_profiles(stack, sources, recenter=not alone), strict=True):
+        for i, source in zip(mine.tolist(), with_profiles(stack, sources), strict=True):
             result[i] = _carried(source, affine, radii[i] * box_scale)
     return [result[i] for i in range(len(x))]
 

@@ -24,19 +24,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from deblend.infer.block_inverse import free_inverse
+from deblend.infer.block_inverse import first_inverse, free_inverse
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.layout import Layout
 from deblend.program.pictures import over_slots
 from deblend.render import KINDS
 
 MOST_NUMBERS = 1024
-"""Of all slots together: the inverse of so large a matrix takes about as long as a step of so many sources. Larger
-scenes do without."""
-
-
+"""That are free: the inverse of so large a matrix takes about as long as a step of so many sources. Larger scenes do
+without."""
+MOST_ROOM = 2048
+"""Of all slots together, used or not."""
 MOST_SHAPES = 12
 """Shape parameters of a source, at most."""
 
@@ -44,6 +44,15 @@ MOST_SHAPES = 12
 def n_traded(n_theta: int) -> int:
     """Return how many of the shape parameters of a source take part, the first ones."""
     return min(n_theta, MOST_SHAPES)
+
+
+class CoarseLevel(NamedTuple):
+    """What sources trade."""
+
+    correction: Float[Array, "few few"]
+    """A⁻¹ - diag(A)⁻¹ for the numbers that are free; nothing where these are too many."""
+    places: Int[Array, " few"]
+    """Where these are among the shape parameters and fluxes of all slots, group after group."""
 
 
 class Coarse(NamedTuple):
@@ -60,13 +69,11 @@ class Coarse(NamedTuple):
 def has_coarse_level(layout: Layout) -> bool:
     """Tell whether the sources of a layout are few enough to be solved for together."""
     numbers = sum(g.capacity * (n_traded(KINDS[g.kind].n_theta) + layout.n_channels) for g in layout.groups)
-    return 0 < numbers <= MOST_NUMBERS
+    return 0 < numbers <= MOST_ROOM
 
 
-def coarse_correction(
-    layout: Layout, data: ProblemData, parameters: Parameters, free: Parameters, parts: tuple[Coarse, ...]
-) -> Float[Array, "number number"]:
-    """Return A⁻¹ - diag(A)⁻¹ for the shape parameters and fluxes of all slots, group after group."""
+def coarse_level(data: ProblemData, parameters: Parameters, free: Parameters, parts: tuple[Coarse, ...]) -> CoarseLevel:
+    """Return what the sources of all slots trade."""
     groups = tuple(zip(data.groups, parameters.groups, parts, strict=True))
     sizes = [part.added.shape[0] * part.added.shape[1] for part in parts]
     rows = []
@@ -80,15 +87,25 @@ def coarse_correction(
     alone = [jax.vmap(free_inverse)(b, jnp.zeros_like(f), f) for b, f in zip(own, movable, strict=True)]
     together = above + above.T + _on_diagonal(own)
     is_free = jnp.concatenate([f.ravel() for f in movable])
-    return free_inverse(together, jnp.zeros_like(is_free), is_free) - _on_diagonal(alone)
+    count = jnp.sum(is_free > 0)
+    places = jnp.argsort(is_free <= 0, stable=True)[:MOST_NUMBERS]
+
+    def inverse() -> Any:
+        few = is_free[places]
+        return first_inverse(together[places][:, places], few, count) - _on_diagonal(alone)[places][:, places]
+
+    few = len(places)
+    correction = lax.cond(count <= few, inverse, lambda: jnp.zeros((few, few), together.dtype))
+    return CoarseLevel(correction, places)
 
 
 def apply_coarse(
-    correction: Float[Array, "number number"], r: Parameters
+    level: CoarseLevel, r: Parameters
 ) -> tuple[tuple[Float[Array, "slot theta"], Float[Array, "slot channel"]], ...]:
     """Return what the coarse level adds to the shape parameters and fluxes of every group."""
     numbers = [_numbers(x) for x in r.groups]
-    solved = correction @ jnp.concatenate([n.ravel() for n in numbers])
+    together = jnp.concatenate([n.ravel() for n in numbers])
+    solved = jnp.zeros_like(together).at[level.places].set(level.correction @ together[level.places])
     result, start = [], 0
     for x, n in zip(r.groups, numbers, strict=True):
         own = solved[start : start + n.size].reshape(n.shape)

@@ -221,10 +221,7 @@ class Fit(Iterator[FitState]):
         return True
 
     def _take(self, position: Position, outcome: Outcome) -> FitState:
-        models = [
-            model * noise[:, None, None]
-            for model, noise in zip(position.models, self.program.noise_per_observation, strict=True)
-        ]
+        models = self.program.seen(position.models)
         at, laws = position.parameters, position.laws
         state = FitState(self._iteration, position.loss, outcome, at, models, self.program, self._lock, laws)
         self._position, self._state = position, state

@@ -17,6 +17,7 @@ from deblend.program import Program
 from deblend.program.arrays import GroupData, GroupParameters, Parameters, ProblemData
 from deblend.program.full_scene_layer import full_scene_bounds
 from deblend.program.layout import Layout
+from deblend.program.observation_layout import framed
 from deblend.program.star_layer import star_bounds
 
 
@@ -71,7 +72,9 @@ def free_part(program: Program) -> FreePart:
         few.append(sorted_p)
     numbers = [number for number, _ in kept]
     observations = tuple(
-        o._replace(images=np.asarray(o.images) - light, power=tuple(o.power[k] for k in numbers))
+        o._replace(
+            images=np.asarray(o.images) - framed(light, o.images.shape[1:]), power=tuple(o.power[k] for k in numbers)
+        )
         for o, light in zip(data.observations, _held_light(program, free), strict=True)
     )
     return FreePart(

@@ -84,7 +84,7 @@ def slope_at(layout: Layout, data: ProblemData, parameters: Parameters, lags: tu
     lines = linearize(layout, data, parameters)
     sky = sky_of(layout, data, parameters, tuple(line.picture for line in lines))
     seen = calibrated(layout, data, parameters)
-    models = with_background(layout, parameters, observe(layout, seen, sky))
+    models = with_background(layout, data, parameters, observe(layout, seen, sky))
     tangents = calibration_tangents(layout, seen, parameters, sky)
     residuals = weighted(data, [m - o.images for o, m in zip(data.observations, models, strict=True)])
     negative = negative_weights(layout, data, lags, lines)

@@ -22,6 +22,7 @@ from deblend.program.calibration import calibrated
 from deblend.program.compiled import compiled
 from deblend.program.layout import Layout
 from deblend.program.noise import weighted
+from deblend.program.observation_layout import framed
 from deblend.program.operator import apply_adjoint
 from deblend.program.ties import tied
 
@@ -70,7 +71,10 @@ class OwnLoss:
         """Return the gradient at a position with these models."""
         _, slopes = self._value_and_slope(self._in_units(models))
         # by models in units of the noise
-        scaled = tuple(np.asarray(s) * n[:, None, None] for s, n in zip(slopes, self._noise, strict=True))
+        scaled = tuple(
+            framed(np.asarray(s) * n[:, None, None], m.shape[1:])
+            for s, n, m in zip(slopes, self._noise, models, strict=True)
+        )
         share = np.asarray(self._data_share, self._program.dtype)
         args = self._program.layout, data, parameters, step, tuple(models), scaled, share
         result: Parameters = compiled_own_gradient(*args)
@@ -81,7 +85,7 @@ class OwnLoss:
         return self._program.noise_per_observation
 
     def _in_units(self, models: Sequence[Any]) -> tuple[np.ndarray, ...]:
-        return tuple(np.asarray(m) * n[:, None, None] for m, n in zip(models, self._noise, strict=True))
+        return tuple(self._program.seen(models))
 
 
 def _checked(value: Any) -> Any:

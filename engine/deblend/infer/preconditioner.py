@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from deblend.infer.block_inverse import free_inverse
-from deblend.infer.coarse import apply_coarse, coarse_correction, has_coarse_level
+from deblend.infer.coarse import CoarseLevel, apply_coarse, coarse_level, has_coarse_level
 from deblend.infer.full_scene_blocks import (
     FullSceneBlocks,
     apply_full_scene_blocks,
@@ -60,8 +60,8 @@ class Preconditioners(NamedTuple):
     """For the fluxes of known stars."""
     full_scene: FullSceneBlocks | None = None
     """For light that covers the whole scene."""
-    coarse: Float[Array, "number number"] | None = None
-    """What sources trade, over the shape parameters and fluxes of all slots; None where those are too many."""
+    coarse: CoarseLevel | None = None
+    """What sources trade; None where there is room for too many."""
 
 
 def make_preconditioner(
@@ -107,7 +107,7 @@ def make_preconditioner(
         result.append(Preconditioner(blocks, diagonals, pixels))
         parts.append(part)
     groups, stars = tuple(result), None
-    coarse = coarse_correction(layout, data, parameters, free, tuple(parts)) if has_coarse_level(layout) else None
+    coarse = coarse_level(data, parameters, free, tuple(parts)) if has_coarse_level(layout) else None
     if data.stars is not None and free.stars is not None:
         stars = make_star_blocks(data.stars, free.stars, damping)
     everywhere = make_full_scene_blocks(
@@ -115,7 +115,7 @@ def make_preconditioner(
     )
     if tangents is None or data.calibration is None or free.calibration is None:
         return Preconditioners(groups, stars=stars, full_scene=everywhere, coarse=coarse)
-    gram = calibration_gram(layout, data, tangents)
+    gram = calibration_gram(data, tangents)
     prior = data.calibration.precision**2
     diagonal = jnp.diagonal(gram, axis1=1, axis2=2) + prior
     blocks = jax.vmap(free_inverse)(gram, prior + damping * diagonal, free.calibration)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from deblend.infer.coarse import CoarseLevel
 from deblend.infer.full_scene_blocks import FullSceneBlocks
 from deblend.infer.gauss_newton import (
     Step,
@@ -54,7 +55,7 @@ DAMPING_RANGE = 0.3, 1e7
 RELATIVE_DAMPING = 1e-5
 """Damping of everything else, relative to the diagonal of the normal matrix, per unit of that weight."""
 
-register(Linearization, Lag, Step, Trial, Preconditioner, Preconditioners, StarBlocks, FullSceneBlocks)
+register(Linearization, Lag, Step, Trial, Preconditioner, Preconditioners, CoarseLevel, StarBlocks, FullSceneBlocks)
 compiled_linearized = compiled(linearized)
 compiled_blocks = compiled(newton_blocks)
 compiled_direction = compiled(newton_direction)

@@ -168,6 +168,8 @@ class ObservationData(NamedTuple):
     """For one whose pixels are not those of the model."""
     whitening: Float[Array, "neighbour band y x"] | None
     """For one whose noise is correlated."""
+    ramps: tuple[Float[Array, " y"], Float[Array, " x"]]
+    """-1 to 1 along y, and along x, over the image."""
 
 
 class CenterTies(NamedTuple):

@@ -100,27 +100,23 @@ def _turn_tangent(
     return (along * moved_y - up * moved_x) * pivot[:, 2, None, None]
 
 
-def _ramps(shape: tuple[int, int], dtype: Any, xp: Any) -> tuple[Any, Any]:
-    """Return v and u: -1 to 1 along y, and along x."""
-    up, along = (xp.linspace(-1.0, 1.0, n).astype(dtype) for n in shape)
-    return up, along
-
-
-def plane(shape: tuple[int, int], terms: Any, xp: Any) -> Any:
-    """Return the background (band, y, x) of terms b₀, b₁, b₂ (band, 3)."""
-    up, along = _ramps(shape, terms.dtype, xp)
+def plane(ramps: tuple[Any, Any], terms: Any) -> Any:
+    """Return the background (band, y, x) of terms b₀, b₁, b₂ (band, 3); ramps go from -1 to 1 along y, and along x."""
+    up, along = ramps
     levels, rises, runs = (terms[:, k, None, None] for k in range(3))
     return levels + rises * up[None, :, None] + runs * along[None, None]
 
 
-def with_background(layout: Layout, parameters: Parameters, models: tuple[Canvas, ...]) -> tuple[Canvas, ...]:
+def with_background(
+    layout: Layout, data: ProblemData, parameters: Parameters, models: tuple[Canvas, ...]
+) -> tuple[Canvas, ...]:
     """Return models above the background of their channels."""
     terms = parameters.calibration
     if terms is None:
         return models
     return tuple(
-        model + plane(o.shape, terms[o.start : o.stop, BACKGROUND], jnp)
-        for o, model in zip(layout.observations, models, strict=True)
+        model + plane(d.ramps, terms[o.start : o.stop, BACKGROUND])
+        for o, d, model in zip(layout.observations, data.observations, models, strict=True)
     )
 
 
@@ -143,25 +139,27 @@ def calibration_tangents(layout: Layout, data: ProblemData, parameters: Paramete
     return tuple(result)
 
 
-def calibration_change(layout: Layout, tangents: Tangents | None, change: Any) -> tuple[Canvas, ...] | None:
+def calibration_change(
+    layout: Layout, data: ProblemData, tangents: Tangents | None, change: Any
+) -> tuple[Canvas, ...] | None:
     """Return how the models change with the terms (channel, 10), but for the turn, which moves sources (`turned`)."""
     if tangents is None or change is None:
         return None
     result = []
-    for o, tangent in zip(layout.observations, tangents, strict=True):
+    for o, d, tangent in zip(layout.observations, data.observations, tangents, strict=True):
         own = change[o.start : o.stop]
         light = jnp.einsum("bk,kbyx->byx", own[:, :N_KERNEL], tangent[:N_KERNEL])
-        result.append(light + plane(o.shape, own[:, BACKGROUND], jnp))
+        result.append(light + plane(d.ramps, own[:, BACKGROUND]))
     return tuple(result)
 
 
-def calibration_adjoint(layout: Layout, tangents: Tangents | None, images: tuple[Canvas, ...]) -> Any:
+def calibration_adjoint(data: ProblemData, tangents: Tangents | None, images: tuple[Canvas, ...]) -> Any:
     """Return the transpose of `calibration_change`."""
     if tangents is None:
         return None
     result = []
-    for o, tangent, image in zip(layout.observations, tangents, images, strict=True):
-        up, along = _ramps(o.shape, image.dtype, jnp)
+    for d, tangent, image in zip(data.observations, tangents, images, strict=True):
+        up, along = d.ramps
         rows = jnp.sum(image, axis=2)
         of_plane = jnp.stack([jnp.sum(rows, axis=1), rows @ up, jnp.sum(image, axis=1) @ along], axis=1)
         light = jnp.einsum("kbyx,byx->bk", tangent[:N_KERNEL], image)
@@ -169,11 +167,11 @@ def calibration_adjoint(layout: Layout, tangents: Tangents | None, images: tuple
     return jnp.concatenate(result)
 
 
-def calibration_gram(layout: Layout, data: ProblemData, tangents: Tangents) -> Float[Array, "channel 10 10"]:
+def calibration_gram(data: ProblemData, tangents: Tangents) -> Float[Array, "channel 10 10"]:
     """Return Jᵀ W J of every channel's own terms."""
     result = []
-    for o, d, tangent in zip(layout.observations, data.observations, tangents, strict=True):
-        up, along = _ramps(o.shape, tangent.dtype, jnp)
+    for d, tangent in zip(data.observations, tangents, strict=True):
+        up, along = d.ramps
         shape = tangent.shape[1:]
         ramps = [jnp.ones(shape, tangent.dtype), jnp.broadcast_to(up[:, None], shape), jnp.broadcast_to(along, shape)]
         terms = jnp.concatenate([tangent, jnp.stack(ramps)])

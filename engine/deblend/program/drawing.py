@@ -110,7 +110,7 @@ class Drawing:
             if group.kind.is_own and not all(np.all(np.isfinite(stack[k])) for stack in patches):
                 raise UndefinedMorphologyError(_undefined(*part))
             columns = tuple(
-                clipped(stack[k], of_parts[k][0], p.layout.shape)
+                clipped(stack[k], of_parts[k][0], p.shape)
                 for stack, of_parts, p in zip(patches, places, self._prepared, strict=True)
             )
             self._columns[_key(part)] = (part, group.painted[chunk[k]], columns)

@@ -163,7 +163,7 @@ class FullSceneSlots:
         inner = slice(layout.pad, layout.pad + height), slice(layout.pad, layout.pad + width)
         for p in self._prepared:
             rows, columns = (np.rint(axis).astype(int) for axis in p.affine.inverse(*np.indices(self._shape)))
-            inside = (rows >= 0) & (rows < p.layout.shape[0]) & (columns >= 0) & (columns < p.layout.shape[1])
+            inside = (rows >= 0) & (rows < p.shape[0]) & (columns >= 0) & (columns < p.shape[1])
             seen = p.weights[:, np.where(inside, rows, 0), np.where(inside, columns, 0)] * inside
             zero = np.zeros((1, 1))
             power = inverse_noise_power(p.observation.noise_correlation, p.affine, zero, zero)
@@ -209,9 +209,13 @@ compiled_full_scene_columns = compiled(full_scene_columns)
 
 
 def drawn(
-    layout: Layout, data: ProblemData, parameters: Parameters, full_scenes: Sequence[FullScene]
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    full_scenes: Sequence[FullScene],
+    shapes: Sequence[tuple[int, int]],
 ) -> list[tuple[Column, ...]]:
-    """Return each component per unit flux, as every observation sees it."""
+    """Return each component per unit flux, as every observation, of these shapes, sees it."""
     if data.full_scene is None or not full_scenes:
         return []
     numbers = np.zeros(data.full_scene.used.shape, data.full_scene.used.dtype)
@@ -226,7 +230,8 @@ def drawn(
     bare = tuple(o._replace(power=()) for o in data.observations)
     data = ProblemData((), bare, data.psf_variance, full_scene=data.full_scene)
     light = Parameters((), parameters.calibration, full_scene=FullSceneParameters(spectrum, numbers))
-    seen = [np.asarray(stack) for stack in compiled_full_scene_columns(alone, data, light)]
+    stacks = compiled_full_scene_columns(alone, data, light)
+    seen = [np.asarray(stack)[..., :h, :w] for stack, (h, w) in zip(stacks, shapes, strict=True)]
     return [tuple(Column(stack[k], 0, 0) for stack in seen) for k in range(len(full_scenes))]
 
 

@@ -15,7 +15,7 @@ from deblend.render import KINDS
 
 SIDES = (15, 31, 63, 127, 255)
 """Sides of boxes that are compiled for; a smaller box is masked inside of the next one [pix]."""
-FIRST_CAPACITY = 8
+FIRST_CAPACITY = 16
 """Slots of a new group. Loops run over the used ones only, so free slots cost little."""
 SPARE_SLOTS = 4
 """Slots that are free at least when a group is made or made larger, so that the next additions compile nothing."""
@@ -23,6 +23,8 @@ STAR_SIDE = 15
 """Side of the patch that a known star is drawn on: the model PSF is nothing beyond [pix]."""
 STAR_BLOCK = 32
 """How many neighbouring stars are preconditioned together."""
+RADIUS_STEP = 4
+"""Radii of kernels that are compiled for are multiples of it [pix]."""
 NEAR_RADIUS = 7
 """How far the core of a kernel reaches: about twice the seeing's half width on well sampled images [pix]."""
 CENTER_SLACK = 3
@@ -80,6 +82,7 @@ class ObservationLayout:
     start: int
     stop: int
     shape: tuple[int, int]
+    """(height, width) that is compiled for; a smaller image has no weight beyond its own [pix]."""
     radius: int
     """Radius of its difference kernels, in pixels of the model."""
     corner: tuple[int, int]
@@ -111,7 +114,7 @@ class Layout:
     groups: tuple[GroupLayout, ...]
     observations: tuple[ObservationLayout, ...]
     shape: tuple[int, int]
-    """(height, width) of the model grid [pix]."""
+    """(height, width) of the model grid, as it is compiled for [pix]."""
     is_calibrated: bool = False
     """Whether images may be off what their files say."""
     has_ties: bool = False
@@ -180,6 +183,13 @@ def capacity_for(members: int) -> int:
     while capacity < members + SPARE_SLOTS:
         capacity *= 2
     return capacity
+
+
+def roomy(length: int) -> int:
+    """Return the side of the smallest compiled image that holds one of this side [pix]: there are few, so that images
+    share what is compiled, and an eighth of a side is wasted on the average."""
+    step = max(2 ** (max(length - 1, 1).bit_length() - 3), 16)
+    return -(-length // step) * step
 
 
 def bucket(radius: int, least: int = SIDES[0]) -> int:

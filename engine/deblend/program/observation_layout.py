@@ -14,6 +14,11 @@ DROPPED = 1e-6
 """Fraction of what a kernel can bring through that may be lost with the highest waves."""
 
 
+def framed(image: Float[np.ndarray, "band y x"], shape: tuple[int, int]) -> Float[np.ndarray, "band height width"]:
+    """Return an image with zeros behind its last row and column, as large as `shape`."""
+    return np.pad(image, ((0, 0), *((0, n - m) for n, m in zip(shape, image.shape[1:], strict=True))))
+
+
 def is_inside(first: tuple[int, int], shape: tuple[int, int], whole: tuple[int, int]) -> bool:
     """Tell whether an image of a shape, from its first pixel on, lies on the whole grid."""
     return all(f >= 0 and f + n <= w for f, n, w in zip(first, shape, whole, strict=True))

@@ -108,7 +108,7 @@ def sky_of(layout: Layout, data: ProblemData, parameters: Parameters, pictures: 
 def render(layout: Layout, data: ProblemData, parameters: Parameters, pictures: Pictures) -> tuple[Canvas, ...]:
     """Return the model of every observation, in units of each channel's noise, from the pictures of the sources."""
     sky = sky_of(layout, data, parameters, pictures)
-    return with_background(layout, parameters, observe(layout, calibrated(layout, data, parameters), sky))
+    return with_background(layout, data, parameters, observe(layout, calibrated(layout, data, parameters), sky))
 
 
 def brightness(parameters: Parameters, lines: tuple[Linearization, ...]) -> tuple[Callable[[Any], Canvas], ...]:
@@ -157,7 +157,7 @@ def apply_jacobian(
     everywhere = full_scene_change(layout, data.full_scene, parameters.full_scene, change.full_scene)
     canvas = draw(layout, data, data.observations[0].images.dtype, patches, change.stars, everywhere)
     images = observe(layout, data, canvas)
-    added = calibration_change(layout, tangents, change.calibration)
+    added = calibration_change(layout, data, tangents, change.calibration)
     return images if added is None else tuple(map(jnp.add, images, added))
 
 
@@ -206,7 +206,7 @@ def apply_adjoint(
         result.append(over_slots(d.count, body, jax.tree.map(jnp.zeros_like, p)))
     stars = None if data.stars is None else stars_adjoint(layout, data.stars, scratch)
     everywhere = full_scene_adjoint(layout, data.full_scene, parameters.full_scene, scratch)
-    by_seen = Parameters(tuple(result), calibration_adjoint(layout, tangents, images), stars, everywhere)
+    by_seen = Parameters(tuple(result), calibration_adjoint(data, tangents, images), stars, everywhere)
     if by_seen.calibration is None and parameters.calibration is not None:
         by_seen = by_seen._replace(calibration=jnp.zeros_like(parameters.calibration))
     answer: Parameters = unturned(by_seen)[0]

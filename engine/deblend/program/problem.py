@@ -20,17 +20,20 @@ from deblend.program.calibration import response
 from deblend.program.calibration_terms import ARCSEC
 from deblend.program.columns import ColumnTables, ColumnView, column_fft_shape
 from deblend.program.layout import (
+    RADIUS_STEP,
     FullSceneLayout,
     GroupLayout,
     Layout,
     ObservationLayout,
     StarLayout,
     aligned_layout,
+    roomy,
 )
 from deblend.program.noise import inverse_noise_power
 from deblend.program.observation_layout import (
     affine_covers,
     carried_frequencies,
+    framed,
     highest_frequencies,
     is_inside,
     resampled_layout,
@@ -76,10 +79,21 @@ class PreparedObservation:
     """How far sources are seen turned off where its WCS says [rad]; `affine` takes it in."""
     _views: dict[int, ColumnView] = field(default_factory=dict)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of its image [pix]; what is compiled for may be larger."""
+        return self.images.shape[1], self.images.shape[2]
+
+    @cached_property
+    def ramps(self) -> tuple[Float[np.ndarray, " y"], Float[np.ndarray, " x"]]:
+        """-1 to 1 along y, and along x, over the image."""
+        up, along = (np.linspace(-1.0, 1.0, n).astype(self.images.dtype) for n in self.shape)
+        return up, along
+
     @cached_property
     def pivot(self) -> Float[np.ndarray, " 3"]:
         """What it turns about, (y, x) [pix of the model], and one over how far its corner lies from there."""
-        middle = 0.5 * (np.array(self.layout.shape) - 1.0)
+        middle = 0.5 * (np.array(self.shape) - 1.0)
         return np.array([*self.affine(*middle), 1.0 / np.linalg.norm(self.affine.array @ middle)])
 
     def turned(self, rotation: float) -> PreparedObservation:
@@ -120,10 +134,11 @@ class PreparedObservation:
         for group in groups:
             # on a box smaller than the kernel the wings fold back, as they do for the box's own periodic transform
             period = group.side + 1
-            wide = max(period, 2 * radius + 1)
+            times = -(-(2 * radius + 1) // period)
+            wide = times * period
             modulus = area * np.abs(transfer(self.kernels, (wide, wide))) ** 2
             modulus = modulus * self._inverse_noise_power(wide, scipy.fft.rfftfreq(wide))
-            power.append(_resampled(modulus, wide, period).astype(dtype))
+            power.append(modulus[:, ::times, ::times].astype(dtype))
         energy = area * np.sum(self.kernels**2, axis=(1, 2)).astype(dtype)
         if self.whitening is not None:
             n = self.kernels.shape[-1]
@@ -137,9 +152,10 @@ class PreparedObservation:
         else:
             far = near = self._of_cells(lambda k: self._waves_through(k, resampling))
             table = tables(resampling, self._affine_from(self.layout.corner), dtype)
+        up, along = (np.pad(r, (0, n - len(r))) for r, n in zip(self.ramps, self.layout.shape, strict=True))
         return ObservationData(
-            images=self.images,
-            weights=self.weights,
+            images=framed(self.images, self.layout.shape),
+            weights=framed(self.weights, self.layout.shape),
             transfer=_as_complex(far, dtype),
             near_transfer=_as_complex(near, dtype),
             power=tuple(power),
@@ -147,6 +163,7 @@ class PreparedObservation:
             place=np.column_stack([inverse.array, inverse.offset]).astype(dtype),
             tables=table,
             whitening=self.whitening,
+            ramps=(up, along),
         )
 
     def _inverse_noise_power(self, n: int, along_x: np.ndarray) -> Float[np.ndarray, "band ky kx"] | float:
@@ -262,13 +279,6 @@ def _as_complex(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return array.astype(np.complex128 if dtype == np.float64 else np.complex64)
 
 
-def _resampled(modulus: np.ndarray, wide: int, side: int) -> np.ndarray:
-    """Return the power at the frequencies of a smaller box, by taking the nearest ones."""
-    rows = np.round(scipy.fft.fftfreq(side) * wide).astype(int) % wide
-    columns = np.minimum(np.round(scipy.fft.rfftfreq(side) * wide).astype(int), modulus.shape[-1] - 1)
-    return modulus[:, rows][:, :, columns]
-
-
 def prepare_observations(
     observations: Sequence[Observation], scene: Scene, dtype: np.dtype, reach: int | None = None
 ) -> tuple[PreparedObservation, ...]:
@@ -302,7 +312,10 @@ def prepare_observations(
             cells = np.stack([_kernels(p, observation, scene, affine) for p in observation.psf_field.stamps])
         stamp = int(np.ceil(observation.psf.shape[-1] // 2 * affine.reach))
         everywhere = kernels if cells is None else np.concatenate([kernels, *cells])
-        radius = min(kernel_radius(everywhere), stamp, max(scene.grid.shape)) if reach is None else reach
+        radius = reach
+        if radius is None:
+            radius = min(kernel_radius(everywhere), stamp, max(scene.grid.shape))
+            radius = -(-radius // RADIUS_STEP) * RADIUS_STEP
         kernels = trimmed(kernels, radius)
         cells = None if cells is None else np.stack([trimmed(k, radius) for k in cells])
         let_through = highest_frequencies(trimmed(everywhere, radius), scene.model_psf_sigma)
@@ -331,7 +344,33 @@ def prepare_observations(
         )
         prepared.append(straight.turned(rotation_of(scene, channels)))
         start = stop
-    return tuple(prepared)
+    return tuple(prepared) if reach is not None else _with_room(prepared)
+
+
+def _with_room(prepared: Sequence[PreparedObservation]) -> tuple[PreparedObservation, ...]:
+    """Return observations on the model's pixels as they are compiled for: a little larger than they are, without
+    weight there. Whitening reaches over the edge of an image, and pixels of their own have a plan of their own."""
+    if not all(p.layout.resampling is None and p.whitening is None for p in prepared):
+        return tuple(prepared)
+    result = []
+    for p in prepared:
+        first = p.layout.corner[0] + p.layout.radius, p.layout.corner[1] + p.layout.radius
+        shape = roomy(p.shape[0]), roomy(p.shape[1])
+        larger = aligned_layout(p.layout.start, p.layout.stop, shape, p.layout.radius, first)
+        result.append(replace(p, layout=replace(larger, n_cells=p.layout.n_cells)))
+    return tuple(result)
+
+
+def canvas_for(prepared: Sequence[PreparedObservation], whole: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of the model grid that is compiled for: it holds all that observations have room
+    for."""
+    ends = [
+        [first + p.layout.radius + n for first, n in zip(p.layout.corner, p.layout.shape, strict=True)]
+        for p in prepared
+        if p.layout.resampling is None
+    ]
+    height, width = (max(n, *(end[axis] for end in ends)) if ends else n for axis, n in enumerate(whole))
+    return height, width
 
 
 def is_turning(scene: Scene, channels: slice) -> bool:

@@ -35,6 +35,7 @@ from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.links import with_links
 from deblend.program.problem import (
+    canvas_for,
     is_turning,
     make_layout,
     noise_units,
@@ -322,7 +323,7 @@ class Program(AbstractSight):
     @property
     def layout(self) -> Layout:
         """The static shape; a new one compiles anew."""
-        groups, shape = [g.layout for g in self._groups], self._scene.grid.shape
+        groups, shape = [g.layout for g in self._groups], canvas_for(self._prepared, self._scene.grid.shape)
         has = {"has_ties": self._has_ties, "has_links": self._has_links}
         stars = None if self._stars is None else self._stars.layout
         everywhere = None if self._full is None else self._full.layout
@@ -378,6 +379,13 @@ class Program(AbstractSight):
     def noise_per_observation(self) -> list[Float[np.ndarray, " band"]]:
         """Unit of flux of the channels of every observation [nJy], float32."""
         return [p.noise.astype(np.float32) for p in self._prepared]
+
+    def seen(self, models: Sequence[Any]) -> list[Float[np.ndarray, "band y x"]]:
+        """Return models of what is compiled, in units of the noise, as the observations see them [nJy/pix]."""
+        return [
+            np.asarray(model)[:, : p.shape[0], : p.shape[1]] * p.noise.astype(np.float32)[:, None, None]
+            for model, p in zip(models, self._prepared, strict=True)
+        ]
 
     @property
     def point_source_errors(self) -> Float[np.ndarray, " channel"]:
@@ -453,7 +461,8 @@ class Program(AbstractSight):
         # new spectra leave pictures as they are
         pictures, known = [each.coefficients for each in self._scene.full_scenes], self._everywhere
         if known is None or len(known[0]) != len(pictures) or any(map(is_not, known[0], pictures)):
-            columns = drawn(self.layout, self.data, self.parameters, self._scene.full_scenes)
+            shapes = [p.shape for p in self._prepared]
+            columns = drawn(self.layout, self.data, self.parameters, self._scene.full_scenes, shapes)
             self._everywhere = known = pictures, columns
         return known[1]
 

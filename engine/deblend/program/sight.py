@@ -145,7 +145,7 @@ class AbstractSight(ABC):
         """Return the background of an observation, in units of the noise; 0 where none was asked for."""
         if self._terms is None:
             return 0.0
-        return plane(prepared.layout.shape, self._terms[prepared.layout.start : prepared.layout.stop, BACKGROUND], np)
+        return plane(prepared.ramps, self._terms[prepared.layout.start : prepared.layout.stop, BACKGROUND])
 
 
 def _flux(part: Part, prepared: PreparedObservation) -> Float[np.ndarray, " band"]:

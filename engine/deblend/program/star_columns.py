@@ -75,13 +75,13 @@ class StarColumns:
                 image = p.images - background
                 right = [np.einsum("cyx,cyx->c", w.patch, image[:, *w.window], dtype=np.float64) for w in weighted]
                 rights.append(np.reshape(right, (len(own), len(p.noise))).T)
-                grams.extend(overlaps(own, weighted, len(p.noise), p.layout.shape))
+                grams.extend(overlaps(own, weighted, len(p.noise), p.shape))
         return grams, np.concatenate(rights)
 
     def light(self, observation: int, flux: Float[np.ndarray, "star channel"]) -> Float[np.ndarray, "band y x"]:
         """Return all stars with these fluxes as an observation sees them, float32."""
         p = self.prepared[observation]
-        result = np.zeros((len(p.noise), *p.layout.shape), np.float32)
+        result = np.zeros((len(p.noise), *p.shape), np.float32)
         own = flux[:, p.layout.start : p.layout.stop].astype(np.float32)
         for column, f in zip(self.columns, own, strict=True):
             rows, across = column[observation].window
@@ -145,8 +145,7 @@ def drawn_stars(
 ) -> StarColumns:
     """Return the columns of the known stars of a scene, drawn like those of sources, for images off by these terms."""
     backgrounds = [
-        0.0 if terms is None else plane(p.layout.shape, terms[p.layout.start : p.layout.stop, BACKGROUND], np)
-        for p in prepared
+        0.0 if terms is None else plane(p.ramps, terms[p.layout.start : p.layout.stop, BACKGROUND]) for p in prepared
     ]
     field = scene.stars
     if field is None or not len(field):

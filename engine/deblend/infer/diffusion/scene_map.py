@@ -26,6 +26,7 @@ from deblend.program import Program
 from deblend.program.arrays import GroupParameters, ObservationData, Parameters, ProblemData
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import SIDES, GroupLayout, Layout
+from deblend.program.observation_layout import framed
 from deblend.program.operator import apply_adjoint, apply_jacobian
 from deblend.program.pictures import Linearization, pictures_of
 from deblend.program.slots import box_origin
@@ -170,7 +171,8 @@ def seen_pictures(
     data = []
     for k, (o, light) in enumerate(zip(operator.problem.observations, own, strict=True)):
         noise = program.noise_per_observation[k][:, None, None]
-        data.append(rooted(o, jnp.asarray(o.images) - jnp.asarray(program.model(k) / noise)) + light)
+        model = framed(program.model(k) / noise, o.images.shape[1:])
+        data.append(rooted(o, jnp.asarray(o.images) - jnp.asarray(model)) + light)
     noise = np.asarray(program.noise)
     return SeenPictures(
         tuple(source.id for source in chosen),
