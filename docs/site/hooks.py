@@ -1,0 +1,34 @@
+"""What the pages need besides Markdown: equations as MathML, made when the site is built, so that a reader's browser
+fetches nothing; and files of the project that lie outside of this folder (`{{ CHANGELOG.md }}`), with their links.
+
+An equation that cannot be converted ends the build.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+
+PROJECT = Path(__file__).resolve().parents[2]
+INCLUDED = re.compile(r"^\{\{ (\S+) \}\}$", re.MULTILINE)
+INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
+DISPLAY = re.compile(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', re.DOTALL)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put files of the project in, with links that lead to where pages are here."""
+    return INCLUDED.sub(lambda match: (PROJECT / match[1]).read_text().replace("](../docs/", "]("), markdown)
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Replace equations in LaTeX by MathML."""
+    content = DISPLAY.sub(lambda match: _equation(match[1], "block"), content)
+    return INLINE.sub(lambda match: _equation(match[1], "inline"), content)
+
+
+def _equation(latex: str, display: str) -> str:
+    return str(convert(html.unescape(latex).strip(), display=display))
