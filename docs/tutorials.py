@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -115,7 +116,7 @@ def run(path: Path) -> list[tuple[Block, str]]:
 def written(page: str, done: list[tuple[Block, str]]) -> str:
     """Return the page with the output of every block in the `text` block that follows it."""
     result, end = "", 0
-    for (block, printed), (after, _) in zip(done, done[1:], strict=False):
+    for (block, printed), (after, _) in pairwise(done):
         if block.is_run and after.kind == "text":
             result += page[end : after.start] + printed.rstrip() + "\n"
             end = after.start + len(after.text)
@@ -124,7 +125,9 @@ def written(page: str, done: list[tuple[Block, str]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run what the tutorials show.")
-    parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="files (default: all that have code to run)")
+    parser.add_argument(
+        "pages", nargs="*", type=Path, metavar="PAGE", help="files (default: all that have code to run)"
+    )
     parser.add_argument("--write", action="store_true", help="write outputs and pictures into the documentation")
     arguments = parser.parse_args()
     for path in arguments.pages or pages():
