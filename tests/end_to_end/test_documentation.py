@@ -86,3 +86,17 @@ def test_pictures_are_there_and_none_is_left_over() -> None:
         for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())
     }
     assert shown == set((DOCS / "images").rglob("*.png"))
+
+
+def test_the_api_has_every_name_of_the_package() -> None:
+    import deblend
+
+    pages = "\n".join(page.read_text() for page in (DOCS / "api").glob("*.md"))
+    listed = re.findall(r"^::: ([\w.]+)$", pages, re.MULTILINE)
+    missing = []
+    for name in deblend.__all__:
+        thing = getattr(deblend, name)
+        whole = f"{thing.__module__}.{name}"
+        if whole not in listed and thing.__module__ not in listed:
+            missing.append(whole)
+    assert not missing
