@@ -10,7 +10,8 @@ WITH_QT6 := PYTHONPATH=$(QT6) QT_API=pyqt6 PYTEST_QT_API=pyqt6
 # what differs between PyQt5 and PyQt6: mouse and keys, events, enumerations, tables and dialogs
 SMOKE := tests/plugin/test_handles.py tests/plugin/test_accessible.py -k "not while_a_fit_runs"
 
-.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint format demo benchmark screenshots first-hour sample-data clean
+.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint format demo benchmark docs tutorials dist-check screenshots first-hour \
+	sample-data clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -54,6 +55,16 @@ format: $(READY)  ## let ruff mend what it can
 
 benchmark: $(READY)  ## compare with scarlet2 (installed into its own environment)
 	@$(BIN)/python benchmarks/compare_scarlet2.py
+
+docs: $(READY)  ## build the site into build/site; a link that leads nowhere fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "make docs: open build/site/index.html"
+
+tutorials: $(READY)  ## run all that the tutorials show, and write their outputs and pictures anew
+	@$(BIN)/python docs/tutorials.py --write
+
+dist-check: $(READY)  ## build wheel and sdist, install each into an environment of its own and try it from outside
+	@scripts/dist_check.sh
 
 screenshots: $(READY)  ## make the pictures of the documentation anew
 	@$(BIN)/python docs/screenshots.py

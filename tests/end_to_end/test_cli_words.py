@@ -115,19 +115,29 @@ def test_a_fault_of_the_program_is_no_bad_input(
     assert "shapes do not fit" in said and said.endswith("please report it.\n")
 
 
-def test_the_command_line_itself_imports_nothing_heavy() -> None:
-    # the package is stood in for by its bare folder, so that only what the parser needs is imported
+def test_the_package_and_the_command_line_import_nothing_heavy() -> None:
     code = """
-import importlib.util, sys, types
-package = types.ModuleType("deblend")
-package.__path__ = importlib.util.find_spec("deblend").submodule_search_locations
-sys.modules["deblend"] = package
+import sys
+import deblend
 from deblend.cli import build_parser
 build_parser()
 print(*sys.modules)
+from deblend.observe import Observation  # libraries of files and of the sky, but no machine yet
+assert deblend.Observation is Observation
+print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"jax", "numpy", "astropy", "tqdm"} & set(done.stdout.split())
+    at_first, with_images = (set(line.split()) for line in done.stdout.splitlines())
+    assert not {"jax", "numpy", "scipy", "astropy", "tqdm"} & at_first
+    assert "astropy" in with_images and "jax" not in with_images
+
+
+def test_every_name_of_the_package_is_found() -> None:
+    import deblend
+
+    assert all(hasattr(deblend, name) for name in deblend.__all__)
+    # packages of the same names are long imported, and do not stand before the functions
+    assert callable(deblend.detect) and callable(deblend.measure)
 
 
 def test_as_a_module(tmp_path: Path) -> None:

@@ -141,7 +141,10 @@ def start_dust(
     behind
         Indices of the components that it dims; None for all.
 
-    Raises ValueError where there is no such kind or law, or the depth is negative.
+    Raises
+    ------
+    ValueError
+        Where there is no such kind or law, or the depth is negative.
     """
     law = Extinction(extinction) if isinstance(extinction, str) else extinction
     morphology = start_morphology(kind, half_depth_radius, radius)

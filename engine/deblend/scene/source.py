@@ -268,7 +268,10 @@ def start_components(
     flux
         Of both together [nJy per channel]; without it, both are to be solved for.
 
-    Raises ValueError where there is no such kind, or a fraction is not between 0 and 1.
+    Raises
+    ------
+    ValueError
+        Where there is no such kind, or a fraction is not between 0 and 1.
     """
     if kind != BULGE_AND_DISK:
         raise ValueError(f"There is no source of several components {kind!r}; the one there is is {BULGE_AND_DISK!r}.")
