@@ -95,7 +95,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     before = len(batch.done())
     if before and not arguments.quiet:
         print(f"{arguments.out} holds {before} of {len(plan.blends)} blends; going on.", file=sys.stderr)
-    with clock.phase("fit"), _workers(arguments, len(plan.blends) - before) as workers:
+    with clock.phase("fit"), _workers(arguments, len(plan.blends) - before, note) as workers:
         is_whole, compilations, memory = _fit(batch, workers, before, quiet=arguments.quiet)
     if not is_whole:
         done = len(batch.done())
@@ -122,7 +122,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _workers(arguments: argparse.Namespace, n_blends: int) -> AbstractWorkers:
+def _workers(arguments: argparse.Namespace, n_blends: int, note: Callable[[str], None]) -> AbstractWorkers:
     from deblend.batch import Here, Processes
 
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -130,7 +130,10 @@ def _workers(arguments: argparse.Namespace, n_blends: int) -> AbstractWorkers:
         from deblend.batch import Cluster
 
         with blaming_the_input():
-            return Cluster(arguments.cluster, arguments.workers or available)
+            cluster = Cluster(arguments.cluster, arguments.workers or available)
+        if cluster.dashboard:
+            note(f"What the workers do is shown at {cluster.dashboard} (where bokeh is installed).")
+        return cluster
     number = min(arguments.workers or available, n_blends)
     return Processes(number) if number > 1 else Here()
 
