@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from deblend import Observation
 from deblend.batch import Cluster, OpenTile, Processes, tiles_of
-from deblend.batch.blends import blends_of, claimed_by_others
+from deblend.batch.blends import blends_of, shared_out
 from deblend.batch.cluster import KILLED
 from deblend.batch.once import counted_once
 from deblend.batch.pieces import pieces_of
@@ -87,8 +87,12 @@ def test_a_large_group_is_split_and_borders_are_seen_from_both_sides() -> None:
 def test_pixels_belong_to_the_source_that_reaches_them_best() -> None:
     box = PixelBox((0, 40), (0, 40))
     args = np.array([10.0, 30.0]), np.array([20.0, 20.0]), np.array([12.0, 12.0])
-    others = claimed_by_others(box, *args, np.array([True, False]))
+    others, own = shared_out(box, *args, np.array([True, False]), np.array([True, False]))
     assert others[20, 30] and others[20, 22] and not others[20, 18] and not others[20, 10] and not others[0, 39]
+    # what is found later belongs to whom is nearest, also where nobody claims the pixel
+    assert own[20, 18] and own[0, 0] and not own[20, 22] and not own[0, 39]
+    _, own = shared_out(box, *args, np.array([True, True]), np.array([False, True]))
+    assert own[20, 22] and not own[20, 18]
 
 
 def test_images_of_several_pixels_are_refused(observation: Observation, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _columns(tiles: Sequence[AbstractTile], catalog: QTable, shown: Sequence[Res
         "side": [r.side for r in shown],
         "chi2": [round(float(r.chi2), 4) if np.isfinite(r.chi2) else None for r in shown],
         "iterations": [r.iterations for r in shown],
-        "sources": [len(r.sources) + r.added for r in shown],
+        "sources": [r.n_sources for r in shown],
         "guests": [len(r.guests.get("source", ())) for r in shown],
         "state": [_state(r) for r in shown],
         "flags": [of_blend.get(r.number, 0) for r in shown],

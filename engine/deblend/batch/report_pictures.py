@@ -27,7 +27,7 @@ def pictures_of(
     folder: Path, tiles: Sequence[AbstractTile], chosen: Sequence[Result], mended: Mapping[int, Result]
 ) -> dict[int, dict[str, str]]:
     """Return pictures of chosen blends as addresses that hold them ("data:image/png;…"), by number and by what they
-    show; of a blend that was not fitted the data alone."""
+    show; of a blend that was not fitted the data alone, and nothing where no pixel counts."""
     opened: dict[int, tuple[Result, PixelBox, tuple[Observation, ...], list[np.ndarray]]] = {}
     for result in chosen:
         within = _box(result).within(tiles[result.tile].shape)
@@ -45,7 +45,11 @@ def pictures_of(
         for result, within, _, models in opened.values():
             if other.tile == result.tile and other.model is not None:
                 _add(models, within, other)
-    return {number: _drawn(result, seen, models) for number, (result, _, seen, models) in opened.items()}
+    return {
+        number: _drawn(result, seen, models)
+        for number, (result, _, seen, models) in opened.items()
+        if any(o.weights.any() for o in seen)
+    }
 
 
 def _drawn(result: Result, observations: Sequence[Observation], models: Sequence[np.ndarray]) -> dict[str, str]:

@@ -35,7 +35,8 @@ EXAMPLES = """examples:
 Ctrl-C finishes the blends that are in work; the same command goes on from there. Into the folder go catalog.fits (and
 catalog.parquet where pyarrow is installed), blends.fits with how each fit ended, models.fits, report.html and
 summary.json. Exit status 1 says that some blends could not be fitted; why is in blends.fits."""
-AS_IN_FIT = (*READING, "--kind", "--threshold", "--detect", "--max-iterations", "--shares", "--no-errors")
+AS_IN_FIT = (*READING, "--kind", "--threshold", "--detect", "--max-iterations", "--shares", "--no-errors", "--passes")
+ERRORS = ("held", "full", "none")
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -53,6 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="FITS images or cubes of one field on one grid of pixels, or folders, each with the images of a tile",
     )
     borrow(parser, AS_IN_FIT)
+    parser.set_defaults(passes=0)
+    add(
+        "--errors",
+        choices=ERRORS,
+        default=ERRORS[0],
+        help="of fluxes: held, for the shapes that were fitted; full, with shapes and places marginalised over, and "
+        "errors of places, too, for half as much time again; none (default: %(default)s)",
+    )
     add("--no-models", action="store_true", help="leave the model images out")
     add("--workers", type=_count, metavar="N", help="processes on this machine (default: one per processor)")
     add(
@@ -117,7 +126,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         method=arguments.detect,
         kind=arguments.kind,
         fit=FitSettings(**limits),
-        with_errors=not arguments.no_errors,
+        with_errors=not arguments.no_errors and arguments.errors != "none",
+        with_shapes=arguments.errors == "full",
+        passes=arguments.passes,
         with_shares=arguments.shares,
     )
 
@@ -149,7 +160,7 @@ def _fit(batch: Batch, workers: AbstractWorkers, before: int, *, quiet: bool) ->
 
         def progress(result: Result) -> None:
             nonlocal n_sources
-            n_sources += len(result.sources)
+            n_sources += result.n_sources
             most["compilations"] = max(most["compilations"], result.compilations)
             most["memory"] = max(most["memory"], result.memory)
             pace = n_sources / (time.perf_counter() - started)
