@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from deblend.cli import main
+from deblend.cli import build_parser, main
+from deblend.commands import COMMANDS
 from tests.end_to_end.blend import (
     SHAPE,
     Blend,
@@ -128,6 +131,27 @@ print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"jax", "numpy", "astropy", "tqdm"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", [command.NAME for command in COMMANDS])
+def test_help_has_examples_that_can_be_read(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if line.startswith(f"  deblend {command} ")]
+    examples = [line.split("|")[0].split(";")[0] for line in lines]
+    assert "examples:" in said and len(examples) >= 2
+    for line in examples:
+        build_parser().parse_args(shlex.split(line)[1:])
+    assert ("--json" in said) == (command != "view")
+
+
+def test_keys_complete_words(tmp_path: Path) -> None:
+    line, said = "deblend batch field.fits --errors f", tmp_path / "said"
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    environment = {**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": str(said)}
+    subprocess.run([sys.executable, "-m", "deblend"], env=environment, check=False)
+    assert said.read_text().split() == ["full"]
 
 
 def test_as_a_module(tmp_path: Path) -> None:

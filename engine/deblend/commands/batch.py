@@ -16,6 +16,7 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import Clock, check_folder, interruptible, told_of, versions
 from deblend.commands.morphologies import take_morphologies
 from deblend.commands.notes import noting
+from deblend.commands.output import add_json_argument, print_results
 
 if TYPE_CHECKING:
     from deblend.batch import AbstractWorkers, Batch, Result, Settings
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", type=Path, default=Path("deblend_batch"), metavar="DIR", help="(default: %(default)s)")
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+    add_json_argument(parser)
 
 
 def _count(text: str) -> int:
@@ -186,12 +188,12 @@ def _collect(batch: Batch, arguments: argparse.Namespace, clock: Clock, notes: l
         "versions": versions(),
     }
     io.write_summary(arguments.out / "summary.json", summary)
-    if not arguments.quiet:
-        numbers = gathered.numbers
-        print(
-            f"{numbers['n_sources']} sources in {numbers['n_blends']} blends; median chi2 per pixel "
-            f"{numbers['median_chi2']:.3f}; {numbers['n_not_converged']} blends did not converge, "
-            f"{numbers['n_failed']} could not be fitted."
-        )
-        print(f"Results are in {arguments.out}.")
+    numbers = gathered.numbers
+    lines = [
+        f"{numbers['n_sources']} sources in {numbers['n_blends']} blends; median chi2 per pixel "
+        f"{numbers['median_chi2']:.3f}; {numbers['n_not_converged']} blends did not converge, "
+        f"{numbers['n_failed']} could not be fitted.",
+        f"Results are in {arguments.out}; {arguments.out / 'report.html'} is the page to begin with.",
+    ]
+    print_results(arguments, lines, {"out": str(arguments.out), **summary})
     return SOME_FAILED if gathered.numbers["n_failed"] else DONE

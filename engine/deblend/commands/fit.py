@@ -22,6 +22,7 @@ from deblend.commands.fit_arguments import CATALOG_SUFFIXES, add_arguments
 from deblend.commands.laws import following, read_law
 from deblend.commands.morphologies import blaming_the_morphology, take_morphologies
 from deblend.commands.notes import noting
+from deblend.commands.output import print_results, rows_of
 from deblend.commands.recording import Recording
 from deblend.commands.sentences import NOT_AGAIN, about_classes, about_missed, about_uneven, about_unlisted
 
@@ -177,33 +178,31 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         session = io.Session(best.scene, observations, settings=settings, files=files, runs=tuple(recording.runs))
         io.write_session(arguments.out / "session.asdf", session)
     outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
-    io.write_summary(
-        arguments.out / "summary.json",
-        {
-            "chi2": best.chi2,
-            "chi2_per_observation": best.chi2_per_observation,
-            "n_sources": len(best.scene),
-            "n_stars": 0 if best.scene.stars is None else len(best.scene.stars),
-            "iterations": iterations,
-            "compilations": fit.program.compilations,
-            "converged": last.outcome.is_success,
-            "outcome": outcome,
-            "uneven": [best.scene[i].name for i in anew if best.scene[i].kind == "learned"],
-            "seconds": clock.seconds,
-            "observations": [_about(observation) for observation in observations],
-            "notes": notes,
-            "settings": {"arguments": _said(arguments), "fit": asdict(fit.settings)},
-            "versions": versions(),
-        },
-    )
-    if not arguments.quiet:
-        print("\n".join(table_lines(catalog.table)))
-        if catalog.calibration is not None:
-            print("\n".join(calibration_lines(catalog.calibration)))
-        if catalog.motions is not None:
-            print("\n".join(motion_lines(catalog.motions)))
-        print(f"chi2 per pixel {best.chi2:.4f} after {iterations} iterations. {outcome}")
-        print(f"Results are in {arguments.out}.")
+    summary = {
+        "chi2": best.chi2,
+        "chi2_per_observation": best.chi2_per_observation,
+        "n_sources": len(best.scene),
+        "n_stars": 0 if best.scene.stars is None else len(best.scene.stars),
+        "iterations": iterations,
+        "compilations": fit.program.compilations,
+        "converged": last.outcome.is_success,
+        "outcome": outcome,
+        "uneven": [best.scene[i].name for i in anew if best.scene[i].kind == "learned"],
+        "seconds": clock.seconds,
+        "observations": [_about(observation) for observation in observations],
+        "notes": notes,
+        "settings": {"arguments": _said(arguments), "fit": asdict(fit.settings)},
+        "versions": versions(),
+    }
+    io.write_summary(arguments.out / "summary.json", summary)
+    lines = table_lines(catalog.table)
+    if catalog.calibration is not None:
+        lines += calibration_lines(catalog.calibration)
+    if catalog.motions is not None:
+        lines += motion_lines(catalog.motions)
+    lines.append(f"chi2 per pixel {best.chi2:.4f} after {iterations} iterations. {outcome}")
+    lines.append(f"Results are in {arguments.out}.")
+    print_results(arguments, lines, {"out": str(arguments.out), **summary, "catalog": rows_of(catalog.table)})
     if interrupted:
         return INTERRUPTED
     return CONVERGED if last.outcome.is_success else NOT_CONVERGED
@@ -258,9 +257,7 @@ def _solve(fit: Fit, clock: Clock, recording: Recording, *, quiet: bool) -> tupl
     return last, is_interrupted() and not last.outcome.is_final
 
 
-def _carry_on(
-    fit: Fit, scene: Scene, clock: Clock, recording: Recording, *, quiet: bool
-) -> tuple[FitState, bool]:
+def _carry_on(fit: Fit, scene: Scene, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, bool]:
     """Fit on from an edited scene, as `_solve` does."""
     recording.edited(scene)
     with clock.phase("fit"):
