@@ -155,18 +155,22 @@ def _fit(batch: Batch, workers: AbstractWorkers, before: int, *, quiet: bool) ->
     """Fit what is left; return whether all is done, and the most compilations and memory [MB] of any process."""
     from tqdm import tqdm
 
-    total, started, n_sources = len(batch.plan().blends), time.perf_counter(), 0
+    total, n_sources = len(batch.plan().blends), 0
+    first: float | None = None
     most = {"compilations": 0, "memory": 0.0}
     bar = tqdm(total=total, initial=before, desc="fit", unit="blend", disable=quiet, file=sys.stderr)
     with bar, interruptible() as is_interrupted:
 
         def progress(result: Result) -> None:
-            nonlocal n_sources
-            n_sources += result.n_sources
+            nonlocal n_sources, first
+            if first is None:
+                # the pace is that of fitting, not of what is compiled before the first blend is done
+                first = time.perf_counter()
+            else:
+                n_sources += result.n_sources
+                bar.set_postfix_str(f"{n_sources / (time.perf_counter() - first):.1f} sources/s", refresh=False)
             most["compilations"] = max(most["compilations"], result.compilations)
             most["memory"] = max(most["memory"], result.memory)
-            pace = n_sources / (time.perf_counter() - started)
-            bar.set_postfix_str(f"{pace:.1f} sources/s", refresh=False)
             bar.update()
 
         is_whole = batch.run(workers, progress, is_interrupted)
