@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=ERRORS,
         default=ERRORS[0],
         help="of fluxes: held, for the shapes that were fitted; full, with shapes and places marginalised over, and "
-        "errors of places, too, for half as much time again; none (default: %(default)s)",
+        "errors of places, too, for half as much time again or more; none (default: %(default)s)",
     )
     add("--no-models", action="store_true", help="leave the model images out")
     add("--workers", type=_count, metavar="N", help="processes on this machine (default: one per processor)")
