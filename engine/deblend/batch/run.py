@@ -218,10 +218,10 @@ class Batch:
             )
         # what an older version did not know was as it is where nothing is said
         known = {**json.loads(json.dumps(asdict(Settings()), default=_plain)), **before["settings"]}
-        changed = [WORDS.get(name, name) for name, value in now["settings"].items() if known[name] != value]
+        changed = {WORDS.get(name, name): None for name, value in now["settings"].items() if known[name] != value}
         if changed:
             raise OtherInputError(
-                f"{self.folder}: holds a batch that was begun with another {', '.join(dict.fromkeys(changed))}; ask for the same "
+                f"{self.folder}: holds a batch that was begun with another {', '.join(changed)}; ask for the same "
                 "again to go on with it, give another --out, or remove that folder."
             )
 

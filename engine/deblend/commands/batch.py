@@ -181,7 +181,8 @@ def _collect(batch: Batch, arguments: argparse.Namespace, clock: Clock, notes: l
     from deblend import io
     from deblend.batch import collect
 
-    with blaming_the_input(), clock.phase("write"), told_of("models", quiet=arguments.quiet) as tell:
+    quiet = arguments.quiet or arguments.no_models
+    with blaming_the_input(), clock.phase("write"), told_of("models", quiet=quiet) as tell:
         gathered = collect(batch, with_models=not arguments.no_models, progress=tell, note=notes.append)
     summary = {
         **gathered.numbers,
