@@ -96,14 +96,17 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[512, 1024, 2048, 4096], help="[pix]")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--errors", default="held", help="as of `deblend batch`")
+    parser.add_argument("--passes", default="0", help="as of `deblend batch`")
     parser.add_argument("--folder", type=Path, help="keep fields and results here")
     given = parser.parse_args()
     with TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         for side in given.sides:
             field = simulated(side, given.seed)
-            arguments = write(field, folder / f"field_{side}")
-            numbers = measured(field, arguments, folder / f"out_{side}_{given.workers}", given.workers)
+            arguments = [*write(field, folder / f"field_{side}"), "--errors", given.errors, "--passes", given.passes]
+            out = folder / f"out_{side}_{given.workers}_{given.errors}_{given.passes}"
+            numbers = measured(field, arguments, out, given.workers)
             print(f"{side}²: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()), flush=True)
 
 

@@ -77,6 +77,10 @@ LIST
         apt_install "${missing[@]}" ||
             say "the window needs these system packages (Debian names), please install them: ${missing[*]}"
     fi
+    # a browser is for one test alone, which says so where there is none: nobody's own machine gets one for that
+    if [ -n "${CI:-}" ] && ! command -v chromium chromium-headless-shell google-chrome >/dev/null; then
+        apt_install chromium-headless-shell || apt_install chromium || say "the report of a batch is not tested without a browser"
+    fi
 fi
 
 # --- PyQt6 alone -----------------------------------------------------------------------------------

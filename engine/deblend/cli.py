@@ -7,6 +7,7 @@ stderr), 3 a fault of the program, 130 interrupted (what the fit had reached is 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,12 @@ DISTRIBUTION = "napari-deblend"
 BAD_INPUT = 2
 FAULT = 3
 INTERRUPTED = 130
+EPILOG = """`deblend COMMAND --help` has examples. Keys complete words in bash and zsh after
+
+  eval "$(register-python-argcomplete deblend)"
+
+Exit status: 0 done, 1 done in part (a fit that did not converge, blends that could not be fitted), 2 bad input, 3 a
+fault of the program, 130 interrupted (what was reached is kept)."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,7 +39,12 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> Parser:
     """Return the parser of all commands; each sets `run`, which takes the arguments and returns the exit status."""
-    parser = Parser(prog="deblend", description="Take blended stars and galaxies apart.")
+    parser = Parser(
+        prog="deblend",
+        description="Take blended stars and galaxies apart.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"deblend {metadata.version(DISTRIBUTION)}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -44,7 +56,13 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; raises SystemExit for help and wrong arguments."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        # a shell asks what could come next; nothing is run then
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    arguments = parser.parse_args(argv)
     try:
         return int(arguments.run(arguments))
     except BadInputError as error:

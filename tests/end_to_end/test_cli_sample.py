@@ -126,10 +126,3 @@ def test_bad_input_is_one_sentence(
     captured = capsys.readouterr()
     assert status == 2 and not out.exists()
     assert captured.err.count("\n") == 1 and sentence in captured.err
-
-
-def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["sample", "--help"])
-    said = capsys.readouterr().out
-    assert "examples:" in said and "--method rto" in said and "Ctrl-C" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ def test_detect_writes_what_fit_takes(blend: Blend, tmp_path: Path, capsys: pyte
     assert main(["detect", *images, "--threshold", "8", "--out", str(out)]) == 0
     table = QTable.read(out)
     assert f"{len(table)} sources 8 sigma above the noise" in capsys.readouterr().out
+    assert main(["detect", *images, "--threshold", "8", "--out", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["out"] == str(out) and [row["x"] for row in said["sources"]] == table["x"].value.tolist()
     near = np.hypot(table["x"].value[:, None] - X, table["y"].value[:, None] - Y).min(axis=1)
     assert len(table) >= 2 and near.max() < 1.5 and np.all(np.diff(table["snr"]) <= 0)
     observations = io.read_observations(blend.coarse, psf=[str(blend.folder / f"psf_{b}.fits") for b in "gr"])
@@ -31,10 +35,23 @@ def test_detect_writes_what_fit_takes(blend: Blend, tmp_path: Path, capsys: pyte
     assert "a table ends in" in capsys.readouterr().err
 
 
-def test_measure_writes_the_catalog_of_a_session(fitted: Path, tmp_path: Path) -> None:
+def test_measure_writes_the_catalog_of_a_session(
+    fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "again.fits"
-    assert main(["measure", str(fitted / "session.asdf"), "--out", str(out), "-q"]) == 0
+    assert main(["measure", str(fitted / "session.asdf"), "--out", str(out), "-q", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["written"] == [str(out)] and {"x", "flux_HSC_g", "covariance"} <= set(said["catalog"][0])
     before, table = QTable.read(fitted / "catalog.ecsv"), QTable.read(out)
     for band in "gr":
         np.testing.assert_allclose(table[f"flux_HSC_{band}"], before[f"flux_HSC_{band}"], rtol=1e-4)
         np.testing.assert_allclose(table[f"flux_err_HSC_{band}"], before[f"flux_err_HSC_{band}"], rtol=0.05)
+
+
+def test_run_does_the_fits_of_a_command_again(fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", str(fitted / "session.asdf"), "--no-errors", "-q", "--json"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert runs and all(run["iterations"] > 1 and run["fluxes_agree_to"] < 1e-6 for run in runs)
+    before, after = (QTable.read(folder / "catalog.ecsv") for folder in (fitted, tmp_path))
+    np.testing.assert_allclose(after["flux_HSC_r"], before["flux_HSC_r"], rtol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from deblend.cli import main
+from deblend.cli import build_parser, main
+from deblend.commands import COMMANDS
 from tests.end_to_end.blend import (
     SHAPE,
     Blend,
@@ -138,6 +141,27 @@ def test_every_name_of_the_package_is_found() -> None:
     assert all(hasattr(deblend, name) for name in deblend.__all__)
     # packages of the same names are long imported, and do not stand before the functions
     assert callable(deblend.detect) and callable(deblend.measure)
+
+
+@pytest.mark.parametrize("command", [command.NAME for command in COMMANDS])
+def test_help_has_examples_that_can_be_read(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if line.startswith(f"  deblend {command} ")]
+    examples = [line.split("|")[0].split(";")[0] for line in lines]
+    assert "examples:" in said and len(examples) >= 2
+    for line in examples:
+        build_parser().parse_args(shlex.split(line)[1:])
+    assert ("--json" in said) == (command != "view")
+
+
+def test_keys_complete_words(tmp_path: Path) -> None:
+    line, said = "deblend batch field.fits --errors f", tmp_path / "said"
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    environment = {**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": str(said)}
+    subprocess.run([sys.executable, "-m", "deblend"], env=environment, check=False)
+    assert said.read_text().split() == ["full"]
 
 
 def test_as_a_module(tmp_path: Path) -> None:

@@ -20,11 +20,14 @@ from astropy.io import fits
 from astropy.table import QTable
 from scipy.spatial import cKDTree
 
-from deblend import Observation, compilations, make_source
+from deblend import Observation, Program, compilations, make_source
 from deblend.batch import AbstractWorkers, Batch, Here, OpenTile, OtherInputError, Result, Settings, results_in, workers
 from deblend.batch.collect import Gathered, border_agreement, collect
+from deblend.batch.errors import full_errors, held_errors
+from deblend.batch.fitting import fitted_scene, layouts_of
 from deblend.batch.journal import NAME
 from deblend.cli import main
+from deblend.infer.errors import draw
 from deblend.io import read_session, write_session
 from deblend.sky import PixelBox
 from tests.conftest import PROJECT
@@ -284,6 +287,43 @@ def test_a_blend_is_mended_in_the_window(
         y, x = int(corner["corner_y"].value) + 5, int(corner["corner_x"].value) + 5
         assert hdus[1].data[2, y, x] > 0.3
     assert compilations() == ready
+
+
+def test_a_second_look_finds_more_and_errors_hold_shapes(
+    batch: Batch, gathered: Gathered, observation: Observation, field: Field, tmp_path: Path
+) -> None:
+    ready = compilations()
+    again = Batch([OpenTile([observation])], tmp_path, Settings(passes=1, with_shapes=True))
+    assert again.run(Here())
+    # a blend of each size of box: noise, and what draws more sources than one
+    assert compilations() - ready <= 4
+    found = collect(again, with_models=False)
+    table, before = found.catalog, gathered.catalog
+    second = np.asarray(table["flag_second"], bool)
+    assert found.numbers["n_second"] == np.count_nonzero(second) >= 3 and not second[: len(before)].any()
+    # each once, whichever blends see it, and nearly all of them are on the sky: 15 of 16 over four seeds
+    places = np.column_stack([table["x"].to_value("pix"), table["y"].to_value("pix")])
+    for one, other in cKDTree(places).query_pairs(2.0):
+        assert table["blend"][one] == table["blend"][other]
+    off, _ = cKDTree(np.column_stack([field.x, field.y])).query(places[second])
+    assert np.mean(off < 2.0) > 0.7
+    # galaxies: 1.1 to 1.6 times as uncertain as for given shapes
+    same = ~second[: len(before)] & ~np.asarray(before["flag_failed"], bool)
+    wider = (table["flux_err_simulated_i"][: len(before)] / before["flux_err_simulated_i"])[same].value
+    assert 1.02 < np.median(wider) < 1.8
+    assert np.all(table["x_err"].to_value("pix") > 0)
+
+
+def test_errors_are_those_of_many_draws(batch: Batch) -> None:
+    plan = batch.plan()
+    (task,) = batch.tasks([next(b for b in plan.blends if b.side == 40 and len(b.owned) == 2)])
+    program = Program(task.observations, fitted_scene(task, plan.frame), room=layouts_of(task, plan.frame),
+                      reach=plan.frame.reach, solve=False)  # fmt: skip
+    few, held = full_errors(program, 32), held_errors(program)
+    many = draw(program, n_samples=160).flux_errors
+    # known to 6 % from 160 draws, and to 5 % from 32 of which most is known without them
+    np.testing.assert_allclose(few.fluxes, many, rtol=0.25)
+    assert np.all(few.fluxes > held.fluxes) and abs(np.median(few.fluxes / many) - 1.0) < 0.1
 
 
 def test_borders_agree(batch: Batch) -> None:

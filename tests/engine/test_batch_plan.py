@@ -16,8 +16,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from deblend import Observation
-from deblend.batch import Cluster, Frame, OpenTile, Processes, Task, tiles_of
-from deblend.batch.blends import Blend, blends_of, claimed_by_others
+from deblend.batch import Cluster, OpenTile, Processes, tiles_of
+from deblend.batch.blends import blends_of, shared_out
 from deblend.batch.cluster import KILLED
 from deblend.batch.once import counted_once
 from deblend.batch.pieces import pieces_of
@@ -25,12 +25,12 @@ from deblend.batch.survey import Sources, found_in
 from deblend.batch.workers import DIED
 from deblend.sky import Channel, PixelBox
 from tests.conftest import PROJECT
+from tests.engine.unread import FRAME, unread
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 from simulated_field import simulated
 
 SIDE = 224
-FRAME = Frame((Channel("any", "i"),), 1.0, 1, 10)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,12 @@ def test_a_large_group_is_split_and_borders_are_seen_from_both_sides() -> None:
 def test_pixels_belong_to_the_source_that_reaches_them_best() -> None:
     box = PixelBox((0, 40), (0, 40))
     args = np.array([10.0, 30.0]), np.array([20.0, 20.0]), np.array([12.0, 12.0])
-    others = claimed_by_others(box, *args, np.array([True, False]))
+    others, own = shared_out(box, *args, np.array([True, False]), np.array([True, False]))
     assert others[20, 30] and others[20, 22] and not others[20, 18] and not others[20, 10] and not others[0, 39]
+    # what is found later belongs to whom is nearest, also where nobody claims the pixel
+    assert own[20, 18] and own[0, 0] and not own[20, 22] and not own[0, 39]
+    _, own = shared_out(box, *args, np.array([True, True]), np.array([False, True]))
+    assert own[20, 22] and not own[20, 18]
 
 
 def test_images_of_several_pixels_are_refused(observation: Observation, tmp_path: Path) -> None:
@@ -109,12 +113,6 @@ def test_images_of_several_pixels_are_refused(observation: Observation, tmp_path
         found_in(lost)
     with pytest.raises(ValueError, match="no such file"):
         tiles_of([tmp_path / "nothing.fits"], {})
-
-
-def unread(count: int) -> list[tuple[Task]]:
-    """Tasks that cannot be fitted, so that nothing is compiled for them."""
-    box = PixelBox((0, 40), (0, 40))
-    return [(Task.failed(Blend(k, 0, (k,), (), box), f"unread {k}"),) for k in range(count)]
 
 
 class Done(Future):  # type: ignore[type-arg]
@@ -152,15 +150,14 @@ def test_a_worker_that_dies_takes_nobody_along(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Processes, "_made", lambda self: Pool())
     with Processes(2) as workers:
-        found = list(workers.results(unread(7), FRAME, lambda: False))
+        found = list(workers.results([(task,) for task in unread(7)], FRAME, lambda: False))
     assert sorted(result.number for result in found) == list(range(7))
     assert {result.number: result.failure for result in found} == {k: f"unread {k}" for k in range(7)} | {2: DIED}
     assert len(pools) == 3
 
 
 def test_a_cluster_gets_the_same_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dask itself is not asked for: a stand-in runs what is submitted, and loses one chunk with its worker."""
-    submitted: list[Any] = []
+    """Dask itself is not asked for: a stand-in runs what is submitted, and whoever gets the second task dies."""
 
     class Sent:
         def __init__(self, status: str, result: Any) -> None:
@@ -170,10 +167,9 @@ def test_a_cluster_gets_the_same_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
         def __init__(self, where: Any, timeout: float) -> None:
             assert where == "tcp://head:8786"
 
-        def submit(self, function: Any, *arguments: Any, pure: bool) -> Any:
-            submitted.append(arguments)
-            is_lost = len(submitted) == 2
-            return Sent("error" if is_lost else "finished", lambda: function(*arguments))
+        def submit(self, function: Any, chunk: Any, frame: Any, pure: bool) -> Any:
+            is_lost = any(task.number == 1 for task in chunk)
+            return Sent("error" if is_lost else "finished", lambda: function(chunk, frame))
 
         def scheduler_info(self, n_workers: int) -> dict[str, Any]:
             return {"workers": {"one": None}}
@@ -182,13 +178,15 @@ def test_a_cluster_gets_the_same_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
             return None
 
     def wait(futures: list[Any], timeout: float, return_when: str) -> Any:
-        assert len(futures) <= 2
+        assert len(futures) <= 3
         return SimpleNamespace(done=futures[:1])
 
     monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=Client, wait=wait))
+    tasks = unread(4)
     with Cluster("tcp://head:8786") as cluster:
-        found = list(cluster.results(unread(4), FRAME, lambda: False))
-    assert [result.failure for result in found] == ["unread 0", KILLED, "unread 2", "unread 3"]
+        found = list(cluster.results([tuple(tasks[:2]), tuple(tasks[2:])], FRAME, lambda: False))
+    # what was with it is tried again, and is not lost
+    assert [result.failure for result in found] == ["unread 2", "unread 3", "unread 0", KILLED]
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ValueError, match="needs Dask"):
         Cluster("local")

@@ -94,25 +94,27 @@ def blends_of(sources: Sources) -> tuple[Blend, ...]:
     return tuple(result)
 
 
-def claimed_by_others(
+def shared_out(
     box: PixelBox,
     x: Float[np.ndarray, " source"],
     y: Float[np.ndarray, " source"],
     reach: Float[np.ndarray, " source"],
     is_of_blend: Bool[np.ndarray, " source"],
-) -> Bool[np.ndarray, "y x"]:
-    """Tell which pixels of a box belong to sources that are not of the blend, and are to be left out of its fit.
+    is_owned: Bool[np.ndarray, " source"],
+) -> tuple[Bool[np.ndarray, "y x"], Bool[np.ndarray, "y x"]]:
+    """Tell which pixels of a box belong to sources that are not of the blend, and are to be left out of its fit; and
+    on which pixels another source would be the blend's own.
 
     A pixel belongs to the source in whose reach it lies deepest, as a fraction of that reach; one beyond the reach of
-    all sources belongs to none.
+    all sources belongs to none. What is found there later is owned with the source that is nearest by that measure.
     """
     rows, columns = np.arange(*box.y)[:, None], np.arange(*box.x)[None]
-    nearest = {True: np.full(box.shape, np.inf), False: np.full(box.shape, np.inf)}
+    others, guests, own = nearest = np.full((3, *box.shape), np.inf)
     for k in range(len(x)):
-        part = nearest[bool(is_of_blend[k])]
+        part = nearest[int(is_of_blend[k]) + int(is_owned[k])]
         np.minimum(part, np.hypot(rows - y[k], columns - x[k]) / reach[k], out=part)
-    result: Bool[np.ndarray, "y x"] = (nearest[False] < 1.0) & (nearest[False] < nearest[True])
-    return result
+    claimed: Bool[np.ndarray, "y x"] = (others < 1.0) & (others < np.minimum(guests, own))
+    return claimed, own <= np.minimum(guests, others)
 
 
 def _neighbours(x: np.ndarray, y: np.ndarray, reach: np.ndarray) -> list[Int[np.ndarray, " neighbour"]]:

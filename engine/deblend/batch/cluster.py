@@ -1,7 +1,7 @@
 """Workers of a Dask cluster: the same tasks, sent to whoever is free.
 
-Dask is looked for when a cluster is asked for; nothing else here needs it (`pip install "napari-deblend[distributed]"`,
-and dask-jobqueue for Slurm). Workers need this package, but none of the files: tasks hold their pixels.
+Dask is looked for when a cluster is asked for; nothing else needs it (`pip install "napari-deblend[distributed]"`).
+Workers need this package, but none of the files: tasks hold their pixels.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from deblend.batch.workers import AHEAD, AbstractWorkers, Chunk, Stop, lost
 
 WAIT = 0.5
 """How often is looked whether a person wants to stop [s]."""
-MEMORY = "3GB"
-"""Of a worker on a Slurm cluster."""
+JOB = {"cores": 1, "processes": 1, "memory": "3GB"}
+"""What a job on a Slurm cluster asks for, where the user's settings of dask-jobqueue do not say."""
+HERE = "127.0.0.1:0"
+"""Where the dashboard of Dask processes on this machine is: seen from here alone, at a port that is free."""
 KILLED = "the workers that fitted it died; they may have had too little memory"
 
 
@@ -25,7 +27,8 @@ class Cluster(AbstractWorkers):
 
     def __init__(self, where: str, count: int = 1) -> None:
         """Find a cluster, or start one: "tcp://HOST:PORT" is a scheduler that runs, "local" are `count` processes here,
-        and "slurm" as many jobs of the user's default partition (see dask-jobqueue for how these are set up).
+        and "slurm" as many jobs, one worker each. Queue, account and time of jobs are those of dask-jobqueue's settings
+        (`jobqueue: slurm:` in ~/.config/dask/*.yaml); a job that ends before the batch does is followed by another.
 
         Raises ValueError with a sentence where Dask is missing, or the scheduler cannot be reached.
         """
@@ -39,15 +42,23 @@ class Cluster(AbstractWorkers):
         if where == "local":
             from distributed import LocalCluster
 
-            self._started = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+            self._started = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=HERE)
         elif where == "slurm":
-            self._started = _slurm(count)
+            self._started = _slurm()
+            # unlike `scale`, this asks for new jobs where the time of others is over
+            self._started.adapt(minimum_jobs=count, maximum_jobs=count)
         elif "://" not in where:
             raise ValueError(f"{where!r} is no cluster; say tcp://HOST:PORT, local or slurm.")
         try:
             self._client = Client(where if self._started is None else self._started, timeout=30)
         except OSError as error:
             raise ValueError(f"{where}: no Dask scheduler answers there ({error}); check address and port.") from error
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the page where Dask shows what its workers do; empty where its scheduler has none."""
+        services = self._client.scheduler_info(n_workers=0).get("services", {})
+        return str(self._client.dashboard_link) if "dashboard" in services else ""
 
     def results(self, chunks: Iterable[Chunk], frame: Frame, stop: Stop) -> Iterator[Result]:
         from distributed import wait
@@ -62,7 +73,7 @@ class Cluster(AbstractWorkers):
                 if chunk is None:
                     is_over = True
                 else:
-                    waiting[self._client.submit(fit_blends, chunk, frame, pure=False)] = chunk
+                    waiting[self._submitted(chunk, frame)] = chunk
             if not waiting:
                 continue
             try:
@@ -71,8 +82,17 @@ class Cluster(AbstractWorkers):
                 continue
             for future in done:
                 chunk = waiting.pop(future)
-                # a failing blend is a result; what fails as a whole has lost its workers
-                yield from future.result() if future.status == "finished" else (lost(task, KILLED) for task in chunk)
+                if future.status == "finished":
+                    yield from future.result()
+                elif len(chunk) == 1:
+                    # a failing blend is a result; what fails as a whole has lost its workers
+                    yield lost(chunk[0], KILLED)
+                else:
+                    # nobody knows whose fault it was: each is tried again by itself
+                    waiting |= {self._submitted((task,), frame): (task,) for task in chunk}
+
+    def _submitted(self, chunk: Chunk, frame: Frame) -> Any:
+        return self._client.submit(fit_blends, chunk, frame, pure=False)
 
     def close(self) -> None:
         self._client.close()
@@ -80,11 +100,15 @@ class Cluster(AbstractWorkers):
             self._started.close()
 
 
-def _slurm(count: int) -> Any:
+def _slurm() -> Any:
+    """Return a scheduler in this process that hands jobs to Slurm, as soon as it is told how many."""
+    import dask
+
     try:
         from dask_jobqueue import SLURMCluster
     except ImportError as error:
-        raise ValueError("Slurm needs dask-jobqueue; install it (pip install dask-jobqueue).") from error
-    cluster = SLURMCluster(cores=1, processes=1, memory=MEMORY)
-    cluster.scale(jobs=count)
-    return cluster
+        raise ValueError(
+            'Slurm needs dask-jobqueue; install it (pip install "napari-deblend[distributed]").'
+        ) from error
+    asked = {name: value for name, value in JOB.items() if dask.config.get(f"jobqueue.slurm.{name}", None) is None}
+    return SLURMCluster(**asked)

@@ -32,13 +32,15 @@ from deblend.observe import Observation
 from deblend.sky import AB_ZERO_POINT_NJY, Channel, PixelBox
 
 UNITS = {
-    **dict.fromkeys(("x", "y", "centroid_x", "centroid_y", "half_light_radius", "box_radius"), u.pix),
+    **dict.fromkeys(("ra_err", "dec_err"), u.mas),
+    **dict.fromkeys(("x", "y", "x_err", "y_err", "centroid_x", "centroid_y", "half_light_radius", "box_radius"), u.pix),
     **dict.fromkeys(("ra", "dec"), u.deg),
 }
 NOT_FITTED = "its blend could not be fitted; see `failure` of that blend in blends.fits"
 BY_HAND = "its blend is as a person has left it in the window"
+LATER = "it was found in what a first fit of its blend left over"
 AT_EDGE = "its light reaches over the edge of its tile"
-FIRST = ("x", "y", "centroid_x", "centroid_y", "ra", "dec")
+FIRST = ("x", "y", "x_err", "y_err", "centroid_x", "centroid_y", "ra", "dec", "ra_err", "dec_err")
 
 Progress = Callable[[int, int], object]
 
@@ -67,7 +69,7 @@ def collect(
     """
     plan, folder = batch.plan(), batch.folder
     mended = mended_in(batch)
-    results = [mended.get(result.number, result) for result in results_in(folder, with_models=False)]
+    results = [_present(result, mended) for result in results_in(folder, with_models=False)]
     catalog, blends = catalog_of(plan, results, batch.channels, batch.tiles), blends_table(results, batch.tiles)
     write_catalog(folder / "catalog.fits", Catalog(catalog))
     write_catalog(folder / "blends.fits", Catalog(blends))
@@ -82,14 +84,21 @@ def collect(
     return Gathered(catalog, blends, numbers)
 
 
+def _present(result: Result, mended: Mapping[int, Result]) -> Result:
+    """Return what a person has made of a blend, which remembers what had been found in it; else the blend itself."""
+    other = mended.get(result.number)
+    return result if other is None else replace(other, all_second=result.second)
+
+
 def _numbers(plan: Plan, results: Sequence[Result]) -> dict[str, float]:
     fitted = [result for result in results if not result.failure]
     off = border_agreement(results)
     numbers: dict[str, float] = {
-        "n_sources": sum(len(result.sources) + result.added for result in results),
+        "n_sources": sum(result.n_sources for result in results),
         "n_blends": len(plan.blends),
         "n_failed": len(results) - len(fitted),
         "n_not_converged": sum(not result.is_mended and not Outcome(result.outcome).is_success for result in fitted),
+        "n_second": sum(len(result.second) for result in results),
         "n_mended": sum(result.is_mended for result in results),
         "n_guests": sum(len(result.guests.get("source", ())) for result in fitted),
         "median_chi2": float(np.median([result.chi2 for result in fitted])) if fitted else np.nan,
@@ -106,24 +115,29 @@ def catalog_of(
     """Return one row per source that counts, in the order of tiles and of their rows of pixels.
 
     Columns are those of `deblend.measure`, with `id`, `tile`, `blend` (a row of the table of blends) and `chi2` of
-    that blend. Sources whose blend failed are there, with `flag_failed` and without numbers. Those that a person has
-    removed from a blend are not; those that a person has added are behind all others.
+    that blend. Sources whose blend failed are there, with `flag_failed` and without numbers. Behind these are those
+    that were found in what first fits left over, then those that a person has added; what a person has removed from a
+    blend is not there. An `id` stays what it is whatever a person does to other blends, or removes.
     """
     sources = plan.sources
     rows = np.flatnonzero(sources.owned)
     place = np.full(len(sources), -1)
     place[rows] = np.arange(len(rows))
     found = sorted(results, key=lambda result: result.number)
-    n = len(rows) + sum(result.added for result in found)
+    n_second = sum(len(_slots(result)) for result in found)
+    n = len(rows) + n_second + sum(result.added for result in found)
     tile, blend = np.zeros(n, int), np.full(n, -1)
     chi2, failed, mended = np.full(n, np.nan), np.zeros(n, bool), np.zeros(n, bool)
     columns: dict[str, np.ndarray] = {"x": np.full(n, np.nan), "y": np.full(n, np.nan)}
     # where nothing was fitted, the place is that of the detection
     columns["x"][: len(rows)], columns["y"][: len(rows)] = sources.x[rows], sources.y[rows]
-    n_known = len(rows)
+    next_second, next_added = len(rows), len(rows) + n_second
     for result in found:
-        mine = np.array([*place[list(result.sources)], *range(n_known, n_known + result.added)], int)
-        n_known += result.added
+        seconds = {number: next_second + k for k, number in enumerate(_slots(result))}
+        next_second += len(seconds)
+        added = range(next_added, next_added + result.added)
+        next_added += result.added
+        mine = np.array([*place[list(result.sources)], *(seconds[k] for k in result.second), *added], int)
         tile[mine], blend[mine], chi2[mine] = result.tile, result.number, result.chi2
         failed[mine], mended[mine] = bool(result.failure), result.is_mended
         for name, values in result.columns.items():
@@ -148,7 +162,8 @@ def catalog_of(
     reach = np.concatenate([sources.reach[rows], np.zeros(n - len(rows), int)])
     table["flag_edge"] = _at_edge(columns["x"], columns["y"], reach, np.array([t.shape for t in tiles])[tile])
     table["flag_failed"], table["flag_mended"] = failed, mended
-    for name, meaning in {**MEANINGS, "edge": AT_EDGE, "failed": NOT_FITTED, "mended": BY_HAND}.items():
+    of_batch = {"edge": AT_EDGE, "failed": NOT_FITTED, "mended": BY_HAND, "second": LATER}
+    for name, meaning in {**MEANINGS, **of_batch}.items():
         if f"flag_{name}" in table.colnames:
             table[f"flag_{name}"].info.description = meaning
     table.meta["software"] = f"napari-deblend {version('napari-deblend')}"
@@ -156,6 +171,11 @@ def catalog_of(
     table.meta["pixels"] = "of the tile; x, y are 0-based: the middle of the first pixel is (0, 0)"
     # of what a batch has not done yet, and of what a person has removed, no blend is known
     return table[blend >= 0]
+
+
+def _slots(result: Result) -> tuple[int, ...]:
+    """Return the numbers of all sources that were found later in a blend, those too that a person has removed."""
+    return result.all_second or result.second
 
 
 def blends_table(results: Sequence[Result], tiles: Sequence[AbstractTile]) -> QTable:
@@ -167,7 +187,7 @@ def blends_table(results: Sequence[Result], tiles: Sequence[AbstractTile]) -> QT
     for axis, name in enumerate("xy"):
         table[f"corner_{name}"] = [r.corner[axis] for r in found] * u.pix
     table["side"] = [r.side for r in found] * u.pix
-    table["sources"] = [len(r.sources) for r in found]
+    table["sources"] = [r.n_sources for r in found]
     table["guests"] = [len(r.guests.get("source", ())) for r in found]
     table["chi2"] = [r.chi2 for r in found]
     table["iterations"] = [r.iterations for r in found]

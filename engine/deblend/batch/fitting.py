@@ -5,20 +5,23 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.batch.blends import room_in
+from deblend.batch.errors import full_errors, held_errors
 from deblend.batch.task import Frame, Result, Task
-from deblend.detect import start_sources
-from deblend.infer import Fit, FitState
+from deblend.detect import as_free_as, plain, start_sources, with_missed
+from deblend.infer import Fit, FitState, StopRule
 from deblend.infer.boxes import radii_of
 from deblend.io import Session
 from deblend.measure.flags import flags_of
+from deblend.measure.motion import on_image, on_sky, spread
 from deblend.measure.quantities import shapes_of, significance_of
+from deblend.measure.regularized import biases_of, widened
 from deblend.measure.sharing import share
 from deblend.observe import Observation
 from deblend.program import Program, compilations
@@ -26,6 +29,8 @@ from deblend.program.columns import summed
 from deblend.program.layout import GroupLayout, bucket
 from deblend.scene import Point, Scene, Source
 
+SECOND = "second_"
+"""How names of sources begin that were found in what a first fit had left over."""
 MENDED = "As a person has left it in the window."
 UNSEEN = "no pixel of the blend counts: all are masked or undefined"
 
@@ -56,7 +61,7 @@ def fitted_scene(task: Task, frame: Frame) -> Scene:
     """Return the fitted scene of a task; raises ValueError where it cannot be fitted."""
     if task.failure or not any(o.weights.any() for o in task.observations):
         raise ValueError(task.failure or UNSEEN)
-    return _fit(task, frame)[1].run().scene
+    return _fit(task, frame)[1].best.scene
 
 
 def scene_of(task: Task, frame: Frame) -> Scene:
@@ -77,25 +82,37 @@ def layouts_of(task: Task, frame: Frame) -> tuple[GroupLayout, ...]:
 
 
 def with_room(
-    sources: Sequence[Source], snr: Float[np.ndarray, " source"], layouts: Sequence[GroupLayout]
+    sources: Sequence[Source],
+    snr: Float[np.ndarray, " source"],
+    layouts: Sequence[GroupLayout],
+    present: Sequence[Source] = (),
 ) -> list[Source]:
-    """Return sources in boxes that groups have room for, the brightest first: others would compile anew."""
+    """Return sources in boxes that groups have room for beside those that are present, the brightest first: others
+    would compile anew. Those that there is no room for are left out."""
     left = {layout.side: layout.capacity for layout in layouts}
-    result = list(sources)
+    for source in present:
+        left[_side(source, left)] -= 1
+    result: dict[int, Source] = {}
     for k in np.argsort(-snr, kind="stable").tolist():
         source = sources[k]
-        if isinstance(source.components[0].morphology, Point):
-            left[min(left)] -= 1
-            continue
-        wanted = bucket(source.radius, least=min(left))
+        wanted = _side(source, left)
         open_ = [side for side, count in left.items() if count > 0]
+        if not open_:
+            break
         fitting = [side for side in open_ if side <= wanted]
         side = max(fitting) if fitting else min(open_)
         left[side] -= 1
-        radius = int(np.clip(source.radius, *radii_of(side)))
-        if radius != source.radius:
-            result[k] = _resized(source, radius)
-    return result
+        is_point = isinstance(source.components[0].morphology, Point)
+        radius = source.radius if is_point else int(np.clip(source.radius, *radii_of(side)))
+        result[k] = source if radius == source.radius else _resized(source, radius)
+    return [result[k] for k in sorted(result)]
+
+
+def _side(source: Source, left: Mapping[int, int]) -> int:
+    """Return the side of the group that a source is in by its box."""
+    if isinstance(source.components[0].morphology, Point):
+        return min(left)
+    return bucket(source.radius, least=min(left))
 
 
 def _fitted(task: Task, frame: Frame, empty: Result) -> Result:
@@ -104,21 +121,25 @@ def _fitted(task: Task, frame: Frame, empty: Result) -> Result:
     if not any(o.weights.any() for o in task.observations):
         raise ValueError(UNSEEN)
     program, fit = _fit(task, frame)
-    best = fit.run()
+    best, outcome = fit.best, fit.state.outcome
     program.take(best.scene)
     chi2 = _chi2(task.observations, best)
     if not np.isfinite(chi2) or not np.all(np.isfinite(best.scene.fluxes)):
-        raise ValueError(f"the fit met an undefined value: {fit.state.outcome.value}")
-    columns = measured(task, program, fit.state.outcome.is_success, frame)
-    guests = {"source": np.array(task.sources[task.n_owned :], int), "flux": columns["flux"][task.n_owned :]}
+        raise ValueError(f"the fit met an undefined value: {outcome.value}")
+    columns = measured(task, program, outcome.is_success, frame)
+    n_known = len(task.sources)
+    guests = {"source": np.array(task.sources[task.n_owned :], int), "flux": columns["flux"][task.n_owned : n_known]}
+    second = [k for k in range(n_known, len(best.scene)) if _is_mine(task, best.scene.sources[k], best.scene)]
+    kept = [*range(task.n_owned), *second]
     return replace(
         empty,
-        outcome=fit.state.outcome.value,
+        second=tuple(k - n_known for k in second),
+        outcome=outcome.value,
         chi2=chi2,
         iterations=fit.state.iteration,
-        columns={name: values[: task.n_owned] for name, values in columns.items()},
+        columns={name: values[kept] for name, values in columns.items()},
         guests=guests,
-        model=_light(program, range(task.n_owned)),
+        model=_light(program, kept),
     )
 
 
@@ -130,8 +151,11 @@ def result_of(task: Task, session: Session, frame: Frame) -> Result:
     columns = measured(replace(task, observations=observations), program, True, frame)
     rows = {source.name: k for k, source in enumerate(scene.sources)}
     own = {row: rows[str(row)] for row in task.sources[: task.n_owned] if str(row) in rows}
-    new = [k for name, k in rows.items() if name not in {str(row) for row in task.sources}]
-    kept = [*own.values(), *new]
+    second = {int(name.removeprefix(SECOND)): k for name, k in rows.items() if name.startswith(SECOND)}
+    second = {number: k for number, k in second.items() if _is_mine(task, scene.sources[k], scene)}
+    known = {*map(str, task.sources)}
+    new = [k for name, k in rows.items() if name not in known and not name.startswith(SECOND)]
+    kept = [*own.values(), *second.values(), *new]
     total = sum(o.chi2(program.model(k)) for k, o in enumerate(observations))
     return Result(
         task.number,
@@ -139,6 +163,7 @@ def result_of(task: Task, session: Session, frame: Frame) -> Result:
         (task.box.x[0], task.box.y[0]),
         task.box.shape[0],
         tuple(own),
+        second=tuple(second),
         added=len(new),
         is_mended=True,
         outcome=MENDED,
@@ -149,17 +174,51 @@ def result_of(task: Task, session: Session, frame: Frame) -> Result:
 
 
 def _fit(task: Task, frame: Frame) -> tuple[Program, Fit]:
+    """Return the fit of a task, done, and its program."""
     observations = tuple(_with_all_bands(o) for o in task.observations)
     scene = scene_of(replace(task, observations=observations), frame)
-    program = Program(observations, scene, solve=False, room=layouts_of(task, frame), reach=frame.reach)
-    return program, Fit(scene, observations, frame.settings, program)
+    layouts = layouts_of(task, frame)
+    program = Program(observations, scene, solve=False, room=layouts, reach=frame.reach)
+    if not frame.passes:
+        fit = Fit(scene, observations, frame.settings, program)
+        fit.run()
+        return program, fit
+    # as `deblend fit` does it: what plain profiles cannot follow stands out, and all are freed at the end
+    fit = Fit(plain(scene), observations, replace(frame.settings, stop=StopRule.ROUGH), program)
+    best, full = fit.run(), scene
+    for _ in range(frame.passes):
+        models = [best.model(k) for k in range(len(observations))]
+        more = with_missed(best.scene, observations, models, kind=frame.kind, solve=False)
+        found = more.sources[len(best.scene) :]
+        first = len(full) - len(scene)
+        named = [replace(source, name=f"{SECOND}{first + k}") for k, source in enumerate(found)]
+        new = with_room(named, -np.arange(len(named), dtype=float), layouts, best.scene.sources)
+        if not new:
+            break
+        full = full.add(*new)
+        fit.edit(plain(best.scene.add(*new)))
+        best = fit.run()
+    fit.settings = frame.settings
+    fit.edit(as_free_as(best.scene, full))
+    fit.run()
+    return program, fit
+
+
+def _is_mine(task: Task, source: Source, scene: Scene) -> bool:
+    """Tell whether a source that was found in what a fit left over is the blend's own, and not one of its guests'."""
+    if task.mine is None:
+        return True
+    y, x = (float(place) for place in scene.grid.affine_to(task.observations[0].grid)(source.y, source.x))
+    height, width = task.mine.shape
+    return bool(task.mine[int(np.clip(round(y), 0, height - 1)), int(np.clip(round(x), 0, width - 1))])
 
 
 def measured(task: Task, program: Program, converged: bool, frame: Frame) -> dict[str, np.ndarray]:
     """Return the columns of the catalog, a row per source of a task; names and units are those of `deblend.measure`.
 
-    Errors of fluxes are those of the joint problem of all fluxes of the blend, with shapes and places held. Fluxes of
-    bands that see nothing of the blend are NaN.
+    Errors of fluxes are those of the joint problem of all fluxes of the blend, with shapes and places held or, where
+    that is asked for, marginalised over; both have what the belief about shapes biases fluxes by (see
+    `deblend.measure.regularized`). Fluxes of bands that see nothing of the blend are NaN.
     """
     scene, first = program.scene, task.observations[0]
     seen = [band.any() for o in task.observations for band in o.weights]
@@ -177,22 +236,18 @@ def measured(task: Task, program: Program, converged: bool, frame: Frame) -> dic
     columns |= {f"flag_{name}": is_set for name, is_set in flags_of(program, converged).items()}
     columns["flux"] = np.where(seen, scene.fluxes, np.nan)
     if frame.with_errors:
-        columns["flux_err"] = np.where(seen, flux_errors(program), np.nan)
+        errors = full_errors(program) if frame.with_shapes else held_errors(program)
+        widths = widened(errors.fluxes, scene.fluxes, biases_of(scene, blendedness))
+        columns["flux_err"] = np.where(seen, widths, np.nan)
+        if errors.centers is not None:
+            columns["x_err"], columns["y_err"] = spread(on_image(errors.centers, to_image)).T
+            if scene.grid.wcs is not None:
+                columns["ra_err"], columns["dec_err"] = spread(on_sky(errors.centers, scene.grid.wcs)).T
+    if frame.passes:
+        columns["flag_second"] = np.array([s.name.startswith(SECOND) for s in scene.sources], bool)
     if frame.with_shares:
         columns["flux_shared"] = share(scene, program.observations, program).fluxes
     return columns
-
-
-def flux_errors(program: Program) -> Float[np.ndarray, "source channel"]:
-    """Return the standard deviation of every flux [nJy], neighbours' fluxes marginalised over, shapes held."""
-    gram = program.normal_equations().gram
-    result = np.full(gram.shape[:2], np.nan)
-    for channel, matrix in enumerate(gram):
-        known = np.diagonal(matrix) > 0
-        if known.any():
-            variance = np.diagonal(np.linalg.pinv(matrix[np.ix_(known, known)], hermitian=True))
-            result[channel, known] = np.sqrt(np.maximum(variance, 0.0))
-    return result.T * program.noise
 
 
 def most_memory() -> float:

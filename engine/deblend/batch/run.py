@@ -35,6 +35,11 @@ from deblend.sky import Channel, PixelBox
 INPUT = "input.json"
 CHUNK = 4
 """Blends that are handed out together."""
+WORDS = {
+    **{"method": "way of detection", "fit": "limit of iterations", "passes": "number of passes"},
+    **{"with_errors": "kind of errors", "with_shapes": "kind of errors", "with_shares": "choice of shares"},
+}
+"""What settings are called for a person, where not by their names."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,11 @@ class Settings:
     kind: str = "galaxy"
     fit: FitSettings = field(default_factory=FitSettings)
     with_errors: bool = True
+    with_shapes: bool = False
+    """Whether errors of fluxes have shapes and places marginalised over."""
     with_shares: bool = False
+    passes: int = 0
+    """How often more sources are looked for in what plain profiles leave over."""
 
 
 class OtherInputError(ValueError):
@@ -103,8 +112,8 @@ class Batch:
         if self._plan is None:
             asked = self.settings
             sources = found_in(self.tiles, asked.threshold, asked.method, progress, self._note)
-            fields = {"kind": asked.kind, "settings": asked.fit}
-            fields |= {"with_errors": asked.with_errors, "with_shares": asked.with_shares}
+            names = ("kind", "with_errors", "with_shapes", "with_shares", "passes")
+            fields = {"settings": asked.fit, **{name: getattr(asked, name) for name in names}}
             frames = [frame_of(piece, **fields) for piece in self._probes()]
             self._plan = Plan.of(sources, together(frames))
             with replacing(self.folder / INPUT) as part:
@@ -207,7 +216,9 @@ class Batch:
             raise OtherInputError(
                 f"{self.folder}: holds a batch of other images; give another --out, or remove that folder."
             )
-        changed = [name for name, value in now["settings"].items() if before["settings"].get(name) != value]
+        # what an older version did not know was as it is where nothing is said
+        known = {**json.loads(json.dumps(asdict(Settings()), default=_plain)), **before["settings"]}
+        changed = {WORDS.get(name, name): None for name, value in now["settings"].items() if known[name] != value}
         if changed:
             raise OtherInputError(
                 f"{self.folder}: holds a batch that was begun with another {', '.join(changed)}; ask for the same "

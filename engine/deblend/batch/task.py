@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from deblend.batch.blends import Blend, claimed_by_others
+from deblend.batch.blends import Blend, shared_out
 from deblend.batch.survey import Sources
 from deblend.detect import empty_scene
 from deblend.infer import FitSettings
@@ -39,7 +39,11 @@ class Frame:
     kind: str = "galaxy"
     settings: FitSettings = field(default_factory=FitSettings)
     with_errors: bool = True
+    with_shapes: bool = False
+    """Whether errors of fluxes have shapes and places marginalised over."""
     with_shares: bool = False
+    passes: int = 0
+    """How often more sources are looked for in what plain profiles leave over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,8 @@ class Task:
     """[pix of the box]"""
     y: Float[np.ndarray, " source"]
     snr: Float[np.ndarray, " source"]
+    mine: Bool[np.ndarray, "y x"] | None = None
+    """Pixels on which another source would be its own; None where that is not known."""
     failure: str = ""
     """Why it cannot be fitted; empty where it can."""
 
@@ -66,7 +72,9 @@ class Task:
     def failed(cls, blend: Blend, reason: str) -> Task:
         """Return a blend whose images could not be read."""
         nowhere = np.zeros(0)
-        return cls(blend.number, blend.tile, blend.box, (), blend.rows, len(blend.owned), *(nowhere,) * 3, reason)
+        return cls(
+            blend.number, blend.tile, blend.box, (), blend.rows, len(blend.owned), *(nowhere,) * 3, failure=reason
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +88,12 @@ class Result:
     side: int
     sources: tuple[int, ...]
     """Rows of its own sources."""
+    second: tuple[int, ...] = ()
+    """Numbers of its sources that were found in what a first fit had left over; they come behind those rows."""
+    all_second: tuple[int, ...] = ()
+    """The same before a person took any of them away; empty where nobody did."""
     added: int = 0
-    """How many sources a person has added, behind its own."""
+    """How many sources a person has added, behind all of these."""
     is_mended: bool = False
     """Whether it is as a person has left it."""
     failure: str = ""
@@ -102,6 +114,11 @@ class Result:
     """`source` and `flux` (source, channel) [nJy] of its guests, to compare with what their own blends say."""
     model: Float[np.ndarray, "channel y x"] | None = None
     """Light of its own sources [nJy/pix], on the box."""
+
+    @property
+    def n_sources(self) -> int:
+        """How many sources of its own it has."""
+        return len(self.sources) + len(self.second) + self.added
 
 
 def frame_of(observations: Sequence[Observation], **fields: object) -> Frame:
@@ -145,14 +162,13 @@ def task_of(blend: Blend, sources: Sources, observations: Sequence[Observation],
         & (np.abs(sources.x - 0.5 * sum(box.x)) < 0.5 * blend.side + sources.reach)
         & (np.abs(sources.y - 0.5 * sum(box.y)) < 0.5 * blend.side + sources.reach)
     )
-    others = claimed_by_others(
-        box, sources.x[near], sources.y[near], sources.reach[near].astype(float), np.isin(near, rows)
-    )
+    of_near = sources.x[near], sources.y[near], sources.reach[near].astype(float)
+    others, mine = shared_out(box, *of_near, np.isin(near, rows), np.isin(near, blend.owned))
     (x0, _), (y0, _) = box.x, box.y
     inside = PixelBox((box.x[0] - read.x[0], box.x[1] - read.x[0]), (box.y[0] - read.y[0], box.y[1] - read.y[0]))
     cut = tuple(local(observation, inside).without(others) for observation in observations)
     places = sources.x[rows] - x0, sources.y[rows] - y0
-    return Task(blend.number, blend.tile, box, cut, blend.rows, len(blend.owned), *places, sources.snr[rows])
+    return Task(blend.number, blend.tile, box, cut, blend.rows, len(blend.owned), *places, sources.snr[rows], mine)
 
 
 def local(observation: Observation, box: PixelBox) -> Observation:

@@ -16,6 +16,7 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import Clock, check_folder, interruptible, told_of, versions
 from deblend.commands.morphologies import take_morphologies
 from deblend.commands.notes import noting
+from deblend.commands.output import add_json_argument, print_results
 
 if TYPE_CHECKING:
     from deblend.batch import AbstractWorkers, Batch, Result, Settings
@@ -35,7 +36,8 @@ EXAMPLES = """examples:
 Ctrl-C finishes the blends that are in work; the same command goes on from there. Into the folder go catalog.fits (and
 catalog.parquet where pyarrow is installed), blends.fits with how each fit ended, models.fits, report.html and
 summary.json. Exit status 1 says that some blends could not be fitted; why is in blends.fits."""
-AS_IN_FIT = (*READING, "--kind", "--threshold", "--detect", "--max-iterations", "--shares", "--no-errors")
+AS_IN_FIT = (*READING, "--kind", "--threshold", "--detect", "--max-iterations", "--shares", "--no-errors", "--passes")
+ERRORS = ("held", "full", "none")
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -53,6 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="FITS images or cubes of one field on one grid of pixels, or folders, each with the images of a tile",
     )
     borrow(parser, AS_IN_FIT)
+    parser.set_defaults(passes=0)
+    add(
+        "--errors",
+        choices=ERRORS,
+        default=ERRORS[0],
+        help="of fluxes: held, for the shapes that were fitted; full, with shapes and places marginalised over, and "
+        "errors of places, too, for half as much time again or more; none (default: %(default)s)",
+    )
     add("--no-models", action="store_true", help="leave the model images out")
     add("--workers", type=_count, metavar="N", help="processes on this machine (default: one per processor)")
     add(
@@ -63,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", type=Path, default=Path("deblend_batch"), metavar="DIR", help="(default: %(default)s)")
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+    add_json_argument(parser)
 
 
 def _count(text: str) -> int:
@@ -95,7 +106,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     before = len(batch.done())
     if before and not arguments.quiet:
         print(f"{arguments.out} holds {before} of {len(plan.blends)} blends; going on.", file=sys.stderr)
-    with clock.phase("fit"), _workers(arguments, len(plan.blends) - before) as workers:
+    with clock.phase("fit"), _workers(arguments, len(plan.blends) - before, note) as workers:
         is_whole, compilations, memory = _fit(batch, workers, before, quiet=arguments.quiet)
     if not is_whole:
         done = len(batch.done())
@@ -117,12 +128,14 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         method=arguments.detect,
         kind=arguments.kind,
         fit=FitSettings(**limits),
-        with_errors=not arguments.no_errors,
+        with_errors=not arguments.no_errors and arguments.errors != "none",
+        with_shapes=arguments.errors == "full",
+        passes=arguments.passes,
         with_shares=arguments.shares,
     )
 
 
-def _workers(arguments: argparse.Namespace, n_blends: int) -> AbstractWorkers:
+def _workers(arguments: argparse.Namespace, n_blends: int, note: Callable[[str], None]) -> AbstractWorkers:
     from deblend.batch import Here, Processes
 
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -130,7 +143,10 @@ def _workers(arguments: argparse.Namespace, n_blends: int) -> AbstractWorkers:
         from deblend.batch import Cluster
 
         with blaming_the_input():
-            return Cluster(arguments.cluster, arguments.workers or available)
+            cluster = Cluster(arguments.cluster, arguments.workers or available)
+        if cluster.dashboard:
+            note(f"What the workers do is shown at {cluster.dashboard} (where bokeh is installed).")
+        return cluster
     number = min(arguments.workers or available, n_blends)
     return Processes(number) if number > 1 else Here()
 
@@ -139,18 +155,22 @@ def _fit(batch: Batch, workers: AbstractWorkers, before: int, *, quiet: bool) ->
     """Fit what is left; return whether all is done, and the most compilations and memory [MB] of any process."""
     from tqdm import tqdm
 
-    total, started, n_sources = len(batch.plan().blends), time.perf_counter(), 0
+    total, n_sources = len(batch.plan().blends), 0
+    first: float | None = None
     most = {"compilations": 0, "memory": 0.0}
     bar = tqdm(total=total, initial=before, desc="fit", unit="blend", disable=quiet, file=sys.stderr)
     with bar, interruptible() as is_interrupted:
 
         def progress(result: Result) -> None:
-            nonlocal n_sources
-            n_sources += len(result.sources)
+            nonlocal n_sources, first
+            if first is None:
+                # the pace is that of fitting, not of what is compiled before the first blend is done
+                first = time.perf_counter()
+            else:
+                n_sources += result.n_sources
+                bar.set_postfix_str(f"{n_sources / (time.perf_counter() - first):.1f} sources/s", refresh=False)
             most["compilations"] = max(most["compilations"], result.compilations)
             most["memory"] = max(most["memory"], result.memory)
-            pace = n_sources / (time.perf_counter() - started)
-            bar.set_postfix_str(f"{pace:.1f} sources/s", refresh=False)
             bar.update()
 
         is_whole = batch.run(workers, progress, is_interrupted)
@@ -161,7 +181,8 @@ def _collect(batch: Batch, arguments: argparse.Namespace, clock: Clock, notes: l
     from deblend import io
     from deblend.batch import collect
 
-    with blaming_the_input(), clock.phase("write"), told_of("models", quiet=arguments.quiet) as tell:
+    quiet = arguments.quiet or arguments.no_models
+    with blaming_the_input(), clock.phase("write"), told_of("models", quiet=quiet) as tell:
         gathered = collect(batch, with_models=not arguments.no_models, progress=tell, note=notes.append)
     summary = {
         **gathered.numbers,
@@ -172,12 +193,12 @@ def _collect(batch: Batch, arguments: argparse.Namespace, clock: Clock, notes: l
         "versions": versions(),
     }
     io.write_summary(arguments.out / "summary.json", summary)
-    if not arguments.quiet:
-        numbers = gathered.numbers
-        print(
-            f"{numbers['n_sources']} sources in {numbers['n_blends']} blends; median chi2 per pixel "
-            f"{numbers['median_chi2']:.3f}; {numbers['n_not_converged']} blends did not converge, "
-            f"{numbers['n_failed']} could not be fitted."
-        )
-        print(f"Results are in {arguments.out}.")
+    numbers = gathered.numbers
+    lines = [
+        f"{numbers['n_sources']} sources in {numbers['n_blends']} blends; median chi2 per pixel "
+        f"{numbers['median_chi2']:.3f}; {numbers['n_not_converged']} blends did not converge, "
+        f"{numbers['n_failed']} could not be fitted.",
+        f"Results are in {arguments.out}; {arguments.out / 'report.html'} is the page to begin with.",
+    ]
+    print_results(arguments, lines, {"out": str(arguments.out), **summary})
     return SOME_FAILED if gathered.numbers["n_failed"] else DONE

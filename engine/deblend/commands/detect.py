@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from deblend.commands.borrowed import READING, borrow, reading_of
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import check_folder
+from deblend.commands.output import add_json_argument, print_results, rows_of
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 NAME = "detect"
 HELP = "Find the sources of an image set, without fitting them, and write where they are."
+EXAMPLES = """examples:
+  deblend detect sample_data --threshold 7 --out peaks.ecsv
+      what stands out by 7 sigma; deblend fit sample_data --peaks peaks.ecsv fits these
+  deblend detect coadd-*.fits --psf gaussian:0.7 --detect starlet --json
+      at all scales, for faint sources beside bright ones; printed for another program"""
 SUFFIXES = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits", ".vot": "votable"}
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -25,6 +31,8 @@ __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments the command takes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="FITS image or cube, a folder of them, or FILE[HDU]")
     borrow(parser, (*READING, "--cutout", "--threshold", "--detect"))
@@ -36,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a table, by its ending .ecsv, .csv, .fits or .vot; `deblend fit --peaks` takes it (default: %(default)s)",
     )
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,13 +61,15 @@ def run(arguments: argparse.Namespace) -> int:
         check_folder(out.absolute().parent)
         observations = io.read_observations(arguments.images, cutout=arguments.cutout, **reading_of(arguments))
         peaks = deblend.find_peaks(observations, arguments.threshold, arguments.detect)
+        table = _table(peaks, observations[0])
         with replacing(out) as part:
-            _table(peaks, observations[0]).write(str(part), format=kind, overwrite=True)
+            table.write(str(part), format=kind, overwrite=True)
     if not arguments.quiet:
         for sentence in (sentence for observation in observations for sentence in observation.notes):
             print(f"note: {sentence}", file=sys.stderr)
-        found = "1 source" if len(peaks) == 1 else f"{len(peaks)} sources"
-        print(f"{found} {arguments.threshold:g} sigma above the noise, in {out}.")
+    found = "1 source" if len(peaks) == 1 else f"{len(peaks)} sources"
+    line = f"{found} {arguments.threshold:g} sigma above the noise, in {out}."
+    print_results(arguments, [line], {"out": str(out), "sources": rows_of(table)})
     return 0
 
 

@@ -12,17 +12,25 @@ from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import check_folder, told_of
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
 from deblend.commands.morphologies import add_morphology_argument, take_morphologies
+from deblend.commands.output import add_json_argument, print_results
 
 if TYPE_CHECKING:
     from deblend.io import Session
 
 NAME = "export"
 HELP = "Write the results of a session: catalog, models, residuals, components, DS9 regions."
+EXAMPLES = """examples:
+  deblend export session.asdf --out results --catalog-format fits
+      catalog, models, residuals, components and regions of a session, as it stands
+  deblend export session.asdf --report pdf --script
+      with a page to show around, and a Python script that does the work again"""
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     add_result_arguments(parser)
     parser.add_argument(
         "--report",
@@ -53,6 +61,7 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-errors", action="store_true", help="leave the error bars out")
     add_morphology_argument(parser)
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+    add_json_argument(parser)
 
 
 def add_data_argument(parser: argparse.ArgumentParser) -> None:
@@ -71,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.script:
         with blaming_the_input():
             io.write_script(arguments.out / "session.py", session)
-    if not arguments.quiet:
-        print(f"Results are in {arguments.out}.")
+    told = {"out": str(arguments.out), "n_sources": len(session.scene)}
+    print_results(arguments, [f"Results are in {arguments.out}."], told)
     return 0
 
 

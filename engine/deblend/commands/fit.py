@@ -22,6 +22,8 @@ from deblend.commands.fit_arguments import CATALOG_SUFFIXES, add_arguments
 from deblend.commands.laws import following, read_law
 from deblend.commands.morphologies import blaming_the_morphology, take_morphologies
 from deblend.commands.notes import noting
+from deblend.commands.output import print_results, rows_of
+from deblend.commands.recording import Recording
 from deblend.commands.sentences import NOT_AGAIN, about_classes, about_missed, about_uneven, about_unlisted
 
 if TYPE_CHECKING:
@@ -112,7 +114,9 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     with blaming_the_input():
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
-    last, interrupted = _solve(fit, clock, quiet=arguments.quiet)
+    recording = Recording(observations)
+    recording.begin(plain(scene) if rounds else scene)
+    last, interrupted = _solve(fit, clock, recording, quiet=arguments.quiet)
     full = scene
     for _ in range(rounds):
         if interrupted or not last.outcome.is_success:
@@ -126,29 +130,34 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             break
         note(about_missed(len(new)))
         full = full.add(*new)
-        last, interrupted = _carry_on(fit, plain(more), clock, quiet=arguments.quiet)
+        last, interrupted = _carry_on(fit, plain(more), clock, recording, quiet=arguments.quiet)
     fit.settings = settings
     if rounds and not interrupted:
-        last, interrupted = _carry_on(fit, as_free_as(fit.best.scene, full), clock, quiet=arguments.quiet)
+        last, interrupted = _carry_on(fit, as_free_as(fit.best.scene, full), clock, recording, quiet=arguments.quiet)
     if arguments.classify and not interrupted:
         with clock.phase("classify"):
             classes = deblend.classify(fit.best.scene, observations)
             settled = deblend.classified(fit.best.scene, classes)
         note(about_classes(classes))
-        last, interrupted = _carry_on(fit, settled, clock, quiet=arguments.quiet)
+        last, interrupted = _carry_on(fit, settled, clock, recording, quiet=arguments.quiet)
     iterations, first = last.iteration, fit.best.scene
+    recording.end(fit, last.outcome.value)
     looks = not arguments.keep_kinds and last.outcome.is_success and not interrupted
     anew = deblend.uneven(first, observations) if looks else ()
     if anew:
         note(about_uneven(len(anew), sum(source.kind == "galaxy" for source in first.sources)))
-        fit = deblend.fit(deblend.begun_anew(first, anew), observations, settings, fit.program)
-        again, interrupted = _solve(fit, clock, quiet=arguments.quiet)
+        start = deblend.begun_anew(first, anew)
+        recording.begin(start)
+        fit = deblend.fit(start, observations, settings, fit.program)
+        again, interrupted = _solve(fit, clock, recording, quiet=arguments.quiet)
         iterations += again.iteration
         if again.outcome.is_success:
             last = again
         else:
             note(NOT_AGAIN)
+            recording.edited(first)
             fit.edit(first)
+        recording.end(fit, again.outcome.value)
     best = fit.best
     with clock.phase("measure"), told_of("errors", quiet=arguments.quiet or arguments.no_errors) as tell:
         shares = share(best.scene, observations, fit.program) if arguments.shares else None
@@ -166,36 +175,34 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         _write(arguments.out, observations, best, catalog, shares, CATALOG_SUFFIXES[arguments.catalog_format])
         read = (*io.find_images(arguments.images)[0], *(arguments.psf or ()), *(arguments.weights or ()))
         files = io.files_of((*read, *(arguments.mask or ())))
-        session = io.Session(best.scene, observations, settings=settings, files=files)
+        session = io.Session(best.scene, observations, settings=settings, files=files, runs=tuple(recording.runs))
         io.write_session(arguments.out / "session.asdf", session)
     outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
-    io.write_summary(
-        arguments.out / "summary.json",
-        {
-            "chi2": best.chi2,
-            "chi2_per_observation": best.chi2_per_observation,
-            "n_sources": len(best.scene),
-            "n_stars": 0 if best.scene.stars is None else len(best.scene.stars),
-            "iterations": iterations,
-            "compilations": fit.program.compilations,
-            "converged": last.outcome.is_success,
-            "outcome": outcome,
-            "uneven": [best.scene[i].name for i in anew if best.scene[i].kind == "learned"],
-            "seconds": clock.seconds,
-            "observations": [_about(observation) for observation in observations],
-            "notes": notes,
-            "settings": {"arguments": _said(arguments), "fit": asdict(fit.settings)},
-            "versions": versions(),
-        },
-    )
-    if not arguments.quiet:
-        print("\n".join(table_lines(catalog.table)))
-        if catalog.calibration is not None:
-            print("\n".join(calibration_lines(catalog.calibration)))
-        if catalog.motions is not None:
-            print("\n".join(motion_lines(catalog.motions)))
-        print(f"chi2 per pixel {best.chi2:.4f} after {iterations} iterations. {outcome}")
-        print(f"Results are in {arguments.out}.")
+    summary = {
+        "chi2": best.chi2,
+        "chi2_per_observation": best.chi2_per_observation,
+        "n_sources": len(best.scene),
+        "n_stars": 0 if best.scene.stars is None else len(best.scene.stars),
+        "iterations": iterations,
+        "compilations": fit.program.compilations,
+        "converged": last.outcome.is_success,
+        "outcome": outcome,
+        "uneven": [best.scene[i].name for i in anew if best.scene[i].kind == "learned"],
+        "seconds": clock.seconds,
+        "observations": [_about(observation) for observation in observations],
+        "notes": notes,
+        "settings": {"arguments": _said(arguments), "fit": asdict(fit.settings)},
+        "versions": versions(),
+    }
+    io.write_summary(arguments.out / "summary.json", summary)
+    lines = table_lines(catalog.table)
+    if catalog.calibration is not None:
+        lines += calibration_lines(catalog.calibration)
+    if catalog.motions is not None:
+        lines += motion_lines(catalog.motions)
+    lines.append(f"chi2 per pixel {best.chi2:.4f} after {iterations} iterations. {outcome}")
+    lines.append(f"Results are in {arguments.out}.")
+    print_results(arguments, lines, {"out": str(arguments.out), **summary, "catalog": rows_of(catalog.table)})
     if interrupted:
         return INTERRUPTED
     return CONVERGED if last.outcome.is_success else NOT_CONVERGED
@@ -229,7 +236,7 @@ def _constrained(scene: Scene, arguments: argparse.Namespace) -> Scene:
     return scene
 
 
-def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
+def _solve(fit: Fit, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, bool]:
     """Fit with a progress bar; return the last state, and whether a person stopped it before its end."""
     from tqdm import tqdm
 
@@ -238,21 +245,24 @@ def _solve(fit: Fit, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
         # the first state is the start: with it everything is compiled, so that the fit's time is solving alone
         with clock.phase("prepare"), blaming_the_morphology():
             last = next(fit)
+            recording.passed(last)
         bar.reset()  # its pace is that of solving
         bar.set_description("fit", refresh=False)
         with clock.phase("fit"):
             while not is_interrupted() and (state := next(fit, None)) is not None:
                 last = state
+                recording.passed(last)
                 bar.set_postfix_str(f"chi2 {last.chi2:.4f}", refresh=False)
                 bar.update(last.iteration - bar.n)
     return last, is_interrupted() and not last.outcome.is_final
 
 
-def _carry_on(fit: Fit, scene: Scene, clock: Clock, *, quiet: bool) -> tuple[FitState, bool]:
+def _carry_on(fit: Fit, scene: Scene, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, bool]:
     """Fit on from an edited scene, as `_solve` does."""
+    recording.edited(scene)
     with clock.phase("fit"):
         state = fit.edit(scene)
-    return (state, False) if state.outcome.is_final else _solve(fit, clock, quiet=quiet)
+    return (state, False) if state.outcome.is_final else _solve(fit, clock, recording, quiet=quiet)
 
 
 @contextmanager

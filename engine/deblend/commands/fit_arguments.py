@@ -6,6 +6,8 @@ import argparse
 import math
 from pathlib import Path
 
+from deblend.commands.output import add_json_argument
+
 CALIBRATIONS = {
     "shift": ("shift",),
     "background": ("background",),
@@ -21,8 +23,23 @@ DETECTORS = ("sep", "starlet")
 SOLVERS = ("gauss-newton", "proximal-gradient", "fista", "adaprox", "l-bfgs-b", "adam", "yogi")
 
 
+EXAMPLES = """examples:
+  deblend fit sample_data --out fitted
+      all images of a folder, with the PSFs that lie beside them
+  deblend fit hsc-*.fits hst.fits --psf psf-hsc.fits --psf psf-hst.fits --peaks peaks.csv
+      two telescopes, each on its own pixels, with sources where a table says
+  deblend fit coadd.fits --cutout "10:00:01.2 +02:13:07 20" --stars gaia.ecsv --classify
+      20 arcsec of a large image, with known stars; chi2 says which of the others are stars, too
+  deblend run fitted/session.asdf --out again
+      the same fit again; `deblend view fitted/session.asdf` opens it in the window
+
+Exit status: 0 done, 1 the fit did not converge (everything is written all the same), 2 bad input, 130 interrupted."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments the command takes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="FITS image or cube, a folder of them, or FILE[HDU]")
     add(
@@ -187,6 +204,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-errors", action="store_true", help="leave the error bars out")
     add("--out", type=Path, default=Path("deblend_output"), metavar="DIR", help="(default: %(default)s)")
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+    add_json_argument(parser)
 
 
 def _calibrations(text: str) -> tuple[str, ...]:

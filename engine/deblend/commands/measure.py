@@ -10,15 +10,23 @@ from deblend.commands.export import add_data_argument
 from deblend.commands.fit import check_folder, table_lines, told_of
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
 from deblend.commands.morphologies import add_morphology_argument, take_morphologies
+from deblend.commands.output import add_json_argument, print_results, rows_of
 
 NAME = "measure"
 HELP = "Measure the sources of a session as they stand, without fitting, and write the catalog."
+EXAMPLES = """examples:
+  deblend measure session.asdf --out catalog.fits
+      the catalog of a session that the window has saved, for TOPCAT
+  deblend measure deblend_output/session.asdf --out catalog.ecsv --json | jq '.catalog[0]'
+      its first row, for another program"""
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments the command takes."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     add = parser.add_argument
     add("session", type=Path, metavar="SESSION", help="a session (ASDF), as the window and `deblend fit` write it")
     add(
@@ -32,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-errors", action="store_true", help="leave the error bars out")
     add_morphology_argument(parser)
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
         catalog = deblend.measure(program.scene, session.observations, program, with_errors, progress=tell)
     with blaming_the_input():
         written = io.write_tables(arguments.out, catalog.parts)
-    if not arguments.quiet:
-        print("\n".join(table_lines(catalog.table)))
-        print(f"Written: {', '.join(str(path) for path in written)}.")
+    lines = [*table_lines(catalog.table), f"Written: {', '.join(str(path) for path in written)}."]
+    print_results(arguments, lines, {"written": list(map(str, written)), "catalog": rows_of(catalog.table)})
     return 0

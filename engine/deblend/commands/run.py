@@ -9,14 +9,22 @@ from pathlib import Path
 from deblend.commands.errors import blaming_the_input
 from deblend.commands.export import add_result_arguments, read, write_results
 from deblend.commands.fit import told_of
+from deblend.commands.output import print_results
 
 NAME = "run"
 HELP = "Do the fits of a session again, with as many iterations before each edit, and write the results."
+EXAMPLES = """examples:
+  deblend run session.asdf --out again
+      the fits of a session of the window, with every edit where it came; fluxes agree to rounding on such a machine
+  deblend run fitted/session.asdf --json
+      those of `deblend fit`; says how far fluxes are from those of the session"""
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     add_result_arguments(parser)
 
 
@@ -34,10 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
             ends = io.replay(session, tell)
         except ValueError as error:
             raise ValueError(f"{arguments.session}: {error}.") from error
-    if not arguments.quiet:
-        for number, (before, end) in enumerate(zip(session.runs, ends, strict=True), 1):
-            change = np.abs(end.fluxes - before.end.fluxes) / np.maximum(np.abs(before.end.fluxes), 1e-30)
-            worst = float(change.max(initial=0.0))
+    done = []
+    for number, (before, end) in enumerate(zip(session.runs, ends, strict=True), 1):
+        change = np.abs(end.fluxes - before.end.fluxes) / np.maximum(np.abs(before.end.fluxes), 1e-30)
+        worst = float(change.max(initial=0.0))
+        done.append({"iterations": len(before.curve) - 1, "fluxes_agree_to": worst})
+        if not arguments.quiet:
             print(f"run {number}: {len(before.curve) - 1} iterations; fluxes agree to {worst:.1e}.", file=sys.stderr)
     last = session.runs[-1]
     is_end = np.array_equal(session.scene.fluxes, last.end.fluxes)
@@ -48,6 +58,5 @@ def run(arguments: argparse.Namespace) -> int:
         again = replace(session, scene=ends[-1], observations=last.observations)
         io.write_session(arguments.out / "session.asdf", again)
     write_results(again, arguments)
-    if not arguments.quiet:
-        print(f"Results are in {arguments.out}.")
+    print_results(arguments, [f"Results are in {arguments.out}."], {"out": str(arguments.out), "runs": done})
     return 0

@@ -14,6 +14,7 @@ from deblend.commands.export import add_data_argument, read
 from deblend.commands.fit import interruptible
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
 from deblend.commands.morphologies import add_morphology_argument
+from deblend.commands.output import add_json_argument, print_results
 
 if TYPE_CHECKING:
     from deblend import Sampling
@@ -68,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--arviz", action="store_true", help="write samples.nc too, which ArviZ reads without this program")
     add_morphology_argument(parser)
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,10 +103,10 @@ def run(arguments: argparse.Namespace) -> int:
         for sentence in sampling.doubts:
             print(f"note: {sentence}", file=sys.stderr)
     with blaming_the_input():
-        _write(arguments, session, samples, interrupted, sampling)
-    if not arguments.quiet:
-        said = "Interrupted; what there was is kept: " if interrupted else ""
-        print(f"{said}{len(samples)} draws ({sampling.method.label}) are in {arguments.out}.")
+        summary = _write(arguments, session, samples, interrupted, sampling)
+    said = "Interrupted; what there was is kept: " if interrupted else ""
+    line = f"{said}{len(samples)} draws ({sampling.method.label}) are in {arguments.out}."
+    print_results(arguments, [line], {"out": str(arguments.out), **summary})
     return INTERRUPTED if interrupted else DONE
 
 
@@ -126,7 +128,8 @@ def _write(
     samples: Samples,
     interrupted: bool,
     sampling: Sampling,
-) -> None:
+) -> dict[str, Any]:
+    """Write all results; return what the summary among them says."""
     from deblend import Catalog, io
     from deblend.io.replacing import replacing
 
@@ -149,20 +152,19 @@ def _write(
     # around the scene of the session, whatever its galaxies were drawn as
     kept = replace(samples.kept(arguments.method, arguments.seed, said), scene=session.scene)
     io.write_session(out / "sampled.asdf", replace(session, draws=kept))
-    io.write_summary(
-        out / "sampling.json",
-        {
-            "session": str(arguments.session),
-            "method": arguments.method,
-            "seed": arguments.seed,
-            "draws": len(samples),
-            "draws_wanted": arguments.draws,
-            "interrupted": interrupted,
-            "notes": said,
-            "calibrated": samples.is_calibrated,
-            "diagnosis": _diagnosed(sampling),
-        },
-    )
+    summary = {
+        "session": str(arguments.session),
+        "method": arguments.method,
+        "seed": arguments.seed,
+        "draws": len(samples),
+        "draws_wanted": arguments.draws,
+        "interrupted": interrupted,
+        "notes": said,
+        "calibrated": samples.is_calibrated,
+        "diagnosis": _diagnosed(sampling),
+    }
+    io.write_summary(out / "sampling.json", summary)
+    return summary
 
 
 def _diagnosed(sampling: Sampling) -> dict[str, Any] | None:

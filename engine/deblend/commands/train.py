@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit import interruptible
+from deblend.commands.output import add_json_argument, print_results
 from deblend.commands.train_em import add_em_arguments, check_em, em_card, learn_by_em
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on from what was broken off; --steps may be another number then")
     add_em_arguments(parser)
     add("-q", "--quiet", action="store_true", help="say nothing but what is wrong with the input")
+    add_json_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -110,19 +112,21 @@ def run(arguments: argparse.Namespace) -> int:
             interrupted = _learn(training, kept, arguments)
         if arguments.em and interrupted:
             # the model of the lap before stays, from which draws of the present one are
-            if not arguments.quiet:
-                print("Training is interrupted within a lap; say --resume to go on.")
+            line = "Training is interrupted within a lap; say --resume to go on."
+            print_results(arguments, [line], {"out": str(arguments.out), "interrupted": True})
             return INTERRUPTED
         _write(training, arguments)
     if training.has_ended or arguments.em:
         kept.unlink(missing_ok=True)
-    if not arguments.quiet:
-        best = min(training.trials, key=lambda trial: trial.loss)
-        how = "has settled" if training.has_settled else "is interrupted" if interrupted else "has ended"
-        print(
-            f"Training {how} after {training.step} steps; the best network, of step {best.step}, is in {arguments.out} "
-            f"(held-out loss {best.loss:.4f})."
-        )
+    best = min(training.trials, key=lambda trial: trial.loss)
+    how = "has settled" if training.has_settled else "is interrupted" if interrupted else "has ended"
+    line = (
+        f"Training {how} after {training.step} steps; the best network, of step {best.step}, is in {arguments.out} "
+        f"(held-out loss {best.loss:.4f})."
+    )
+    told = {"out": str(arguments.out), "steps": training.step, "best_step": best.step, "held_out_loss": best.loss}
+    told |= {"settled": training.has_settled, "interrupted": interrupted}
+    print_results(arguments, [line], told)
     return INTERRUPTED if interrupted else DONE
 
 

@@ -13,12 +13,21 @@ from deblend.commands.export import add_data_argument
 
 NAME = "view"
 HELP = "Open images, or a session, in the window."
+EXAMPLES = """examples:
+  deblend view coadd-*.fits
+      images, to place and fit sources live
+  deblend view session.asdf --data /new/place
+      a session that refers to its images, which have moved
+  deblend view field --blend 291
+      a blend of a batch, as its report names it: mend it, save it, and run the batch again"""
 WINDOW = "napari_deblend"
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
     parser.add_argument(
         "paths",
         metavar="FILE",

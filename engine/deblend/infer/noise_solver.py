@@ -101,15 +101,15 @@ def unit_noise(
 class NoiseSolver:
     """The problem of a program linearized at one point, and solved for noise as often as wanted."""
 
-    def __init__(self, program: Program, parameters: Parameters) -> None:
-        """Linearize at `parameters`, which are those of the program's slots."""
+    def __init__(self, program: Program, parameters: Parameters, tolerance: float = TOLERANCE) -> None:
+        """Linearize at `parameters`, which are those of the program's slots; `tolerance` is that of a solution."""
         self.layout, self.parameters = program.layout, parameters
         self.laws = None if program.laws is None else program.laws.touching()
         """Of the fluxes, with the planes that touch their surfaces; None where there are none."""
         self.data = program.data if self.laws is None else self.laws.tying(program.data)
         self.ease = EASY / (len(self.layout.planes) * np.prod(self.layout.canvas_shape))
         """1 for a scene of usual size, less for a larger one, or one whose solutions take longer."""
-        tolerance, (least, most) = TOLERANCE, MOST_ITERATIONS
+        least, most = MOST_ITERATIONS
         limit = int(np.clip(most * self.ease, least, most))
         if self.data.learned is not None:
             tolerance, limit = STIFF_TOLERANCE, max(limit, round(STIFF_ITERATIONS * min(self.ease, 1.0)))
@@ -124,6 +124,11 @@ class NoiseSolver:
         """Return a draw of how far the parameters are off, and the noise of the priors of laws."""
         noisy, priors = self._noisy(rng)
         return self.solve(self.data, self.parameters, noisy)[0], priors
+
+    def draw_and_push(self, rng: np.random.Generator) -> tuple[Parameters, Parameters]:
+        """Return a draw v of how far the parameters are off, and the noise Jᵀ n that has pushed there: H v = -Jᵀ n."""
+        noisy, _ = self._noisy(rng)
+        return self.solve(self.data, self.parameters, noisy)[0], noisy.gradient
 
     def draws(self, rng: np.random.Generator, count: int) -> Iterator[tuple[Parameters, list[np.ndarray]]]:
         """Yield as many draws, the same as one after another would be; several are solved for at a time."""

@@ -133,7 +133,12 @@ def write_tables(path: Path, tables: Mapping[str, Writable]) -> list[Path]:
 def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     """Write numbers, texts, lists and mappings as JSON; what is not finite becomes null."""
     with replacing(path) as part:
-        part.write_text(json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+        part.write_text(json_text(summary) + "\n", "utf-8")
+
+
+def json_text(summary: Mapping[str, Any]) -> str:
+    """Return numbers, texts, lists and mappings as JSON; what is not finite becomes null."""
+    return json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def image_hdu(observation: Observation, cube: Cube, name: str) -> fits.ImageHDU:

@@ -46,7 +46,7 @@ def program_for(run: Run, before: Run | None, program: Program | None) -> Progra
     """Return the program that a run is done with: that of the run before, where it was of the same images."""
     if program is not None and before is not None and _are_same(run.observations, before.observations):
         return program
-    return Program(run.observations, run.start, standard_groups=True, solve=False)
+    return Program(run.observations, run.start, standard_groups=run.standard_groups, solve=False)
 
 
 def replay(session: Session, progress: Callable[[int, int], Any] = lambda done, total: None) -> tuple[Scene, ...]:

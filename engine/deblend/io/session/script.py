@@ -175,7 +175,8 @@ def _say_run(
     speaker.say(f"start = {start}")
     if before is None or _place(before.observations, groups) != _place(run.observations, groups):
         seen = _place(run.observations, groups)
-        speaker.say(f"program = Program({seen}, start, standard_groups=True, solve=False)")
+        room = "standard_groups=True, " if run.standard_groups else ""
+        speaker.say(f"program = Program({seen}, start, {room}solve=False)")
     settings, part = speaker.expression(run.settings), speaker.expression(run.taking_part)
     inside = f"[{', '.join(edits)}]"
     speaker.say(f"scene = fit_again(program, start, {settings}, {len(run.curve)}, {inside}, {part})")

@@ -54,6 +54,8 @@ class Run:
     """How it ended, as a sentence."""
     taking_part: tuple[str, ...] | None = None
     """Ids of the sources that it could change; None for all of them."""
+    standard_groups: bool = True
+    """Whether its program had room for stars and galaxies of usual size from the start, as that of the window has."""
 
 
 @dataclass(frozen=True, eq=False)
