@@ -17,6 +17,7 @@ import platformdirs
 import psutil
 
 from deblend.io import Journal, Session, read_journal
+from deblend.replacing import replacing
 from napari_deblend.remembered import FOLDER_VARIABLE
 
 ABOUT = "about.json"
@@ -134,9 +135,8 @@ def new_folder() -> Path:
 def say_what(folder: Path, title: str, is_closed: bool = False) -> None:
     """Have a folder say whose work it holds."""
     about = _About(title, os.getpid(), psutil.Process().create_time(), is_closed)
-    part = folder / f"{ABOUT}.part"
-    part.write_text(json.dumps(asdict(about)), encoding="utf-8")
-    part.replace(folder / ABOUT)
+    with replacing(folder / ABOUT) as part:
+        part.write_text(json.dumps(asdict(about)), encoding="utf-8")
 
 
 def not_saved() -> list[KeptWork]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deblend import Constraint, ConstraintKind, Source
+from deblend.replacing import replacing
 from deblend.scene import MORPHOLOGIES, Component, SettingValue
 from napari_deblend.remembered import folder
 
@@ -160,11 +161,9 @@ def read_preset(path: Path) -> Preset:
 
 def write_preset(path: Path, preset: Preset) -> None:
     """Write a preset for others to read; raises ValueError where that is not possible."""
-    part = path.with_suffix(".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(preset.to_dict(), indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(preset.to_dict(), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror}); choose another place.") from error
 

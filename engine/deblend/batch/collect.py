@@ -24,11 +24,11 @@ from deblend.batch.task import Result
 from deblend.batch.tiles import AbstractTile
 from deblend.infer import Outcome
 from deblend.io.fits_file import FITS_BLOCK
-from deblend.io.replacing import replacing
 from deblend.io.results import image_hdu, write_catalog
 from deblend.measure import MEANINGS, Catalog
 from deblend.measure.naming import column_key
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.sky import AB_ZERO_POINT_NJY, Channel, PixelBox
 
 UNITS = {

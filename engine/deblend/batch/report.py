@@ -21,7 +21,7 @@ from deblend.batch.journal import results_in
 from deblend.batch.task import Result
 from deblend.batch.tiles import AbstractTile
 from deblend.detect import stacked
-from deblend.io.replacing import replacing
+from deblend.replacing import replacing
 from deblend.sky import PixelBox
 
 if TYPE_CHECKING:

@@ -27,9 +27,10 @@ from deblend.batch.task import Result, Task, frame_of, task_of, together
 from deblend.batch.tiles import AbstractTile, FileTile
 from deblend.batch.workers import AbstractWorkers, Stop
 from deblend.detect import DEFAULT_METHOD, Method
+from deblend.guard import naming, reason_of
 from deblend.infer import FitSettings
-from deblend.io.replacing import replacing
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.sky import Channel, PixelBox
 
 INPUT = "input.json"
@@ -79,16 +80,14 @@ class Batch:
 
         Raises ValueError with a sentence where there is none, or where its images are no longer what they were.
         """
-        try:
+        if not (folder / INPUT).is_file():
+            raise ValueError(f"{folder}: holds no batch; give the folder of a `deblend batch`.")
+        with naming(folder / INPUT, folder):
             said = json.loads((folder / INPUT).read_text("utf-8"))
             tiles = [FileTile(tuple(t["paths"]), t["options"], t["name"]) for t in said["opened"]]
             fields = said["settings"]
             settings = Settings(**{**fields, "fit": FitSettings(**fields["fit"])})
-        except FileNotFoundError:
-            raise ValueError(f"{folder}: holds no batch; give the folder of a `deblend batch`.") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder / INPUT}: cannot be read ({error}).") from error
-        return cls(tiles, folder, settings)
+            return cls(tiles, folder, settings)
 
     @property
     def is_planned(self) -> bool:
@@ -200,14 +199,18 @@ class Batch:
             return
         try:
             before = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: cannot be read ({error}); remove the folder, or give another --out.") from error
+            kept = {name: before[name] for name in ("tiles", "settings")}
+            settings = dict(kept["settings"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: cannot be read ({reason_of(error)}); remove the folder, or give another --out."
+            ) from error
         now = self._identity
-        if before.get("tiles") != now["tiles"]:
+        if kept["tiles"] != now["tiles"]:
             raise OtherInputError(
                 f"{self.folder}: holds a batch of other images; give another --out, or remove that folder."
             )
-        changed = [name for name, value in now["settings"].items() if before["settings"].get(name) != value]
+        changed = [name for name, value in now["settings"].items() if settings.get(name) != value]
         if changed:
             raise OtherInputError(
                 f"{self.folder}: holds a batch that was begun with another {', '.join(changed)}; ask for the same "

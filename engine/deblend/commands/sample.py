@@ -128,7 +128,7 @@ def _write(
     sampling: Sampling,
 ) -> None:
     from deblend import Catalog, io
-    from deblend.io.replacing import replacing
+    from deblend.replacing import replacing
 
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)

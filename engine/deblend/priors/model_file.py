@@ -7,7 +7,6 @@ for, and the card must be that of these very numbers: whoever opens a model know
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib.resources import files
@@ -24,6 +23,7 @@ from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.heads import Head
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork
 from deblend.priors.score import SIDES, ScorePrior, new_score_prior
+from deblend.replacing import replacing
 
 VERSION = 1
 SUFFIX = ".safetensors"
@@ -98,7 +98,6 @@ def write_model(path: Path, prior: LearnedPrior, card: Mapping[str, Any]) -> Non
         "weights_sha256": sha256(data).hexdigest(),
     }
     about.setdefault("calibration_proved", False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, data)
     write_bytes(card_path(path), (json.dumps(about, indent=2) + "\n").encode())
 
@@ -184,7 +183,7 @@ def read_card(path: Path) -> dict[str, Any]:
     missing = [name for name in NEEDED if not isinstance(card, dict) or name not in card]
     if missing:
         raise ValueError(f"{beside}: this is no card of a model: it does not tell {missing[0]!r}.")
-    if card["kind"] not in READERS or card["version"] != VERSION:
+    if not isinstance(card["kind"], str) or card["kind"] not in READERS or card["version"] != VERSION:
         raise ValueError(
             f"{beside}: the card is of kind {card['kind']!r}, version {card['version']!r}; this program reads "
             f"{', '.join(READERS)}, version {VERSION}."
@@ -213,12 +212,8 @@ def packaged_path(kind: str = "score") -> Path:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file that is either the old one or the new one, whatever happens meanwhile."""
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
+    with replacing(path) as part:
         part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _is_array(leaf: Any) -> bool:

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from deblend.io.replacing import replacing
 from deblend.io.session.ledger import Ledger, last_session
 from deblend.io.session.plain import Fetch, Reader, Writer
 from deblend.io.session.references import WHERE, DataNotFoundError, Place, Reading, References, elsewhere, fetched
 from deblend.io.session.session import Session
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.scene.scene import Scene
 
 KEY = "napari_deblend"

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from deblend.guard import reason_of
 from deblend.io.session.ledger import Ledger, last_session
 from deblend.io.session.session import Session
 
@@ -97,8 +98,9 @@ def read_journal(folder: Path) -> Session | None:
         try:
             text = lines.read_text(encoding="utf-8", errors="replace").splitlines()
             session = last_session(text, arrays.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{folder}: the work that was kept there cannot be read ({error}).") from error
+        except (ValueError, MemoryError) as error:
+            reason = reason_of(error)
+            raise ValueError(f"{folder}: the work that was kept there cannot be read ({reason}).") from error
         if session is not None:
             return session
     return None

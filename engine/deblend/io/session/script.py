@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from deblend.io.replacing import replacing
 from deblend.io.session.file import write_session
 from deblend.io.session.plain import name_of
 from deblend.io.session.session import Run, Session
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.scene import OwnMorphology, Scene, Source
 
 INLINE = 12
