@@ -66,12 +66,20 @@ class _About:
     """Whether the window was closed and the work not saved."""
 
     @property
+    def checked(self) -> _About:
+        """Itself; raises TypeError where somebody else has written it."""
+        numbers = isinstance(self.process, int) and isinstance(self.started, int | float)
+        if not (isinstance(self.title, str) and numbers and isinstance(self.is_closed, bool)):
+            raise TypeError("This says nothing of a work.")
+        return self
+
+    @property
     def is_in_use(self) -> bool:
         if self.is_closed:
             return False
         try:
             return abs(psutil.Process(self.process).create_time() - self.started) < 2.0
-        except psutil.Error:
+        except (psutil.Error, OverflowError):
             return False
 
 
@@ -147,7 +155,7 @@ def not_saved() -> list[KeptWork]:
     found = []
     for path in home().glob(f"*/{ABOUT}"):
         try:
-            about = _About(**json.loads(path.read_text(encoding="utf-8")))
+            about = _About(**json.loads(path.read_text(encoding="utf-8"))).checked
         except (OSError, ValueError, TypeError):
             continue
         if not about.is_in_use:
