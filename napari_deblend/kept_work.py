@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 import psutil
 
+from deblend.guard import parsed_json
 from deblend.io import Journal, Session, read_journal
 from deblend.replacing import replacing
 from napari_deblend.remembered import FOLDER_VARIABLE
@@ -155,7 +156,7 @@ def not_saved() -> list[KeptWork]:
     found = []
     for path in home().glob(f"*/{ABOUT}"):
         try:
-            about = _About(**json.loads(path.read_text(encoding="utf-8"))).checked
+            about = _About(**parsed_json(path.read_text(encoding="utf-8"))).checked
         except (OSError, ValueError, TypeError):
             continue
         if not about.is_in_use:

@@ -12,6 +12,7 @@ from typing import Any
 
 import platformdirs
 
+from deblend.guard import parsed_json
 from deblend.io import Interpretation
 from deblend.replacing import replacing
 from napari_deblend.stretch import Stretch
@@ -80,7 +81,7 @@ def _all() -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parsed_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

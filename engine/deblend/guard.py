@@ -6,6 +6,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -62,6 +63,14 @@ def reason_of(error: BaseException) -> str:
     if not reason:
         return type(error).__name__
     return f"there is no {reason}" if isinstance(error, KeyError) else reason
+
+
+def parsed_json(text: str) -> Any:
+    """Return what JSON says; raises ValueError (as json.JSONDecodeError) where it is none, or has no bottom."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise json.JSONDecodeError("it is nested too deeply", "", 0) from error
 
 
 def unpacked(path: Path) -> io.BytesIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -253,6 +254,9 @@ def _fill(path: Path, tile: AbstractTile, number: int, folder: Path, mended: Map
             n_bytes = 4 * len(observation.images) * height * width
             file.truncate(file.tell() + n_bytes + -n_bytes % FITS_BLOCK)
             file.seek(0, 2)
+        if hasattr(os, "posix_fallocate"):
+            # a full disk is said now; where a map of a file meets it, the system kills the process
+            os.posix_fallocate(file.fileno(), 0, file.tell())
     cubes = [
         np.memmap(path, ">f4", "r+", start, (len(o.images), height, width))
         for o, start in zip(observations, starts, strict=True)
