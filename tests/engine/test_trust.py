@@ -38,7 +38,7 @@ from tests.fuzzing.seeds import Seed, observation, seeds, session
 from tests.fuzzing.trials import Defect, Watch, attempts
 
 KEY = b"\nnapari_deblend:"
-CASES = 10
+CASES = 5
 """Of each kind of file; `benchmarks/fuzz.py` has read 20,000."""
 
 
@@ -58,6 +58,25 @@ def test_damaged_files_are_sentences(kinds: list[Seed], tmp_path: Path) -> None:
         found += attempts(seed, range(CASES), tmp_path / str(number), watch)
     assert len(kinds) > 60
     assert not found, "\n".join(f"{d.seed} {d.case}: {d.what}\n{d.trace}" for d in found)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_command_says_one_sentence_of_bad_files(
+    kinds: list[Seed], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2, and one line of the error stream; or 0 where the damage does no harm."""
+    statuses = []
+    for seed in (kind for kind in kinds if kind.name in ("image", "LSST", "cube", "tiles", "packed .gz", "Roman")):
+        for number in range(4):
+            for name, content in case_of(seed, number).items():
+                (tmp_path / name).write_bytes(content)
+                options = ["--psf", "gaussian:3px", "--out", str(tmp_path / "peaks.ecsv"), "-q"]
+                statuses.append(main(["detect", str(tmp_path / name), *options]))
+            said = capsys.readouterr().err
+            assert "Traceback" not in said and statuses[-1] in (0, 2), said
+            if statuses[-1] == 2:
+                assert said.count("\n") == 1 and said.startswith("deblend: "), said
+    assert 2 in statuses
 
 
 WORDS = st.one_of(
