@@ -7,7 +7,9 @@ import logging
 import random
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Collection
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -46,15 +48,14 @@ class Ears:
 
     @staticmethod
     def _said(record: logging.LogRecord) -> str:
-        error = record.exc_info[1] if record.exc_info else ""
-        return f"{record.name}: {record.getMessage()} {error!r}"
+        return f"{record.name}: {record.getMessage()} {_ends(record.exc_info[1] if record.exc_info else None)}"
 
     def __enter__(self) -> Ears:
         from napari.utils.notifications import notification_manager
 
         self._hooks = sys.excepthook, threading.excepthook
         sys.excepthook = self._hear
-        threading.excepthook = lambda given: self.heard.append(f"in a thread: {given.exc_value!r}")
+        threading.excepthook = lambda given: self.heard.append(f"in a thread: {_ends(given.exc_value)}")
         self._manager, self._known = notification_manager, len(notification_manager.records)
         logging.getLogger().addHandler(self._handler)
         return self
@@ -67,7 +68,15 @@ class Ears:
                 self.heard.append(f"napari: {notification.message}")
 
     def _hear(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        self.heard.append(f"{kind.__name__}: {error}")
+        self.heard.append(_ends(error))
+
+
+def _ends(error: BaseException | None) -> str:
+    """Return what an error is, and the last lines that led to it."""
+    if error is None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return f"{error!r} at " + " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
 
 
 class Person:

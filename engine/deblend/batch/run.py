@@ -144,15 +144,20 @@ class Batch:
         return len(done) == len(plan.blends)
 
     def tasks(self, blends: Sequence[Blend]) -> Iterator[Task]:
-        """Yield blends as tasks, piece of the field by piece, so that each is read once."""
-        sources = self.plan().sources
+        """Yield blends as tasks, piece of the field by piece, so that each is read once.
+
+        What is read of a piece is the same whichever of its blends are asked for: where no weights come with the
+        images, their noise is measured in it, and a batch that goes on has to go on with the same.
+        """
+        sources, wanted = self.plan().sources, {blend.number for blend in blends}
         for number, tile in enumerate(self.tiles):
-            mine = [blend for blend in blends if blend.tile == number]
+            mine = [blend for blend in self.plan().blends if blend.tile == number]
             for piece in pieces_of(tile.shape):
-                inside = [blend for blend in mine if _is_in(piece.core, blend.box, tile.shape)]
+                within = [blend for blend in mine if _is_in(piece.core, blend.box, tile.shape)]
+                inside = [blend for blend in within if blend.number in wanted]
                 if not inside:
                     continue
-                read = _around(inside, tile.shape)
+                read = _around(within, tile.shape)
                 try:
                     observations = tile.piece(read)
                 except ValueError as error:
