@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +38,25 @@ def main() -> int:
     parser.add_argument("--gestures", type=int, default=5000)
     parser.add_argument("--minutes", type=float, default=np.inf, help="end after so long, whatever was done")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--light", action="store_true", help="without what makes a new program")
     options = parser.parse_args()
     os.environ.setdefault("QT_API", "pyqt5")
     if not has_display():
         return on_virtual_display(__file__, *sys.argv[1:])
+    from tests.plugin.person import COMPILING
+
     with tempfile.TemporaryDirectory() as scratch:
         # work that is kept, and what a person has set, is of this run alone
         os.environ["DEBLEND_CONFIG"] = str(Path(scratch) / "settings")
-        return soak(options.gestures, 60.0 * options.minutes, options.seed)
+        return soak(options.gestures, 60.0 * options.minutes, options.seed, COMPILING if options.light else ())
 
 
-def soak(n: int, seconds: float, seed: int) -> int:
+def soak(n: int, seconds: float, seed: int, without: Collection[str]) -> int:
     """Do it, print what came of it, and return 1 where something was wrong."""
     import napari
     from qtpy.QtTest import QTest
 
-    from deblend import FitSettings, make_source
+    from deblend import FitSettings, compilations, make_source
     from napari_deblend.keys import bind
     from napari_deblend.workbench import Workbench
     from tests.plugin.conftest import STARS, Hands, _observation
@@ -83,7 +86,7 @@ def soak(n: int, seconds: float, seed: int) -> int:
     bench.document.add(*(make_source("point", x, y, n_channels=3) for x, y, _ in STARS))
     bench.settings = FitSettings(max_iterations=12)
     wait(lambda: bench.frame is not None and bench.frame.revision == bench.document.revision)
-    person, held, start = Person(bench, Hands(bench, Bot), wait, seed), [], time.time()
+    person, held, start = Person(bench, Hands(bench, Bot), wait, seed, without), [], time.time()
     person.begin()
     n_told = 0
     with Ears() as ears:
@@ -92,7 +95,8 @@ def soak(n: int, seconds: float, seed: int) -> int:
             if (number + 1) % EVERY == 0:
                 person.rest()
                 held.append((number + 1, memory() / 2**20))
-                said = f"{held[-1][1]:.0f} MB, {len(bench.history.runs)} fits, {len(ears.heard)} heard"
+                said = f"{held[-1][1]:.0f} MB, {compilations()} parts compiled, {len(bench.history.runs)} fits"
+                said += f", {len(ears.heard)} heard"
                 print(f"{number + 1:5d} gestures, {said}", flush=True)
             for sentence in [*ears.heard, *person.told][n_told:]:
                 print(f"  behind {person.log[-3:]}: {sentence}", flush=True)
