@@ -60,7 +60,7 @@ def soak(n: int, seconds: float, seed: int, without: Collection[str]) -> int:
     from napari_deblend.keys import bind
     from napari_deblend.workbench import Workbench
     from tests.plugin.conftest import STARS, Hands, _observation
-    from tests.plugin.person import Ears, Person, memory
+    from tests.plugin.person import Ears, Person, history_of, memory
     from tests.plugin.test_soak import check_state
 
     class Bot:
@@ -96,7 +96,7 @@ def soak(n: int, seconds: float, seed: int, without: Collection[str]) -> int:
                 person.rest()
                 held.append((number + 1, memory() / 2**20))
                 said = f"{held[-1][1]:.0f} MB, {compilations()} parts compiled, {len(bench.history.runs)} fits"
-                said += f", {len(ears.heard)} heard"
+                said += f", history of {history_of(bench) / 2**20:.0f} MB, {len(ears.heard)} heard"
                 print(f"{number + 1:5d} gestures, {said}", flush=True)
             for sentence in [*ears.heard, *person.told][n_told:]:
                 print(f"  behind {person.log[-3:]}: {sentence}", flush=True)

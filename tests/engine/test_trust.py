@@ -35,7 +35,7 @@ from deblend.io.weights import WeightFile
 from deblend.replacing import replacing
 from tests.conftest import PROJECT
 from tests.fuzzing.seeds import Seed, observation, seeds, session
-from tests.fuzzing.trials import Defect, Watch, attempts
+from tests.fuzzing.trials import Defect, Watch, attempts, case_of
 
 KEY = b"\nnapari_deblend:"
 CASES = 5

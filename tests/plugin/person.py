@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Collection
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -155,6 +156,26 @@ class Person:
 
     def _wait(self) -> None:
         self.hands._qtbot.wait(self.rng.choice((50, 150, 400)))
+
+
+def history_of(bench: Any) -> int:
+    """Return what undo, redo and the fits that are kept hold of arrays, each counted once [bytes]."""
+    seen: dict[int, Any] = {}
+
+    def count(said: Any) -> int:
+        if id(said) in seen:
+            return 0
+        seen[id(said)] = said
+        if isinstance(said, np.ndarray):
+            return int(said.nbytes)
+        if isinstance(said, tuple | list):
+            return sum(map(count, said))
+        if is_dataclass(said) and not isinstance(said, type):
+            return sum(count(value) for value in vars(said).values())
+        return 0
+
+    document = bench.document
+    return count((document.session(bench.settings), tuple(bench.history.runs)))
 
 
 def memory() -> int:

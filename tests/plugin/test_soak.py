@@ -43,7 +43,8 @@ def check_state(bench: Any) -> None:
     document = bench.document
     scene, seen = document.scene, document.observations
     fresh = Program(seen, scene, standard_groups=True, solve=False)
-    assert bench.frame.chi2 == pytest.approx(fresh.chi2, rel=1e-4)
+    told = f"{bench.frame.chi2:.6f} is shown, {fresh.chi2:.6f} is that of the scene: {[s.kind for s in scene.sources]}"
+    assert bench.frame.chi2 == pytest.approx(fresh.chi2, rel=1e-4), told
     steps = 0
     while document.undo_label is not None:
         document.undo()
