@@ -107,7 +107,8 @@ def soak(n: int, seconds: float, seed: int, without: Collection[str]) -> int:
         check_state(bench)
         bench.close()
         viewer.close()
-        QTest.qWait(500)
+        # a thread that looks for files ends by itself after three seconds
+        QTest.qWait(4000)
     warm = [size for number, size in held if number >= WARM_UP * held[-1][0]]
     growth = warm[-1] / warm[0] - 1.0
     left = [t.name for t in threading.enumerate() if t.ident not in before and t.name.startswith("deblend")]

@@ -109,7 +109,8 @@ def read_observations(
         notes += said
     notes += _unused(others, given, found, psf_files)
     psfs = psfs_for(pictures, psf_files, oversampling=psf_oversampling, is_integrated=psf_is_integrated)
-    return _observations(list(zip(pictures, psfs, strict=True)), notes)
+    with naming(files[0], *files, *psf_files):
+        return _observations(list(zip(pictures, psfs, strict=True)), notes)
 
 
 def find_images(paths: Sequence[AnyPath]) -> tuple[list[Path], list[Path]]:
