@@ -10,8 +10,8 @@ WITH_QT6 := PYTHONPATH=$(QT6) QT_API=pyqt6 PYTEST_QT_API=pyqt6
 # what differs between PyQt5 and PyQt6: mouse and keys, events, enumerations, tables and dialogs
 SMOKE := tests/plugin/test_handles.py tests/plugin/test_accessible.py -k "not while_a_fit_runs"
 
-.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint format demo benchmark docs tutorials dist-check screenshots first-hour \
-	sample-data clean
+.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint audit format demo benchmark docs tutorials dist-check screenshots \
+	first-hour sample-data clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,9 @@ lint: $(READY)  ## ruff, mypy and import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@echo "make lint: nothing to mend."
+
+audit: $(READY)  ## ask for known weaknesses of the packages that are installed here
+	@$(BIN)/python scripts/audit.py
 
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix

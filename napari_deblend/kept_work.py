@@ -16,7 +16,9 @@ from pathlib import Path
 import platformdirs
 import psutil
 
+from deblend.guard import parsed_json
 from deblend.io import Journal, Session, read_journal
+from deblend.replacing import replacing
 from napari_deblend.remembered import FOLDER_VARIABLE
 
 ABOUT = "about.json"
@@ -65,12 +67,20 @@ class _About:
     """Whether the window was closed and the work not saved."""
 
     @property
+    def checked(self) -> _About:
+        """Itself; raises TypeError where somebody else has written it."""
+        numbers = isinstance(self.process, int) and isinstance(self.started, int | float)
+        if not (isinstance(self.title, str) and numbers and isinstance(self.is_closed, bool)):
+            raise TypeError("This says nothing of a work.")
+        return self
+
+    @property
     def is_in_use(self) -> bool:
         if self.is_closed:
             return False
         try:
             return abs(psutil.Process(self.process).create_time() - self.started) < 2.0
-        except psutil.Error:
+        except (psutil.Error, OverflowError):
             return False
 
 
@@ -134,9 +144,8 @@ def new_folder() -> Path:
 def say_what(folder: Path, title: str, is_closed: bool = False) -> None:
     """Have a folder say whose work it holds."""
     about = _About(title, os.getpid(), psutil.Process().create_time(), is_closed)
-    part = folder / f"{ABOUT}.part"
-    part.write_text(json.dumps(asdict(about)), encoding="utf-8")
-    part.replace(folder / ABOUT)
+    with replacing(folder / ABOUT) as part:
+        part.write_text(json.dumps(asdict(about)), encoding="utf-8")
 
 
 def not_saved() -> list[KeptWork]:
@@ -147,7 +156,7 @@ def not_saved() -> list[KeptWork]:
     found = []
     for path in home().glob(f"*/{ABOUT}"):
         try:
-            about = _About(**json.loads(path.read_text(encoding="utf-8")))
+            about = _About(**parsed_json(path.read_text(encoding="utf-8"))).checked
         except (OSError, ValueError, TypeError):
             continue
         if not about.is_in_use:

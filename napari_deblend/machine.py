@@ -5,6 +5,7 @@ Everything here runs in that one thread; what leaves it is a `Frame`, whose arra
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from deblend.io import Edit, Run
 from deblend.measure import chi2_map
 from napari_deblend.isolating import Isolated, isolated_light
 from napari_deblend.past import MOST_WITH_STATES, PastRun
+
+logger = logging.getLogger(__name__)
 
 Mix = Callable[[np.ndarray], np.ndarray]
 """From bands to a color composite."""
@@ -313,8 +316,21 @@ class Machine:
         colors = {Picture(PictureKind.COLOR, k) for k in self._mixes}
         return frozenset({Picture(kind, k) for kind in kinds for k in range(len(self.observations))} | colors)
 
+    def break_off(self, why: str) -> bool:
+        """End a fit that cannot go on, and keep its best state; return whether there was one."""
+        if self._fit is None:
+            return False
+        try:
+            self.finish(why)
+        except Exception:
+            # what broke the fit may break this, too: the last state that was shown stays
+            logger.exception("The best state of a fit that broke off could not be taken.")
+            self.drop_fit()
+            return False
+        return True
+
     def drop_fit(self) -> None:
-        """Forget a fit that cannot go on."""
+        """Forget a fit."""
         self._fit = self._states = None
 
     def frame(self, wanted: frozenset[Picture], is_streaming: bool = False) -> Frame:

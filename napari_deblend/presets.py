@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from deblend import Constraint, ConstraintKind, Source
+from deblend.guard import parsed_json
+from deblend.replacing import replacing
 from deblend.scene import MORPHOLOGIES, Component, SettingValue
 from napari_deblend.remembered import folder
 
@@ -149,7 +151,7 @@ def named_preset(name: str) -> Preset:
 def read_preset(path: Path) -> Preset:
     """Read a preset; without a name in it, it has that of the file. Raises ValueError, which names the file."""
     try:
-        found = Preset.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        found = Preset.from_dict(parsed_json(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ValueError(f"{path.name}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
@@ -160,11 +162,9 @@ def read_preset(path: Path) -> Preset:
 
 def write_preset(path: Path, preset: Preset) -> None:
     """Write a preset for others to read; raises ValueError where that is not possible."""
-    part = path.with_suffix(".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(preset.to_dict(), indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(preset.to_dict(), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror}); choose another place.") from error
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import platformdirs
 
+from deblend.guard import parsed_json
 from deblend.io import Interpretation
+from deblend.replacing import replacing
 from napari_deblend.stretch import Stretch
 
 FOLDER_VARIABLE = "DEBLEND_CONFIG"
@@ -79,7 +81,7 @@ def _all() -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parsed_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -87,8 +89,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _write(everything: dict[str, Any], path: Path | None = None) -> None:
     path = file() if path is None else path
-    path.parent.mkdir(parents=True, exist_ok=True)
     # whoever reads meanwhile sees the old file or the new one
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(everything, indent=1, sort_keys=True), encoding="utf-8")
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(everything, indent=1, sort_keys=True), encoding="utf-8")

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 from deblend import FitSettings, Observation, Scene, give_way
+from deblend.faults import machine_fault
 from deblend.program import GroupLayout
 from napari_deblend.components import Cube
 from napari_deblend.machine import Machine, Mix, Picture, PictureKind
@@ -228,8 +229,10 @@ class Runner:
                 self._obey(machine, wishes)
             except Exception as error:
                 logger.exception("The background thread met an error.")
-                machine.drop_fit()
-                self.mailbox.post(ERROR, sentence_of(error))
+                sentence = sentence_of(error)
+                if machine.break_off(sentence):
+                    self._show_what_is_left(machine)
+                self.mailbox.post(ERROR, sentence)
             self.phase = self._resting_phase
         self.phase = Phase.CLOSED
 
@@ -261,6 +264,13 @@ class Runner:
             self._n_steps = max(self._n_steps - 1, 0)
             self._show(machine)
 
+    def _show_what_is_left(self, machine: Machine) -> None:
+        """Show the best state of a fit that broke off, where what broke it lets one."""
+        try:
+            self._show(machine)
+        except Exception:
+            logger.exception("The best state could not be drawn.")
+
     def _show(self, machine: Machine) -> None:
         self.mailbox.post(FRAME, machine.frame(self._wanted, is_streaming=self._goes_on))
 
@@ -281,6 +291,8 @@ class Runner:
 
 def sentence_of(error: BaseException) -> str:
     """Return one sentence for a person; the traceback goes to the log."""
+    if (fault := machine_fault(error)) is not None:
+        return f"{fault} Your work is kept."
     lines = str(error).strip().splitlines()
     first = lines[0] if lines else "no details were given"
     if isinstance(error, ValueError | OSError):

@@ -18,8 +18,8 @@ from qtpy.QtCore import QTimer
 
 from deblend import Catalog, Method, Samples, Sampling, Scene
 from deblend.io import write_catalog, write_samples
-from deblend.io.replacing import replacing
 from deblend.measure import KeptDraws
+from deblend.replacing import replacing
 from napari_deblend.compat import main_window, show_progress
 from napari_deblend.document import Change
 from napari_deblend.draw_layers import DrawLayers

@@ -1,7 +1,8 @@
 """The command line: `deblend COMMAND`, the same jobs as in the window, headless.
 
 Exit status: 0 done, 1 the fit did not converge (everything is written all the same), 2 bad input (one sentence on
-stderr), 3 a fault of the program, 130 interrupted (what the fit had reached is written).
+stderr), 3 a fault of the program, 4 the machine could not (memory, disk, GPU: one sentence), 130 interrupted (what the
+fit had reached is written).
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import NoReturn
 
 from deblend.commands import COMMANDS
 from deblend.commands.errors import BadInputError
+from deblend.faults import machine_fault
 
 DISTRIBUTION = "napari-deblend"
 BAD_INPUT = 2
 FAULT = 3
+MACHINE = 4
 INTERRUPTED = 130
 EPILOG = """`deblend COMMAND --help` has examples. Keys complete words in bash and zsh after
 
@@ -71,7 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("deblend: Interrupted; nothing was written.", file=sys.stderr)
         return INTERRUPTED
-    except Exception:
+    except Exception as error:
+        fault = machine_fault(error)
+        if fault is not None:
+            print(f"deblend: {fault}", file=sys.stderr)
+            return MACHINE
         traceback.print_exc()
         print("deblend: This is a fault of the program, not of its input; please report it.", file=sys.stderr)
         return FAULT

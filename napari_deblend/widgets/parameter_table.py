@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QAbstractItemModel, QModelIndex, Qt
 from qtpy.QtGui import QColor, QFont
 
-from deblend import Status
+from deblend import Source, Status
 from napari_deblend.parameter_lines import Group, Line
 from napari_deblend.prior_lines import NONE, text_of
 from napari_deblend.widgets.constraint_form import numbers
@@ -42,6 +42,8 @@ class ParameterTable(QAbstractItemModel):
         self._bench = bench
         self._groups: tuple[Group, ...] = ()
         self._shape: tuple[Any, ...] = ()
+        self._source: Source | None = None
+        """What the lines are of. Qt may paint them once more when another source, or another kind, is there already."""
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -49,14 +51,15 @@ class ParameterTable(QAbstractItemModel):
 
     def refresh(self) -> bool:
         """Show the numbers as they are now; return whether there are other ones than before."""
-        new = self._bench.parameters.groups if self._bench.document.is_open else ()
+        parameters = self._bench.parameters if self._bench.document.is_open else None
+        new, source = ((), None) if parameters is None else (parameters.groups, parameters.source)
         shape = tuple((g.title, tuple(line.key for line in g.lines)) for g in new)
         if shape != self._shape:
             self.beginResetModel()
-            self._groups, self._shape = new, shape
+            self._groups, self._shape, self._source = new, shape, source
             self.endResetModel()
             return True
-        self._groups = new
+        self._groups, self._source = new, source
         for row, group in enumerate(new):
             above = self.index(row, 0)
             self.dataChanged.emit(self.index(0, 0, above), self.index(len(group.lines) - 1, LINK, above))
@@ -165,11 +168,11 @@ class ParameterTable(QAbstractItemModel):
         return True
 
     def _status(self, line: Line) -> Status:
-        source = self._bench.parameters.source
+        source = self._source
         return Status.FREE if source is None or line.place is None else line.place.get(source).status
 
     def _text(self, line: Line, column: int) -> str:
-        source = self._bench.parameters.source
+        source = self._source
         parameter = None if line.place is None or source is None else line.place.get(source)
         if column == LABEL:
             return line.label

@@ -155,3 +155,25 @@ def test_ctrl_c_keeps_the_best_and_writes_everything(
     assert "Interrupted" in summary(tmp_path)["outcome"]
     assert summary(tmp_path)["iterations"] == 2 and summary(tmp_path)["converged"] is False
     assert "Interrupted" in capsys.readouterr().out
+
+
+def test_memory_that_ends_keeps_the_best_and_writes_everything(
+    blend: Blend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What XLA raises in the middle of a fit is one sentence, and status 4."""
+    from deblend import Fit
+
+    advance = Fit.__next__
+
+    def failing(fit: Fit) -> Any:
+        if fit._iteration == 2:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8589934592 bytes.")
+        return advance(fit)
+
+    monkeypatch.setattr(Fit, "__next__", failing)
+    arguments = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(blend.folder / "peaks.csv")]
+    assert main(["fit", *arguments, "--no-errors", "-q", "--out", str(tmp_path)]) == 4
+    assert {path.name for path in tmp_path.iterdir()} == OUTPUTS
+    assert summary(tmp_path)["iterations"] == 2 and "not enough memory" in summary(tmp_path)["outcome"]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "not enough memory" in said and "best state so far was written" in said

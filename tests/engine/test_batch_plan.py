@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from scipy.spatial import cKDTree
 
 from deblend import Observation
-from deblend.batch import Cluster, OpenTile, Processes, tiles_of
+from deblend.batch import Batch, Cluster, OpenTile, Processes, tiles_of
 from deblend.batch.blends import blends_of, shared_out
 from deblend.batch.cluster import KILLED
 from deblend.batch.once import counted_once
@@ -190,3 +191,18 @@ def test_a_cluster_gets_the_same_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ValueError, match="needs Dask"):
         Cluster("local")
+
+
+def test_noise_that_is_measured_is_the_same_whichever_blends_are_left(tmp_path: Path) -> None:
+    """A batch that goes on reads pieces as it did before: images without weights get the same ones."""
+    image = simulated(SIDE, seed=5, n_sources=40, bands=1).observation(1).images[0].astype("f4")
+    path = tmp_path / "field.fits"
+    fits.PrimaryHDU(image, fits.Header({"FILTER": "i", "BUNIT": "nJy"})).writeto(path)
+    batch = Batch(tiles_of([str(path)], {"psf": "gaussian:3px"}), tmp_path / "out")
+    blends = batch.plan().blends
+    whole, rest = (list(batch.tasks(asked)) for asked in (blends, blends[len(blends) // 2 :]))
+    assert len(rest) > 2 and len({float(t.observations[0].weights.max()) for t in whole}) == 1
+    for before, now in zip(whole[len(blends) // 2 :], rest, strict=True):
+        assert before.number == now.number
+        np.testing.assert_array_equal(before.observations[0].weights, now.observations[0].weights)
+        np.testing.assert_array_equal(before.observations[0].images, now.observations[0].images)

@@ -32,6 +32,7 @@ from deblend.program.ties import tied
 from tests.engine.conftest import KIND_ORDER
 from tests.engine.jitted import jitted
 
+ROUNDINGS = 400
 CALIBRATION = "calibration"
 """For what is changed: how the images are off, instead of sources of one kind."""
 
@@ -218,6 +219,43 @@ def test_the_derivative_is_that_of_the_picture(machine: Machine, kind: str) -> N
     derivative = machine.jacobian(machine.data, machine.parameters, machine.lines, v)
     difference = norm([m - np.asarray(d, float) for m, d in zip(measured, derivative, strict=True)])
     assert difference <= bound * norm(derivative)
+
+
+def test_single_precision_is_double_precision_to_its_roundings(machine: Machine, acts: dict[str, Any]) -> None:
+    """Every operator of a fit, on the same numbers: to some roundings of the largest number in play."""
+    numbers = acts.setdefault("numbers", (machine.parameters, machine.direction(), machine.images()))
+    acts[machine.dtype.name] = acted(machine, *numbers)
+    if machine.dtype == np.float32:
+        return
+    if "float32" not in acts:
+        pytest.skip("there is nothing in single precision to compare with")
+    for name, exact in acts["float64"].items():
+        pairs = list(zip(jax.tree.leaves(exact), jax.tree.leaves(acts["float32"][name]), strict=True))
+        largest = max(float(np.abs(a).max(initial=0.0)) for a, _ in pairs)
+        error = max(float(np.abs(a - np.asarray(b, float)).max(initial=0.0)) for a, b in pairs)
+        assert 0 < error <= ROUNDINGS * np.finfo(np.float32).eps * largest, name
+
+
+@pytest.fixture(scope="module")
+def acts() -> dict[str, Any]:
+    return {}
+
+
+def acted(machine: Machine, parameters: Any, v: Any, images: Any) -> dict[str, Any]:
+    """Return what every operator makes of numbers, in the machine's own precision, as NumPy's arrays."""
+    parameters, v, images = jax.tree.map(lambda x: np.asarray(x).astype(machine.dtype), (parameters, v, images))
+    known = machine.data, parameters
+    lines = machine.linearize(*known)
+    step = machine.jit(linearized)(*known)
+    made = {
+        "render": machine.render(*known),
+        "jacobian": machine.jacobian(*known, lines, v),
+        "adjoint": machine.adjoint(*known, lines, images),
+        "product of the data": machine.jit(product_of_all)(*known, step, v),
+        "gradient of the penalties": machine.jit(gradient_of_penalties)(*known, lag(parameters), lines),
+        "product of the penalties": machine.jit(product_of_penalties)(*known, lag(parameters), lines, v),
+    }
+    return jax.tree.map(np.asarray, made)
 
 
 def test_the_pictures_of_a_linearization_are_those_that_are_rendered(machine: Machine) -> None:

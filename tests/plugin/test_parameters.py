@@ -99,6 +99,17 @@ def type_into(table: Any, qtbot: Any, index: QModelIndex, text: str) -> None:
 
 
 @pytest.mark.gui
+def test_lines_that_are_painted_once_more_are_of_the_source_that_they_were_made_of(table: Any) -> None:
+    """Qt may ask for them when the source is of another kind already, and has no such numbers."""
+    model, bench = table.model, table.model._bench
+    (first, *_) = bench.document.scene.sources
+    before = [model._text(line, LOWER) for group in model.groups for line in group.lines]
+    with bench.document.scene_changed.blocked():
+        bench.document.retype([first.id], "point")
+    after = [model._text(line, LOWER) for group in model.groups for line in group.lines]
+    assert before == after and len(before) > 5
+
+
 def test_a_number_is_typed_and_fluxes_follow(table: Any, bench: Any, qtbot: Any, settle: Callable[[Any], None]) -> None:
     document, model = bench.document, table.model
     before = document.scene.sources[0]

@@ -63,6 +63,32 @@ class Reader:
         return self.frames[-1]
 
 
+def test_a_machine_without_memory_keeps_the_best_state_and_goes_on(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What XLA raises comes as a sentence; the scene is that of the best state, and the next fit works."""
+    reader, step = Reader(runner), Machine.step
+    reader.frame(1)
+    taken: list[int] = []
+
+    def failing(machine: Machine) -> None:
+        taken.append(1)
+        if len(taken) == 3:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8589934592 bytes.")
+        step(machine)
+
+    monkeypatch.setattr(Machine, "step", failing)
+    runner.run(FitSettings(max_iterations=8, tolerance=1e-9))
+    reader.until(lambda: ERROR in reader.news)
+    assert reader.news[ERROR].startswith("There is not enough memory for this; close") and "kept" in reader.news[ERROR]
+    end = reader.end_of_run()
+    assert "The best state is kept, after 1 iteration." in end.sentence
+    assert len(end.past) == 1 and end.scene is end.past[0].run.end and np.all(np.isfinite(end.scene.fluxes))
+    reader.frames.clear()
+    runner.run(FitSettings(max_iterations=2, tolerance=1e-9))
+    assert "limit" in reader.end_of_run().sentence
+
+
 def test_the_mailbox_keeps_the_newest_of_each_kind() -> None:
     mailbox = Mailbox()
     for number in range(5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -24,11 +25,11 @@ from deblend.batch.task import Result
 from deblend.batch.tiles import AbstractTile
 from deblend.infer import Outcome
 from deblend.io.fits_file import FITS_BLOCK
-from deblend.io.replacing import replacing
 from deblend.io.results import image_hdu, write_catalog
 from deblend.measure import MEANINGS, Catalog
 from deblend.measure.naming import column_key
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.sky import AB_ZERO_POINT_NJY, Channel, PixelBox
 
 UNITS = {
@@ -273,6 +274,9 @@ def _fill(path: Path, tile: AbstractTile, number: int, folder: Path, mended: Map
             n_bytes = 4 * len(observation.images) * height * width
             file.truncate(file.tell() + n_bytes + -n_bytes % FITS_BLOCK)
             file.seek(0, 2)
+        if hasattr(os, "posix_fallocate"):
+            # a full disk is said now; where a map of a file meets it, the system kills the process
+            os.posix_fallocate(file.fileno(), 0, file.tell())
     cubes = [
         np.memmap(path, ">f4", "r+", start, (len(o.images), height, width))
         for o, start in zip(observations, starts, strict=True)

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from deblend.batch.task import Result
+from deblend.guard import naming
 
 NAME = "blends.journal"
 PATIENCE = 2.0
@@ -39,7 +40,7 @@ class Journal:
         whole = 0
         if path.is_file():
             with path.open("rb") as file:
-                for _ in _records(file):
+                for _ in _records(file, path.stat().st_size):
                     whole = file.tell()
         self._file = path.open("r+b" if path.is_file() else "w+b")
         self._file.truncate(whole)
@@ -74,8 +75,10 @@ def results_in(folder: Path, with_models: bool = True) -> Iterator[Result]:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        for line, arrays in _records(file):
-            yield _unpacked(line, arrays, with_models)
+        for line, arrays in _records(file, path.stat().st_size):
+            with naming(path):
+                result = _unpacked(json.loads(line), arrays, with_models)
+            yield result
 
 
 def _packed(result: Result) -> bytes:
@@ -98,16 +101,16 @@ def _packed(result: Result) -> bytes:
     return _HEAD.pack(_MARK, len(line), len(content), zlib.crc32(content, zlib.crc32(line))) + line + content
 
 
-def _records(file: BinaryIO) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Yield the whole records from here on."""
+def _records(file: BinaryIO, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the lines and arrays of the whole records from here on, of a file of so many bytes."""
     while len(head := file.read(_HEAD.size)) == _HEAD.size:
         mark, n_line, n_content, checksum = _HEAD.unpack(head)
-        if mark != _MARK:
+        if mark != _MARK or n_line + n_content > size - file.tell():
             return
         line, content = file.read(n_line), file.read(n_content)
         if len(content) != n_content or zlib.crc32(content, zlib.crc32(line)) != checksum:
             return
-        yield json.loads(line), content
+        yield line, content
 
 
 def _unpacked(said: dict[str, Any], content: bytes, with_models: bool) -> Result:

@@ -16,8 +16,9 @@ import numpy as np
 from deblend.batch.blends import Blend, blends_of
 from deblend.batch.survey import Sources
 from deblend.batch.task import Frame
+from deblend.guard import reason_of
 from deblend.infer import FitSettings
-from deblend.io.replacing import replacing
+from deblend.replacing import replacing
 from deblend.sky import Channel, PixelBox
 
 NAME = "plan.npz"
@@ -73,8 +74,10 @@ def read_plan(folder: Path) -> Plan | None:
         frame = Frame(**{**said, "channels": channels, "settings": FitSettings(**said["settings"])})
         sources = Sources(**{f.name: arrays[f"source_{f.name}"] for f in fields(Sources)})
         return Plan(sources, tuple(_blends(arrays)), frame)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); remove the folder, or give another --out.") from error
+    except Exception as error:  # archives and headers of NumPy raise whatever their parsers do
+        raise ValueError(
+            f"{path}: cannot be read ({reason_of(error)}); remove the folder, or give another --out."
+        ) from error
 
 
 def _blends(arrays: dict[str, Any]) -> Sequence[Blend]:

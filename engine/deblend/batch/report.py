@@ -22,7 +22,7 @@ from deblend.batch.report_pictures import SIGMA, pictures_of
 from deblend.batch.task import Result
 from deblend.batch.tiles import AbstractTile
 from deblend.infer import Outcome
-from deblend.io.replacing import replacing
+from deblend.replacing import replacing
 
 NAME = "report.html"
 MOST_PICTURED = 24

@@ -27,9 +27,10 @@ from deblend.batch.task import Result, Task, frame_of, task_of, together
 from deblend.batch.tiles import AbstractTile, FileTile
 from deblend.batch.workers import AbstractWorkers, Stop
 from deblend.detect import DEFAULT_METHOD, Method
+from deblend.guard import naming, reason_of
 from deblend.infer import FitSettings
-from deblend.io.replacing import replacing
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.sky import Channel, PixelBox
 
 INPUT = "input.json"
@@ -88,16 +89,14 @@ class Batch:
 
         Raises ValueError with a sentence where there is none, or where its images are no longer what they were.
         """
-        try:
+        if not (folder / INPUT).is_file():
+            raise ValueError(f"{folder}: holds no batch; give the folder of a `deblend batch`.")
+        with naming(folder / INPUT, folder):
             said = json.loads((folder / INPUT).read_text("utf-8"))
             tiles = [FileTile(tuple(t["paths"]), t["options"], t["name"]) for t in said["opened"]]
             fields = said["settings"]
             settings = Settings(**{**fields, "fit": FitSettings(**fields["fit"])})
-        except FileNotFoundError:
-            raise ValueError(f"{folder}: holds no batch; give the folder of a `deblend batch`.") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder / INPUT}: cannot be read ({error}).") from error
-        return cls(tiles, folder, settings)
+            return cls(tiles, folder, settings)
 
     @property
     def is_planned(self) -> bool:
@@ -154,15 +153,20 @@ class Batch:
         return len(done) == len(plan.blends)
 
     def tasks(self, blends: Sequence[Blend]) -> Iterator[Task]:
-        """Yield blends as tasks, piece of the field by piece, so that each is read once."""
-        sources = self.plan().sources
+        """Yield blends as tasks, piece of the field by piece, so that each is read once.
+
+        What is read of a piece is the same whichever of its blends are asked for: where no weights come with the
+        images, their noise is measured in it, and a batch that goes on has to go on with the same.
+        """
+        sources, wanted = self.plan().sources, {blend.number for blend in blends}
         for number, tile in enumerate(self.tiles):
-            mine = [blend for blend in blends if blend.tile == number]
+            mine = [blend for blend in self.plan().blends if blend.tile == number]
             for piece in pieces_of(tile.shape):
-                inside = [blend for blend in mine if _is_in(piece.core, blend.box, tile.shape)]
+                within = [blend for blend in mine if _is_in(piece.core, blend.box, tile.shape)]
+                inside = [blend for blend in within if blend.number in wanted]
                 if not inside:
                     continue
-                read = _around(inside, tile.shape)
+                read = _around(within, tile.shape)
                 try:
                     observations = tile.piece(read)
                 except ValueError as error:
@@ -209,15 +213,19 @@ class Batch:
             return
         try:
             before = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: cannot be read ({error}); remove the folder, or give another --out.") from error
+            kept = {name: before[name] for name in ("tiles", "settings")}
+            settings = dict(kept["settings"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: cannot be read ({reason_of(error)}); remove the folder, or give another --out."
+            ) from error
         now = self._identity
-        if before.get("tiles") != now["tiles"]:
+        if kept["tiles"] != now["tiles"]:
             raise OtherInputError(
                 f"{self.folder}: holds a batch of other images; give another --out, or remove that folder."
             )
         # what an older version did not know was as it is where nothing is said
-        known = {**json.loads(json.dumps(asdict(Settings()), default=_plain)), **before["settings"]}
+        known = {**json.loads(json.dumps(asdict(Settings()), default=_plain)), **settings}
         changed = {WORDS.get(name, name): None for name, value in now["settings"].items() if known[name] != value}
         if changed:
             raise OtherInputError(

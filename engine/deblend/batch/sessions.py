@@ -12,7 +12,7 @@ from deblend.batch.fitting import fitted_scene, result_of
 from deblend.batch.run import Batch
 from deblend.batch.task import Result
 from deblend.io import DataFile, Session, read_session, write_session
-from deblend.io.replacing import replacing
+from deblend.replacing import replacing
 
 FOLDER = "blends"
 MADE = "made.json"

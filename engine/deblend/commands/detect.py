@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it and return 0; raises BadInputError with a sentence where the input is at fault."""
     import deblend
     from deblend import io
-    from deblend.io.replacing import replacing
+    from deblend.replacing import replacing
 
     out: Path = arguments.out
     kind = SUFFIXES.get(out.suffix.lower())

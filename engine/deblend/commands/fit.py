@@ -25,6 +25,7 @@ from deblend.commands.notes import noting
 from deblend.commands.output import print_results, rows_of
 from deblend.commands.recording import Recording
 from deblend.commands.sentences import NOT_AGAIN, about_classes, about_missed, about_uneven, about_unlisted
+from deblend.faults import machine_fault
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -37,7 +38,8 @@ HELP = "Fit the sources of one patch of sky in all its images at once."
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
-CONVERGED, NOT_CONVERGED, INTERRUPTED = 0, 1, 130
+CONVERGED, NOT_CONVERGED, MACHINE, INTERRUPTED = 0, 1, 4, 130
+STOPPED = "Interrupted;"
 PACKAGES = ("napari-deblend", "numpy", "scipy", "jax", "jaxlib", "equinox", "astropy", "sep")
 
 
@@ -159,6 +161,12 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             fit.edit(first)
         recording.end(fit, again.outcome.value)
     best = fit.best
+    with blaming_the_input(), clock.phase("write"):
+        # first of all: whatever happens from here on, the fit is not lost
+        read = (*io.find_images(arguments.images)[0], *(arguments.psf or ()), *(arguments.weights or ()))
+        files = io.files_of((*read, *(arguments.mask or ())))
+        session = io.Session(best.scene, observations, settings=settings, files=files, runs=tuple(recording.runs))
+        io.write_session(arguments.out / "session.asdf", session)
     with clock.phase("measure"), told_of("errors", quiet=arguments.quiet or arguments.no_errors) as tell:
         shares = share(best.scene, observations, fit.program) if arguments.shares else None
         catalog = deblend.measure(
@@ -173,11 +181,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         )
     with blaming_the_input(), clock.phase("write"):
         _write(arguments.out, observations, best, catalog, shares, CATALOG_SUFFIXES[arguments.catalog_format])
-        read = (*io.find_images(arguments.images)[0], *(arguments.psf or ()), *(arguments.weights or ()))
-        files = io.files_of((*read, *(arguments.mask or ())))
-        session = io.Session(best.scene, observations, settings=settings, files=files, runs=tuple(recording.runs))
-        io.write_session(arguments.out / "session.asdf", session)
-    outcome = "Interrupted; the best state so far was kept." if interrupted else last.outcome.value
+    outcome = f"{interrupted} the best state so far was kept." if interrupted else last.outcome.value
     summary = {
         "chi2": best.chi2,
         "chi2_per_observation": best.chi2_per_observation,
@@ -203,6 +207,9 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     lines.append(f"chi2 per pixel {best.chi2:.4f} after {iterations} iterations. {outcome}")
     lines.append(f"Results are in {arguments.out}.")
     print_results(arguments, lines, {"out": str(arguments.out), **summary, "catalog": rows_of(catalog.table)})
+    if interrupted not in ("", STOPPED):
+        print(f"deblend: {interrupted} the best state so far was written.", file=sys.stderr)
+        return MACHINE
     if interrupted:
         return INTERRUPTED
     return CONVERGED if last.outcome.is_success else NOT_CONVERGED
@@ -236,8 +243,8 @@ def _constrained(scene: Scene, arguments: argparse.Namespace) -> Scene:
     return scene
 
 
-def _solve(fit: Fit, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, bool]:
-    """Fit with a progress bar; return the last state, and whether a person stopped it before its end."""
+def _solve(fit: Fit, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, str]:
+    """Fit with a progress bar; return the last state, and what ended it before its time: a person or the machine."""
     from tqdm import tqdm
 
     bar = tqdm(total=fit.settings.max_iterations, desc="prepare", unit="it", disable=quiet, file=sys.stderr)
@@ -249,20 +256,25 @@ def _solve(fit: Fit, clock: Clock, recording: Recording, *, quiet: bool) -> tupl
         bar.reset()  # its pace is that of solving
         bar.set_description("fit", refresh=False)
         with clock.phase("fit"):
-            while not is_interrupted() and (state := next(fit, None)) is not None:
-                last = state
-                recording.passed(last)
-                bar.set_postfix_str(f"chi2 {last.chi2:.4f}", refresh=False)
-                bar.update(last.iteration - bar.n)
-    return last, is_interrupted() and not last.outcome.is_final
+            try:
+                while not is_interrupted() and (state := next(fit, None)) is not None:
+                    last = state
+                    recording.passed(last)
+                    bar.set_postfix_str(f"chi2 {last.chi2:.4f}", refresh=False)
+                    bar.update(last.iteration - bar.n)
+            except Exception as error:
+                if (fault := machine_fault(error)) is None:
+                    raise
+                return last, f"{fault.rstrip('.')};"
+    return last, STOPPED if is_interrupted() and not last.outcome.is_final else ""
 
 
-def _carry_on(fit: Fit, scene: Scene, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, bool]:
+def _carry_on(fit: Fit, scene: Scene, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, str]:
     """Fit on from an edited scene, as `_solve` does."""
     recording.edited(scene)
     with clock.phase("fit"):
         state = fit.edit(scene)
-    return (state, False) if state.outcome.is_final else _solve(fit, clock, recording, quiet=quiet)
+    return (state, "") if state.outcome.is_final else _solve(fit, clock, recording, quiet=quiet)
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def _write(
 ) -> dict[str, Any]:
     """Write all results; return what the summary among them says."""
     from deblend import Catalog, io
-    from deblend.io.replacing import replacing
+    from deblend.replacing import replacing
 
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)

@@ -145,7 +145,10 @@ def _weights_around(data: ProblemData, origin: Any) -> Float[Array, " channel"]:
         corner = tuple(jnp.floor(place[i] + 0.5).astype(origin.dtype) - size[i] // 2 for i in (0, 1))
         # a source that this telescope does not see has the weight of a masked one
         is_seen = jnp.all(place > -CORE_RADIUS) & jnp.all(place < jnp.asarray(shape) + CORE_RADIUS)
-        near = jnp.mean(lax.dynamic_slice(o.weights, (0, *corner), (n_bands, *size)), axis=(1, 2)) * is_seen
+        near = (
+            jnp.mean(lax.dynamic_slice(o.weights, (jnp.zeros_like(corner[0]), *corner), (n_bands, *size)), axis=(1, 2))
+            * is_seen
+        )
         means.append(jnp.maximum(near, LEAST_WEIGHT * jnp.mean(o.weights, axis=(1, 2))))
     return jnp.concatenate(means)
 

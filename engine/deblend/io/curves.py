@@ -11,7 +11,7 @@ from astropy import units
 from astropy.table import Column, Table
 from jaxtyping import Float
 
-from deblend.io.tables import in_unit, numbers_of, read_table
+from deblend.io.tables import called, in_unit, numbers_of, read_table
 from deblend.scene import Parameter, Template
 from deblend.sky import Passband
 
@@ -40,7 +40,7 @@ def read_passband(path: str | PathLike[str], unit: str | None = None) -> Passban
     transmission = np.where(np.abs(transmission) < 1e-3 * np.max(np.abs(transmission)), 0.0, transmission)
     lit = np.flatnonzero(np.maximum(transmission[order], 0.0))
     if not len(lit):
-        raise ValueError(f"{path}: column {column.name} has no transmission above 0.")
+        raise ValueError(f"{path}: column {called(column)} has no transmission above 0.")
     kept = order[max(lit[0] - 1, 0) : lit[-1] + 2]
     origin = f"the curve of {path.name}, {said}"
     return Passband(wavelengths[kept], transmission[kept], origin)
@@ -96,7 +96,7 @@ def _with_wavelengths(path: Path, unit: str | None) -> tuple[Table, Float[np.nda
         column = Column(column, name=column.name, unit=unit or fitting)
     wavelengths = in_unit(numbers, column, units.AA, "wavelength", path)
     if not np.all(wavelengths > 0) or len(np.unique(wavelengths)) < len(wavelengths):
-        raise ValueError(f"{path}: wavelengths have to be positive, and each there once (column {column.name}).")
+        raise ValueError(f"{path}: wavelengths have to be positive, and each there once (column {called(column)}).")
     return table, wavelengths, f"wavelengths in {column.unit}{assumed}"
 
 

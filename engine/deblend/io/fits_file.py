@@ -5,15 +5,13 @@ A path may name one HDU of its file in brackets, by number or name: "stack.fits[
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import re
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +19,16 @@ import numpy as np
 from astropy.io import fits
 from jaxtyping import Float
 
+from deblend.guard import FITS_BLOCK, LIKELY, OPENERS, ROOM, check_headers, reason_of, unpacked
 from deblend.sky import PixelBox, moved_header
 
-FITS_BLOCK = 2880
-"""FITS files come in blocks of this size [bytes]."""
 MOST_PIXELS = 120_000_000
 """More of one image are not read at once, since a fit could not hold them; a piece can be cut out of it."""
 LARGE_FILE = 50_000_000
 """A file packed whole that is larger than this is said to be slow [bytes]."""
-DAMAGE = (OSError, ValueError, TypeError, EOFError, IndexError, KeyError, zlib.error)
-"""What astropy raises, in one place or another, on a file that is cut short or is no FITS at all."""
-
-_UNPACK: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress}
+PACKED_WELL = 10 * LIKELY
+"""Tiles of constant numbers pack as well as that; what would unpack to more is a trap."""
+KNOWN_HDUS = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU, fits.BinTableHDU, fits.TableHDU, fits.GroupsHDU)
 
 
 @dataclass(frozen=True)
@@ -108,6 +104,8 @@ class FitsImage:
     """Other images of the file, which nobody asked for."""
     piece: Piece | None = None
     """What part of the HDU's image this is; None for the whole. The cards are those of the part."""
+    unreadable: tuple[str, ...] = ()
+    """Cards of its header that are no FITS; they are not among its cards."""
 
     @property
     def cut(self) -> Cut | None:
@@ -143,17 +141,22 @@ def opened(path: Path) -> Iterator[fits.HDUList]:
         raise ValueError(f"{path}: there is no such file; check the path.")
     if path.is_dir():
         raise ValueError(f"{path}: is a folder, and a FITS file is needed here.")
+    if not path.is_file():
+        raise ValueError(f"{path}: is no file that can be read from its start to its end; give a FITS file.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             # not mapped: of a piece, only its own rows or tiles are read either way, and pages of a map count as memory
-            hdus = fits.open(_unpacked(path), memmap=False, lazy_load_hdus=False)
-        except DAMAGE as error:
-            raise ValueError(f"{path}: cannot be read as FITS ({_first_line(error)}); give a FITS file.") from error
+            hdus = fits.open(_checked(path), memmap=False, lazy_load_hdus=False)
+        except Exception as error:  # astropy raises whatever its parsers do
+            if isinstance(error, ValueError) and str(path) in str(error):
+                raise
+            raise ValueError(f"{path}: cannot be read as FITS ({reason_of(error)}); give a FITS file.") from error
         with hdus:
             damage = next(filter(None, (_damage(str(w.message)) for w in caught)), None)
             if damage:
                 raise ValueError(f"{path}: is cut short or damaged ({damage}); fetch the file again.")
+            _check_structure(hdus, path)
             yield hdus
 
 
@@ -166,9 +169,9 @@ def data_of(hdus: fits.HDUList, number: int, path: Path, box: PixelBox | None = 
         warnings.simplefilter("ignore")
         try:
             data = np.asarray(hdus[number].data if box is None else hdus[number].section[..., *box.slices])
-        except DAMAGE as error:
+        except Exception as error:  # so do those of tiles and tables
             raise ValueError(
-                f"{path}, {label(hdus, number)}: its data are cut short or damaged ({_first_line(error)}); "
+                f"{path}, {label(hdus, number)}: its data are cut short or damaged ({reason_of(error)}); "
                 "fetch the file again."
             ) from error
     return data.astype(data.dtype.newbyteorder("="), copy=True)
@@ -203,7 +206,9 @@ def image_of(
     Raises ValueError where its data are damaged, where the cut misses it, and where it is too large to be read whole.
     """
     # before the data are read: astropy then takes BITPIX, BZERO and BSCALE of integers away
-    header, name = hdus[number].header.copy(), label(hdus, number)
+    header, unreadable = readable(hdus[number].header)
+    primary, _ = readable(hdus[0].header)
+    name = label(hdus, number)
     shape = tuple(int(n) for n in hdus[number].shape)
     piece = None
     if cut is not None and len(shape) >= 2:
@@ -218,7 +223,19 @@ def image_of(
     data = data_of(hdus, number, path, None if piece is None else piece.box)
     while data.ndim > 2 and data.shape[0] == 1:
         data = data[0]
-    return FitsImage(path, name, data, Cards(header, hdus[0].header.copy()), tuple(left_aside), piece)
+    return FitsImage(path, name, data, Cards(header, primary), tuple(left_aside), piece, unreadable)
+
+
+def readable(header: fits.Header) -> tuple[fits.Header, tuple[str, ...]]:
+    """Return a header without the cards that are no FITS, and their names."""
+    header, names = header.copy(), []
+    for place in reversed(range(len(header))):
+        try:
+            header.cards[place].value  # noqa: B018 - a card is parsed when its value is first asked for
+        except (fits.VerifyError, ValueError, TypeError):
+            names.append(str(header.cards[place].image[:8]).strip())
+            del header[place]
+    return header, tuple(reversed(names))
 
 
 def read_image(path: Path, prefer: Sequence[str] = (), cut: Cut | None = None) -> FitsImage:
@@ -277,7 +294,7 @@ def stem(path: Path) -> str:
 def packed_remark(path: Path) -> str | None:
     """Return what to say of a large file that is packed whole, of which no piece can be read; else None."""
     size = split_hdu(path)[0].stat().st_size
-    if path.suffix.lower() not in _UNPACK or size < LARGE_FILE:
+    if path.suffix.lower() not in OPENERS or size < LARGE_FILE:
         return None
     return (
         f"is packed whole ({size / 1e6:.0f} MB), so that all of it was unpacked for a piece; unpack it once, or keep "
@@ -301,10 +318,41 @@ def _asked_for(hdus: fits.HDUList, hdu: str, path: Path) -> int:
     return number
 
 
-def _unpacked(path: Path) -> Path | io.BytesIO:
-    """Return the file, or its content where it is packed whole: a packed file that is cut short must not pass."""
-    unpack = _UNPACK.get(path.suffix.lower())
-    return path if unpack is None else io.BytesIO(unpack(path.read_bytes()))
+def _checked(path: Path) -> Path | io.BytesIO:
+    """Return the file, or its content where it is packed whole, once its headers are such that it can be opened."""
+    if path.suffix.lower() in OPENERS:
+        content = unpacked(path)
+        check_headers(path, content)
+        return content
+    with path.open("rb") as file:
+        check_headers(path, file)
+    return path
+
+
+def _check_structure(hdus: fits.HDUList, path: Path) -> None:
+    """Raise ValueError where headers do not tell what kind and size of data follows, or where it cannot be true."""
+    size = path.stat().st_size
+    for number, hdu in enumerate(hdus):
+        where = f"{path}, HDU {number}"
+        try:
+            if not isinstance(hdu, KNOWN_HDUS):
+                raise ValueError(f"it is a {type(hdu).__name__.strip('_')}")
+            is_image, shape = hdu.is_image, tuple(int(n) for n in hdu.shape) if hdu.is_image else ()
+            n_axes = int(hdu.header.get("NAXIS", 0))
+            if min(shape, default=1) < 0 or (is_image and len(shape) != n_axes):
+                raise ValueError(f"{n_axes} axes of {shape}")
+            if not is_image:
+                # columns are made of cards when they are first asked for
+                list(hdu.columns.names)
+        except Exception as error:  # astropy raises whatever its parsers do
+            raise ValueError(
+                f"{where}: its header does not tell what it holds ({reason_of(error)}); fetch the file again."
+            ) from error
+        n_bytes = 4 * prod(shape)
+        if isinstance(hdu, fits.CompImageHDU) and n_bytes > max(ROOM, PACKED_WELL * size):
+            raise ValueError(
+                f"{where}: {size} bytes cannot hold an image of {' × '.join(map(str, shape[::-1]))} px; fetch it again."
+            )
 
 
 def _damage(warning: str) -> str | None:
@@ -319,8 +367,3 @@ def _damage(warning: str) -> str | None:
     if "Error validating header" in warning:
         return warning.split("(note")[0].strip().rstrip(".")
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

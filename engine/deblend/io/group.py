@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from deblend.guard import naming
 from deblend.io.companions import Companions, companions_of, files_in, role_of, sort_out
 from deblend.io.cutout import Cutout, Scissors, as_cutout
 from deblend.io.epochs import with_epochs
@@ -91,9 +92,11 @@ def read_observations(
     found = [companions_of(file, files, others, listing) for file in files]
     given = _given(len(files), weights, mask)
     scissors = None if cutout is None else Scissors(as_cutout(cutout))
-    pictures = [
-        read_picture(file, what, beside, scissors) for file, what, beside in zip(files, given, found, strict=True)
-    ]
+    pictures = []
+    for file, what, beside in zip(files, given, found, strict=True):
+        told = (part.path for part in (what.weights, what.mask) if part is not None)
+        with naming(file, *told, *beside.paths):
+            pictures.append(read_picture(file, what, beside, scissors))
     if bands is not None:
         pictures = _renamed(pictures, bands.split(",") if isinstance(bands, str) else bands)
     if survey is not None:
@@ -106,7 +109,8 @@ def read_observations(
         notes += said
     notes += _unused(others, given, found, psf_files)
     psfs = psfs_for(pictures, psf_files, oversampling=psf_oversampling, is_integrated=psf_is_integrated)
-    return _observations(list(zip(pictures, psfs, strict=True)), notes)
+    with naming(files[0], *files, *psf_files):
+        return _observations(list(zip(pictures, psfs, strict=True)), notes)
 
 
 def find_images(paths: Sequence[AnyPath]) -> tuple[list[Path], list[Path]]:

@@ -57,6 +57,8 @@ def read_picture(path: Path, given: Given, found: Companions, cut: Cut | None = 
     wcs, remarks = parts.place[0], [*parts.place[1]]
     bands, unnamed = bands_of(image.cards, len(planes), image.path, image.where)
     remarks += [remark] if remark else []
+    if image.unreadable:
+        remarks.append(f"{', '.join(image.unreadable)} of its header are no FITS cards and are left aside.")
     if parts.left_aside:
         aside = ", ".join(parts.left_aside)
         remarks.append(f"{image.hdu} is read and {aside} left aside; name another as {image.path.name}[HDU].")

@@ -17,7 +17,8 @@ import numpy as np
 from astropy.io import fits
 from jaxtyping import Float
 
-from deblend.io.fits_file import Cards, data_of, image_number, label, opened, split_hdu
+from deblend.guard import naming
+from deblend.io.fits_file import Cards, data_of, image_number, label, opened, readable, split_hdu
 from deblend.io.parts import IMAGE_NAMES
 from deblend.io.roman import is_roman
 from deblend.sky import PixelBox, PixelGrid, TangentWcs
@@ -80,9 +81,9 @@ def overviews(path: str | PathLike[str], side: int = SIDE, patience: float = PAT
     Raises ValueError as `read_image` does.
     """
     file, hdu = split_hdu(Path(path))
-    with opened(file) as hdus:
+    with naming(file), opened(file) as hdus:
         number = image_number(hdus, file, hdu, IMAGE_NAMES)
-        where, header = f"{file}, {label(hdus, number)}", hdus[number].header.copy()
+        where, header = f"{file}, {label(hdus, number)}", readable(hdus[number].header)[0]
         height, width = (int(n) for n in hdus[number].shape[-2:])
         step = max(-(-max(height, width) // side), 1)
         small = np.full((-(-height // step), -(-width // step)), np.nan)

@@ -11,6 +11,7 @@ from astropy import units
 from astropy.table import Column
 from jaxtyping import Float
 
+from deblend.guard import naming
 from deblend.io.regions import is_regions, read_regions
 from deblend.io.tables import in_unit, numbers_of, read_table
 from deblend.observe import Observation
@@ -80,6 +81,11 @@ def places_in(
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such table; check {option}.")
+    with naming(path):
+        return _places(path, wcs, image, option, origin)
+
+
+def _places(path: Path, wcs: TangentWcs | None, image: str, option: str, origin: int | None) -> Positions:
     if is_regions(path):
         return Positions(*read_regions(path, wcs, image, origin))
     table = read_table(path)

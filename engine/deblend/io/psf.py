@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from deblend.guard import naming
 from deblend.io.companions import Companions
 from deblend.io.given_psf import GivenPsf
 from deblend.io.peaks import places_in
@@ -55,9 +56,10 @@ def psfs_for(
     """
 
     def given(path: Path, picture: Picture) -> GivenPsf:
-        if not _is_made(path):
-            return read_psf_image(path, picture.wcs, oversampling=oversampling, is_integrated=is_integrated)
-        return _made(path, picture, oversampling)
+        with naming(path, picture.path):
+            if not _is_made(path):
+                return read_psf_image(path, picture.wcs, oversampling=oversampling, is_integrated=is_integrated)
+            return _made(path, picture, oversampling)
 
     counts = [len(p.bands) for p in pictures]
     if len(paths) == 1 and len(pictures) > 1:

@@ -17,6 +17,7 @@ import numpy as np
 from astropy.io import fits
 from jaxtyping import Float
 
+from deblend.guard import reason_of
 from deblend.io.fits_file import data_of, image_numbers, label, opened
 from deblend.io.given_psf import GivenPsf
 from deblend.observe import PsfField, centroid
@@ -37,9 +38,9 @@ Grid = tuple[Float[np.ndarray, "cell 2"], Float[np.ndarray, "cell y x"], float]
 def is_grid(path: Path) -> bool:
     """Tell whether a file holds stamps for several places."""
     try:
-        with fits.open(path) as hdus:
+        with opened(path) as hdus:
             return _kind(hdus) is not None
-    except (OSError, ValueError, TypeError):
+    except ValueError:
         return False
 
 
@@ -55,8 +56,10 @@ def read_grid(path: Path, corner: tuple[float, float], shape: tuple[int, int], w
             raise ValueError(f"{path}: holds no grid of PSF stamps; give another --psf.")
         try:
             places, stamps, step = read(hdus, path, wcs)
-        except (KeyError, IndexError, TypeError) as error:
-            raise ValueError(f"{path}: is no whole grid of PSF stamps ({error}); make it anew.") from error
+        except Exception as error:  # what astropy's tables and headers raise where they are damaged
+            if isinstance(error, ValueError) and str(path) in str(error):
+                raise
+            raise ValueError(f"{path}: is no whole grid of PSF stamps ({reason_of(error)}); make it anew.") from error
     if wcs is None or read is not _stack or not _has_sky(path):
         places = places - corner
     places, stamps = _near(places, stamps, shape)
@@ -167,6 +170,6 @@ def _centers(hdu: fits.hdu.base.ExtensionHDU) -> tuple[str, str] | None:
 
 
 def _has_sky(path: Path) -> bool:
-    with fits.open(path) as hdus:
+    with opened(path) as hdus:
         tables = [hdu for hdu in hdus if _centers(hdu)]
         return any({"RA", "DEC"} <= {name.upper() for name in hdu.columns.names} for hdu in tables)

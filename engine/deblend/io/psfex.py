@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from jaxtyping import Float
 
+from deblend.guard import reason_of
+from deblend.io.fits_file import opened
 from deblend.observe import PsfField
 
 NAME = "PSF_DATA"
+HIGHEST_DEGREE = 20
+"""Of a polynomial; PSFEx makes a few."""
 LINES = 17
 """Places along each axis of an image at which a model is compared with what fewer cells tell."""
 
@@ -20,9 +23,9 @@ LINES = 17
 def is_psfex(path: Path) -> bool:
     """Tell whether a file holds a PSFEx model."""
     try:
-        with fits.open(path) as file:
+        with opened(path) as file:
             return any(hdu.name == NAME for hdu in file)
-    except (OSError, ValueError):
+    except ValueError:
         return False
 
 
@@ -71,15 +74,15 @@ def read_psfex(path: Path) -> PsfexModel:
     Raises ValueError, naming the file, where it depends on other things than the place, or is damaged.
     """
     try:
-        with fits.open(path) as file:
+        with opened(path) as file:
             table = file[NAME]
             header, mask = table.header.copy(), np.asarray(table.data["PSF_MASK"][0], float)
         step = float(header["PSF_SAMP"])
         mask = mask if mask.ndim == 3 else mask[None]
         model = PsfexModel(path, mask, step, header)
         _terms(header, 1.0, 1.0, path)
-    except (KeyError, IndexError, TypeError, OSError) as error:
-        raise ValueError(f"{path}[{NAME}]: is no whole PSFEx model ({error}); make it anew.") from error
+    except Exception as error:  # what astropy's tables and headers raise where they are damaged
+        raise ValueError(f"{path}[{NAME}]: is no whole PSFEx model ({reason_of(error)}); make it anew.") from error
     if not step > 0:
         raise ValueError(f"{path}[{NAME}]: has samples {step:g} px apart; make it anew.")
     return model
@@ -97,4 +100,6 @@ def _terms(header: Any, x: float, y: float, path: Path) -> Float[np.ndarray, " t
         (place - float(header[f"POLZERO{i + 1}"])) / float(header[f"POLSCAL{i + 1}"]) for i, place in enumerate((x, y))
     ]
     degree = int(header["POLDEG1"])
+    if not 0 <= degree <= HIGHEST_DEGREE:
+        raise ValueError(f"{path}[{NAME}]: has a polynomial of degree {degree}; make it anew.")
     return np.array([scaled[0] ** i * scaled[1] ** j for j in range(degree + 1) for i in range(degree + 1 - j)])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from deblend.io.replacing import replacing
+from deblend.replacing import replacing
 from deblend.scene import Scene, Source
 from deblend.sky import PixelGrid, TangentWcs
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from deblend.io.replacing import replacing
 from deblend.io.results import Seen
 from deblend.observe import Observation, find_passband
+from deblend.replacing import replacing
 from deblend.scene import Scene
 from deblend.sky import Channel
 

@@ -18,8 +18,8 @@ from jaxtyping import Float
 
 from deblend.io.calibration import UNKNOWN_UNIT, njy_per_unit
 from deblend.io.fits_file import FITS_BLOCK
-from deblend.io.replacing import replacing
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.scene import Scene
 from deblend.sky import AB_ZERO_POINT_NJY
 

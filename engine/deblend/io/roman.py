@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from deblend.guard import reason_of
+from deblend.io.asdf_file import opened_asdf
 from deblend.io.fits_file import Cards, Cut, FitsImage, Piece
 from deblend.io.parts import Parts
 from deblend.io.weights import Kind
@@ -33,7 +35,7 @@ def roman_parts(path: Path, cut: Cut | None = None) -> Parts:
     it is missing or damaged, is no image of Roman, or the libraries that read it are not installed.
     """
     try:
-        import asdf
+        import asdf  # noqa: F401
         import gwcs  # noqa: F401 - registers how a WCS is read
     except ImportError as error:
         raise ValueError(
@@ -45,14 +47,15 @@ def roman_parts(path: Path, cut: Cut | None = None) -> Parts:
         # tags of Roman's own data models are read as the plain trees that they are
         warnings.simplefilter("ignore")
         try:
-            with asdf.open(path, memmap=False, lazy_load=False) as file:
+            with opened_asdf(path) as file:
                 tree = file.tree.get(TREE)
                 if not isinstance(tree, Mapping) or "data" not in tree:
                     raise ValueError("it has no roman.data")
                 tree = {**tree, "data": _array(tree["data"]), "unit": str(getattr(tree["data"], "unit", "") or "")}
         except Exception as error:  # asdf raises whatever its parsers do
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise ValueError(f"{path}: cannot be read as an image of Roman ({reason}); give another file.") from error
+            raise ValueError(
+                f"{path}: cannot be read as an image of Roman ({reason_of(error)}); give another file."
+            ) from error
     return _parts(path, tree, cut)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from deblend.io.replacing import replacing
 from deblend.io.results import Cube, write_components
 from deblend.observe import Observation
+from deblend.replacing import replacing
 
 
 class Drawn(Protocol):

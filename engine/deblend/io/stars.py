@@ -12,7 +12,7 @@ from astropy.table import Column, Table
 from jaxtyping import Float
 
 from deblend.io.peaks import SKY_COLUMNS
-from deblend.io.tables import in_unit, numbers_of, read_table
+from deblend.io.tables import called, in_unit, numbers_of, read_table
 from deblend.observe import Observation
 from deblend.scene import StarCatalog
 from deblend.scene.stars import OFF_THE_GRID
@@ -145,7 +145,7 @@ def _with_gaps(column: Column, unit: units.UnitBase | None, path: Path) -> Float
     try:
         values = np.asarray(np.ma.filled(np.ma.asarray(column).astype(float), np.nan), np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: column {column.name} must hold numbers, got {column[0]!r}.") from error
+        raise ValueError(f"{path}: column {called(column)} must hold numbers, got {column[0]!r}.") from error
     return values if unit is None else in_unit(values, column, unit, "proper motion", path)
 
 

@@ -10,6 +10,9 @@ from astropy import units
 from astropy.table import Column, Table
 from jaxtyping import Float
 
+from deblend.guard import reason_of
+from deblend.io.fits_file import opened
+
 _FORMATS = {
     ".csv": "ascii.csv",
     ".ecsv": "ascii.ecsv",
@@ -24,6 +27,10 @@ _FORMATS = {
 }
 
 
+LONGEST_NAME = 60
+"""[letters]"""
+
+
 def read_table(path: Path) -> Table:
     """Read a table by the ending of its name, columns of text where that tells nothing; raises ValueError, naming the
     file, where it cannot be read."""
@@ -31,12 +38,17 @@ def read_table(path: Path) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Table.read(path, format=_FORMATS.get(ending, "ascii"))
+            kind = _FORMATS.get(ending, "ascii")
+            if kind != "fits":
+                return Table.read(path, format=kind)
+            with opened(path) as hdus:
+                return Table.read(hdus, format=kind)
     except ImportError as error:
         raise ValueError(f"{path}: reading Parquet needs pyarrow; install it, or give a CSV file.") from error
     except Exception as error:  # astropy's readers raise whatever their parsers do
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"{path}: cannot be read as a table ({lines[0].rstrip('.')}); give a CSV file.") from error
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: cannot be read as a table ({reason_of(error)}); give a CSV file.") from error
 
 
 def numbers_of(column: Column, path: Path) -> Float[np.ndarray, " row"]:
@@ -44,10 +56,12 @@ def numbers_of(column: Column, path: Path) -> Float[np.ndarray, " row"]:
     try:
         values = np.asarray(np.ma.filled(np.ma.asarray(column).astype(float), np.nan), dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: column {column.name} must hold numbers, got {column[0]!r}.") from error
+        raise ValueError(f"{path}: column {called(column)} must hold numbers, got {column[0]!r}.") from error
     bad = ~np.isfinite(values)
     if bad.any() or values.ndim != 1:
-        raise ValueError(f"{path}: column {column.name} has no number in row {int(np.argmax(bad))} (the first is 0).")
+        raise ValueError(
+            f"{path}: column {called(column)} has no number in row {int(np.argmax(bad))} (the first is 0)."
+        )
     return values
 
 
@@ -60,4 +74,9 @@ def in_unit(
     try:
         return np.asarray(units.Unit(column.unit).to(unit, values))
     except (ValueError, TypeError, units.UnitConversionError) as error:
-        raise ValueError(f"{path}: column {column.name} has unit {column.unit}, which is no {meaning}.") from error
+        raise ValueError(f"{path}: column {called(column)} has unit {column.unit}, which is no {meaning}.") from error
+
+
+def called(column: Column) -> str:
+    """Return the name of a column as it is said in a sentence; where lines were broken wrongly, it may be a table."""
+    return " ".join(str(column.name).split())[:LONGEST_NAME]

@@ -29,6 +29,7 @@ from deblend.measure.sharing import Shares
 from deblend.measure.stars import listing, star_table
 from deblend.observe import Observation
 from deblend.program import Program
+from deblend.replacing import replacing
 from deblend.scene import Scene
 from deblend.sky import AB_ZERO_POINT_NJY, PixelAffine
 
@@ -76,15 +77,14 @@ class Catalog:
             raise ValueError(
                 f"A catalog is written as {', '.join(FORMATS)}; the name {path.name!r} ends in none of them."
             )
-        temporary = path.with_name(f".{path.name}.partial")
         try:
-            self.table.write(str(temporary), format=known, overwrite=True)
+            with replacing(path) as part:
+                self.table.write(str(part), format=known, overwrite=True)
         except ImportError as error:
             raise ValueError(
                 f"{path.name}: writing Parquet needs the library pyarrow; install it (pip install "
                 '"napari-deblend[parquet]"), or write .ecsv, .fits or .vot.'
             ) from error
-        temporary.replace(path)
 
 
 def measure(

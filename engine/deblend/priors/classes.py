@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.priors.population import SHARES, pictures
+from deblend.replacing import replacing
 from deblend.scene.learned import LEARNED_RADII, LEARNED_SIGMA, N_MODES
 
 SIDE = 47
@@ -233,8 +234,10 @@ def write(path: Path, classes: list[SizeClass], card: dict[str, Any]) -> None:
             own = energy > 0.5 * np.sum(each.modes**2, axis=(1, 2))
             arrays[f"modes_{number}_{k}"] = quadrants[own]
     stored: dict[str, Any] = {name: (a / STORED_UNIT).astype(np.float16) for name, a in arrays.items()}
-    np.savez_compressed(path, **stored)
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **stored)
+    with replacing(path.with_suffix(".json")) as part:
+        part.write_text(json.dumps(card, indent=2) + "\n")
 
 
 def read(path: Path) -> list[SizeClass]:

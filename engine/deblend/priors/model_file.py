@@ -7,7 +7,6 @@ for, and the card must be that of these very numbers: whoever opens a model know
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib.resources import files
@@ -20,10 +19,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from deblend.guard import parsed_json
 from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.heads import Head
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork
 from deblend.priors.score import SIDES, ScorePrior, new_score_prior
+from deblend.replacing import replacing
 
 VERSION = 1
 SUFFIX = ".safetensors"
@@ -31,6 +32,8 @@ PACKAGED = {"score": f"galaxies_score{SUFFIX}", "pixelcnn": f"galaxies_density{S
 """What comes with the package, by kind."""
 NEEDED = ("kind", "version", "architecture", "weights_sha256", "calibration_proved")
 MOST_BYTES = 200_000_000
+WIDEST, DEEPEST = 512, 64
+"""Channels and blocks of a pixelcnn."""
 
 Module = TypeVar("Module")
 LearnedPrior = ScorePrior | PixelCNN
@@ -98,7 +101,6 @@ def write_model(path: Path, prior: LearnedPrior, card: Mapping[str, Any]) -> Non
         "weights_sha256": sha256(data).hexdigest(),
     }
     about.setdefault("calibration_proved", False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, data)
     write_bytes(card_path(path), (json.dumps(about, indent=2) + "\n").encode())
 
@@ -112,7 +114,7 @@ def read_model(path: Path) -> tuple[LearnedPrior, dict[str, Any]]:
     try:
         says = dict(card["architecture"])
         blank = READERS[card["kind"]](says)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{card_path(path)}: the architecture cannot be read ({error}).") from error
     if isinstance(blank, ScorePrior):
         return with_arrays(blank, arrays, path), card
@@ -136,6 +138,8 @@ def _blank_score(says: Mapping[str, Any]) -> ScorePrior:
     sizes = int(says["side_pix"]), int(says["width"]), int(says["deep_width"])
     # shapes alone: numbers at random would be compiled for, and thrown away
     shapes = eqx.filter_eval_shape(new_score_prior, jax.random.key(0), *sizes)
+    if 4 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if hasattr(leaf, "size")) > 2 * MOST_BYTES:
+        raise ValueError("a network of that size is larger than any model of this program")
     blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     low, high = map(float, says["noise_levels"])
     sigma_data = float(says["sigma_data"])
@@ -163,7 +167,10 @@ def _blank_pixel_cnn(says: Mapping[str, Any]) -> tuple[PixelNetwork, GaussianPri
     low, high = map(float, says["noise_levels"])
     if not (2 <= side <= SIDES[1] and 0 < rank <= side**2 and noise > 0 and 0 < low < high < np.inf):
         raise ValueError("side, rank, noise or noise levels cannot be")
-    network = PixelNetwork(jax.random.key(0), int(says["width"]), int(says["depth"]), Head(says["head"]))
+    width, depth = int(says["width"]), int(says["depth"])
+    if not (0 < width <= WIDEST and 0 < depth <= DEEPEST):
+        raise ValueError("a network of that size is larger than any model of this program")
+    network = PixelNetwork(jax.random.key(0), width, depth, Head(says["head"]))
     box = np.ones((side, side), np.float32)
     return network, GaussianPrior(box, np.zeros((rank, side, side), np.float32), box, (low, high)), noise
 
@@ -176,7 +183,7 @@ def read_card(path: Path) -> dict[str, Any]:
     """Return the card of a model; raises ValueError where it is missing or is none."""
     beside = card_path(path)
     try:
-        card = json.loads(beside.read_text())
+        card = parsed_json(beside.read_text())
     except FileNotFoundError as error:
         raise ValueError(f"{path}: its card {beside.name} is missing; put it beside the file.") from error
     except (OSError, ValueError) as error:
@@ -184,7 +191,7 @@ def read_card(path: Path) -> dict[str, Any]:
     missing = [name for name in NEEDED if not isinstance(card, dict) or name not in card]
     if missing:
         raise ValueError(f"{beside}: this is no card of a model: it does not tell {missing[0]!r}.")
-    if card["kind"] not in READERS or card["version"] != VERSION:
+    if not isinstance(card["kind"], str) or card["kind"] not in READERS or card["version"] != VERSION:
         raise ValueError(
             f"{beside}: the card is of kind {card['kind']!r}, version {card['version']!r}; this program reads "
             f"{', '.join(READERS)}, version {VERSION}."
@@ -213,12 +220,8 @@ def packaged_path(kind: str = "score") -> Path:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file that is either the old one or the new one, whatever happens meanwhile."""
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
+    with replacing(path) as part:
         part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _is_array(leaf: Any) -> bool:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from deblend.priors.interface import AbstractPrior
+from deblend.replacing import replacing
 
 ROWS, COLUMNS = 4, 8
 SOFTENING = 0.03
@@ -31,4 +32,5 @@ def write_sheet(path: Path, prior: AbstractPrior, stamps: Float[np.ndarray, "sta
             axes.imshow(np.arcsinh(picture / SOFTENING), origin="lower", cmap="gray", vmin=-1.0, vmax=4.2)
         for axes in half.axes:
             axes.set_axis_off()
-    figure.savefig(path, dpi=100)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=100, format="png")

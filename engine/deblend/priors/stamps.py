@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from deblend.guard import check_headers, reason_of
 from deblend.priors.population import pictures
 from deblend.scene.learned import LEARNED_SIGMA
 
@@ -143,12 +144,17 @@ def _read(path: Path, n_axes: int, what: str) -> np.ndarray:
 
     try:
         if path.suffix == ".npy":
-            found = [np.load(path, allow_pickle=False)]
+            # mapped: a file that is shorter than its header says is refused before there is memory for it
+            found = [np.load(path, mmap_mode="r", allow_pickle=False)]
         else:
+            with path.open("rb") as file:
+                check_headers(path, file)
             with fits.open(path) as hdus:
                 found = [np.array(hdu.data) for hdu in hdus if getattr(hdu.data, "ndim", 0) == n_axes]
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: this is no {what}, of NumPy (.npy) or FITS ({error}).") from error
+    except Exception as error:  # the readers raise whatever their parsers do
+        raise ValueError(f"{path}: this is no {what}, of NumPy (.npy) or FITS ({reason_of(error)}).") from error
     if not found or (n_axes == 2 and found[0].ndim != 2):
         raise ValueError(f"{path}: it holds no {what} (an array of {n_axes} axes).")
-    return np.asarray(found[0], np.float64)
+    if found[0].dtype.kind not in "fiu":
+        raise ValueError(f"{path}: it holds no numbers but {found[0].dtype}.")
+    return np.array(found[0], np.float64)

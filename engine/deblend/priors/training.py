@@ -183,7 +183,6 @@ class Training(Iterator[Trial]):
             "loss": self._loss,
             "trials": [asdict(trial) for trial in self.trials],
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, save(arrays, metadata={"training": json.dumps(about)}))
 
     def resume(self, path: Path) -> None:

@@ -23,6 +23,8 @@ import numpy as np
 import platformdirs
 from jax import export
 
+from deblend.replacing import replacing
+
 LIMIT = 1 << 30
 """Bytes that may be kept; what was not used for longest goes first."""
 
@@ -152,11 +154,9 @@ def _write(name: str, content: bytes) -> None:
     parent = folder()
     if parent is None:
         return
-    temporary = parent / f".{name}.{os.getpid()}"
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(hashlib.sha256(content).digest() + content)
-        temporary.replace(parent / name)
+        with replacing(parent / name) as part:
+            part.write_bytes(hashlib.sha256(content).digest() + content)
         _forget_oldest(parent)
     except OSError as error:
         log.warning("Compiled code cannot be kept in %s (%s); the next start will compile again.", parent, error)

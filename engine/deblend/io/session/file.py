@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from deblend.io.replacing import replacing
+from deblend.guard import ROOM, reason_of
+from deblend.io.asdf_file import opened_asdf
 from deblend.io.session.ledger import Ledger, last_session
 from deblend.io.session.plain import Fetch, Reader, Writer
 from deblend.io.session.references import WHERE, DataNotFoundError, Place, Reading, References, elsewhere, fetched
 from deblend.io.session.session import Session
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.scene.scene import Scene
 
 KEY = "napari_deblend"
@@ -68,7 +70,9 @@ def write_session(path: Path, session: Session) -> tuple[str, ...]:
         }
     }
     file = asdf.AsdfFile(tree)
-    file.set_array_compression(tree[KEY]["history"]["lines"], "zlib")
+    if sum(map(len, lines)) < ROOM:
+        # longer ones would not be opened again: they could be a trap
+        file.set_array_compression(tree[KEY]["history"]["lines"], "zlib")
     with replacing(path) as part:
         file.write_to(part)
     if references is None:
@@ -91,21 +95,18 @@ def read_session(path: Path, data: Path | None = None) -> Session:
     Raises ValueError with a sentence, naming the file, where it is missing or damaged, and as DataNotFoundError where
     its images are nowhere.
     """
-    import asdf
-
     if not path.is_file():
         raise ValueError(f"{path}: there is no such session; check the path.")
     with warnings.catch_warnings():
         # whatever else another program has added is left alone
         warnings.simplefilter("ignore")
         try:
-            with asdf.open(path, memmap=False, lazy_load=False) as file:
+            with opened_asdf(path, core_only=True) as file:
                 return _session(file.tree.get(KEY), path.resolve().parent, data)
         except DataNotFoundError as error:
             raise DataNotFoundError(f"{path}: {error}.") from error
         except Exception as error:  # asdf raises whatever its parsers do
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise ValueError(f"{path}: cannot be read as a session ({reason}).") from error
+            raise ValueError(f"{path}: cannot be read as a session ({reason_of(error)}).") from error
 
 
 def _session(tree: Any, folder: Path, data: Path | None) -> Session:

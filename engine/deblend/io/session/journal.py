@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from deblend.guard import reason_of
 from deblend.io.session.ledger import Ledger, last_session
 from deblend.io.session.session import Session
 
@@ -30,6 +31,8 @@ class Journal:
         self._volume = max(_volumes(folder), default=-1)
         self._files: tuple[BinaryIO, BinaryIO] | None = None
         self._n_bytes = self._first = 0
+        self._is_broken = False
+        """Whether an entry was begun that did not reach the disk."""
         self._begin()
 
     def __enter__(self) -> Self:
@@ -43,28 +46,30 @@ class Journal:
 
         Raises TypeError where something of it cannot be written, OSError where the disk refuses.
         """
-        is_long = self._n_bytes > max(LONG, GROWTH * self._first)
-        if is_long:
+        is_new = self._is_broken or self._n_bytes > max(LONG, GROWTH * self._first)
+        if is_new:
             self._begin()
-        try:
-            self._ledger.write(session)
-        except TypeError:
-            # numbers were given to what was not written
-            self._begin()
-            raise
+        # until all of it is there: numbers were given to what was not written, and a line may be half there
+        self._is_broken = True
+        self._ledger.write(session)
         for file in self._open:
             file.flush()
             os.fsync(file.fileno())
+        self._is_broken = False
         self._first = self._first or self._n_bytes
-        if is_long:
+        if is_new:
             _remove(self._folder, range(self._volume))
 
     def close(self) -> None:
         """End writing; the journal stays."""
-        if self._files is not None:
-            for file in self._files:
+        files, self._files = self._files, None
+        for file in files or ():
+            try:
                 file.close()
-        self._files = None
+            except OSError:
+                # what a full disk did not take is not taken now either; the entry was refused already
+                if not self._is_broken:
+                    raise
 
     @property
     def _open(self) -> tuple[BinaryIO, BinaryIO]:
@@ -73,6 +78,9 @@ class Journal:
 
     def _begin(self) -> None:
         self.close()
+        if self._is_broken and not self._first:
+            # nothing of it is whole, and where the disk is full its place is needed
+            _remove(self._folder, range(self._volume, self._volume + 1))
         self._volume += 1
         lines, arrays = _paths(self._folder, self._volume)
         # arrays first: a line that is whole names what is there
@@ -97,8 +105,9 @@ def read_journal(folder: Path) -> Session | None:
         try:
             text = lines.read_text(encoding="utf-8", errors="replace").splitlines()
             session = last_session(text, arrays.read_bytes())
-        except ValueError as error:
-            raise ValueError(f"{folder}: the work that was kept there cannot be read ({error}).") from error
+        except (ValueError, MemoryError) as error:
+            reason = reason_of(error)
+            raise ValueError(f"{folder}: the work that was kept there cannot be read ({reason}).") from error
         if session is not None:
             return session
     return None

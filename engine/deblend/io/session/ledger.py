@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -75,11 +76,13 @@ def last_session(lines: Iterable[str], content: bytes | memoryview, known: Seque
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
+            number, tree = entry["part"], entry["is"]
+            trees[number] = tree
+            is_session = Session.__name__ in tree
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
-        trees[entry["part"]] = entry["is"]
-        if Session.__name__ in entry["is"]:
-            sessions.append(entry["part"])
+        if is_session:
+            sessions.append(number)
     return next((found for number in reversed(sessions) if (found := _session(number, trees, content, known))), None)
 
 
@@ -90,8 +93,8 @@ def _session(
     parts: dict[int, Any] = dict(enumerate(known))
 
     def fetch(place: Mapping[str, Any]) -> np.ndarray:
-        count = int(np.prod(place["shape"], dtype=int))
-        if place["at"] + count * np.dtype(place["type"]).itemsize > len(content):
+        count = prod(place["shape"])
+        if count < 0 or place["at"] + count * np.dtype(place["type"]).itemsize > len(content):
             raise _CutOff
         return np.frombuffer(content, place["type"], count, place["at"]).reshape(place["shape"])
 
@@ -102,10 +105,16 @@ def _session(
 
     reader = Reader(fetch, part)
     try:
-        session: Session = part(number)
-    except (KeyError, _CutOff):
+        session = part(number)
+    except _CutOff:
         return None
-    return session
+    except ValueError:
+        # it is of another version, and says so
+        raise
+    except Exception:
+        # what a line names is not there, or is another thing than what it is taken for
+        return None
+    return session if isinstance(session, Session) else None
 
 
 class _CutOff(ValueError):

@@ -62,7 +62,15 @@ class Reading:
         return cls(absolute(paths), absolute(psf), absolute(weights), absolute(mask), cutout)
 
     def read(self) -> tuple[Observation, ...]:
-        """Read the images; raises ValueError with a sentence where that cannot be done."""
+        """Read the images; raises ValueError with a sentence where that cannot be done.
+
+        Only what `of` gives is read: files by their whole path, no patterns that a stranger has search through disks.
+        """
+        for path in self.paths:
+            if not (os.path.isabs(path) and Path(_bare(path)).exists()):
+                raise ValueError(
+                    f"{path}: a session names its images by their whole paths, and this is none of a file."
+                )
         return read_observations(
             self.paths,
             psf=self.psf or None,

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from deblend.io.replacing import replacing
 from deblend.io.session.file import write_session
 from deblend.io.session.plain import name_of
 from deblend.io.session.session import Run, Session
 from deblend.observe import Observation
+from deblend.replacing import replacing
 from deblend.scene import OwnMorphology, Scene, Source
 
 INLINE = 12
@@ -145,7 +145,8 @@ def write_script(path: Path, session: Session) -> list[Path]:
         speaker.say(f"scene = {_scene(speaker, session.scene, 'last')}")
         speaker.say(f"program = Program({seen}, scene, standard_groups=True, solve=False)")
     about = {
-        "title": f"The work on {', '.join(o.name for o in session.observations)}, done again.",
+        # names are of others, and must not end the text that they stand in
+        "title": _harmless(f"The work on {', '.join(o.name for o in session.observations)}, done again."),
         "version": version("napari-deblend"),
         "date": f"{datetime.now():%Y-%m-%d %H:%M}",
     }
@@ -182,7 +183,7 @@ def _say_run(
     speaker.say(f"scene = fit_again(program, start, {settings}, {len(run.curve)}, {inside}, {part})")
     # where the next run goes on from this end, its sources are those that were just found
     for source in run.end.sources:
-        speaker.named[id(source)] = f'ends[{number}]["{source.id}"]'
+        speaker.named[id(source)] = f"ends[{number}][{source.id!r}]"
         speaker.kept.append(source)
     speaker.say(f"ends[{number}] = scene")
 
@@ -195,6 +196,10 @@ def _scene(speaker: _Speaker, scene: Scene, name: str) -> str:
         if isinstance(source, Source):
             speaker.called(source, f"{name}_{_letters(source.id)}")
     return speaker.called(scene, name)
+
+
+def _harmless(text: str) -> str:
+    return "".join(c for c in text if c.isprintable() and c not in '"\\')
 
 
 def _letters(text: str) -> str:
