@@ -10,6 +10,7 @@ from uuid import uuid4
 import numpy as np
 
 from deblend import Component, Point, Source, make_source
+from deblend.detect import snapped
 from deblend.scene import MORPHOLOGIES, joined, start_components, start_morphology
 from deblend.scene.source import BULGE_AND_DISK
 from napari_deblend.document import named
@@ -63,8 +64,9 @@ def duplicated(source: Source) -> Source:
     )
 
 
-def merged(sources: Sequence[Source]) -> Source:
-    """Return one source in place of several: of all their light, in the middle of it, as large as all of it.
+def merged(sources: Sequence[Source], shape: tuple[int, int]) -> Source:
+    """Return one source in place of several: of all their light, in the middle of it, as large as all of it, but not
+    larger than the scene's grid, of this shape (y, x).
 
     It has the kind and the name of the brightest one, or is a galaxy where stars lie apart.
     """
@@ -82,8 +84,9 @@ def merged(sources: Sequence[Source]) -> Source:
         kind = "galaxy"
     first = brightest.components[0]
     if kind in MORPHOLOGIES:
-        # of sources that lie far apart no box holds all
-        radius = min(int(np.ceil(max(o + s.radius for o, s in zip(off, sources, strict=True)))), LARGEST_BOX)
+        # of sources that lie far apart no box holds all; one that is hardly larger than what is compiled is cut to it
+        radius = snapped(int(np.ceil(max(o + s.radius for o, s in zip(off, sources, strict=True)))))
+        radius = min(radius, int(np.ceil(max(x, y, shape[1] - x, shape[0] - y))), LARGEST_BOX)
         one = make_source(kind, x, y, n_channels=len(flux), flux=flux, half_light_radius=size, radius=radius)
         parts: tuple[Component, ...] = (replace(one.components[0], is_variable=first.is_variable, law=first.law),)
     else:
@@ -127,7 +130,7 @@ def merge_sources(bench: Workbench) -> None:
         raise ValueError("What moves cannot be merged: each of its epochs is a source of its own.")
     if locked := [s for s in sources if s.is_locked]:
         raise ValueError(f"Cannot merge {named(locked)}: locked; unlock first.")
-    one = merged(sources)
+    one = merged(sources, bench.document.scene.grid.shape)
     gone = [s.id for s in sources if s.id != one.id]
     document = bench.document
     scene = document.scene.remove(*gone).replace(one)

@@ -22,6 +22,7 @@ from napari_deblend.widgets.source_menu import source_menu
 from napari_deblend.widgets.source_table import FLAGS, FLUX, KIND, NAME, SNR
 from tests.plugin.conftest import STARS
 
+SHAPE = (300, 300)
 LEFT, CONTROL = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier
 
 
@@ -31,28 +32,36 @@ def star(x: float, y: float, flux: tuple[float, ...] = (3.0, 1.0), **options: An
 
 def test_one_of_two_stars_has_their_light_in_its_middle() -> None:
     one, other = star(10.0, 10.0, (3.0, 3.0), radius=8), star(16.0, 10.0, (1.0, 1.0), radius=8)
-    both = merged([one, other])
+    both = merged([one, other], SHAPE)
     assert both.kind == "galaxy" and both.id == one.id and (both.x, both.y) == (11.5, 10.0)
     np.testing.assert_allclose(both.flux, [4.0, 4.0])
     # the second moment of two points, 3 : 1 at distances 1.5 and 4.5
     assert both.components[0].morphology.half_light_radius_guess == pytest.approx(np.sqrt(6.75), rel=0.4)
     # both boxes lie in that of the one
     assert both.radius >= 4.5 + 8 and both.anchor == (11.5, 10.0)
-    close = merged([one, star(10.4, 10.0, (1.0, 1.0))])
+    close = merged([one, star(10.4, 10.0, (1.0, 1.0))], SHAPE)
     assert close.kind == "point" and close.x == pytest.approx(10.1)
 
 
 def test_what_lies_far_apart_is_merged_into_the_largest_box() -> None:
     """A box that holds both would be larger than any that can be computed."""
-    assert merged([star(10.0, 10.0), star(290.0, 200.0)]).radius == LARGEST_BOX
+    assert merged([star(10.0, 10.0), star(290.0, 200.0)], SHAPE).radius == LARGEST_BOX
+
+
+def test_a_merged_source_needs_no_larger_compiled_box_for_the_sky_beyond_the_image() -> None:
+    close = [star(24.0, 24.0, radius=31), star(28.0, 24.0, radius=31)]
+    assert merged(close, SHAPE).radius == 31
+    apart = [star(12.0, 24.0, radius=31), star(36.0, 24.0, radius=31)]
+    assert merged(apart, SHAPE).radius == 43
+    assert merged(apart, (48, 48)).radius == 24
 
 
 def test_what_has_no_flux_yet_is_merged_all_the_same() -> None:
     unsolved = [make_source("galaxy", x, 10.0, n_channels=2) for x in (10.0, 14.0)]
-    both = merged(unsolved)
+    both = merged(unsolved, SHAPE)
     assert both.x == 12.0 and np.isnan(both.flux).all()
     bulge_and_disk = retyped(star(10.0, 10.0, (5.0, 2.0)), "bulge + disk")
-    more = merged([bulge_and_disk, star(11.0, 10.0, (1.0, 1.0))])
+    more = merged([bulge_and_disk, star(11.0, 10.0, (1.0, 1.0))], SHAPE)
     assert len(more.components) == 2
     np.testing.assert_allclose(more.flux, [6.0, 3.0])
 

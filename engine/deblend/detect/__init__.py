@@ -17,6 +17,7 @@ from deblend.detect.start import (
     model_psf_sigma,
     positions_within,
     scene_from_positions,
+    snapped,
     start_source,
     start_sources,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "residual_blobs",
     "scene_from_positions",
     "signal_to_noise",
+    "snapped",
     "source_from_residual",
     "stacked",
     "stacks",
