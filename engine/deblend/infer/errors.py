@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from deblend.infer.noise_solver import NoiseSolver
+from deblend.infer.given_shapes import are_fluxes_linear, drawn_around, flux_covariances
+from deblend.infer.noise_solver import TOLERANCE, NoiseSolver
 from deblend.program import Program
 from deblend.program.calibration_terms import in_units_of_scene
 
@@ -23,6 +24,9 @@ MOST_SAMPLES, LEAST_SAMPLES = 32, 12
 """Solutions, of a scene of usual size and of a large one: an error is known to 1/√(2·32) = 12 % of itself, or 20 %.
 
 They take the more time the more sky there is, and a fifth of an error sooner is worth more than an eighth later."""
+MOST_SPLIT, LEAST_SPLIT, TIMES = 16, 8, 4
+"""Solutions where fluxes are known given shapes, and draws of fluxes for the shapes of each: an error of a flux is then
+known to a tenth of itself from eight solutions, that of a center to a quarter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,8 @@ class Draws:
 
     fluxes: Float[np.ndarray, "sample source channel"]
     """[nJy]"""
+    flux_errors: Float[np.ndarray, "source channel"]
+    """Standard deviation of each flux [nJy]."""
     centers: Float[np.ndarray, "sample source 2"]
     """(x, y) [pix of the scene's grid]"""
     calibration: Float[np.ndarray, "sample channel 10"] | None
@@ -68,11 +74,6 @@ class Draws:
         return {name: np.sqrt(np.mean(d**2, axis=0)) for name, d in self.laws.get((source_id, index), {}).items()}
 
     @property
-    def flux_errors(self) -> Float[np.ndarray, "source channel"]:
-        """Standard deviation of each flux [nJy]."""
-        return np.sqrt(np.mean(self.fluxes**2, axis=0))
-
-    @property
     def center_errors(self) -> Float[np.ndarray, "source 2"]:
         """Standard deviation of x and y of each center [pix]; 0 for one that is not free."""
         return np.sqrt(np.mean(self.centers**2, axis=0))
@@ -84,30 +85,40 @@ class Draws:
 
 
 def draw(
-    program: Program, *, n_samples: int | None = None, seed: int = 0, progress: Callable[[int, int], Any] | None = None
+    program: Program,
+    *,
+    n_samples: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], Any] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Draws:
     """Return draws of how far the values of the program's scene may be off.
 
-    Without `n_samples` there are fewer of them for large scenes. `progress` is called with how many samples are done,
-    and how many there are.
+    `n_samples` is the number of solutions, each to this `tolerance`; without it there are fewer for large scenes. Where
+    fluxes are known given shapes, each of them gives `TIMES` draws. `progress` is called with how many solutions are
+    done, and how many there are.
     """
-    noise_solver = NoiseSolver(program, program.parameters)
+    noise_solver = NoiseSolver(program, program.parameters, tolerance)
+    known = flux_covariances(program) if are_fluxes_linear(program) else None
     layout, parameters, laws = program.layout, noise_solver.parameters, noise_solver.laws
     if n_samples is None:
-        n_samples = int(np.clip(MOST_SAMPLES * noise_solver.ease, LEAST_SAMPLES, MOST_SAMPLES))
+        most, least = (MOST_SAMPLES, LEAST_SAMPLES) if known is None else (MOST_SPLIT, LEAST_SPLIT)
+        n_samples = int(np.clip(most * noise_solver.ease, least, most))
     rng = np.random.default_rng(seed)
     rows = program.rows
     fluxes = np.zeros((n_samples, len(program.scene), layout.n_channels))
+    pushed = np.zeros_like(fluxes)
     centers = np.zeros((n_samples, len(program.scene), 2))
     terms = None if parameters.calibration is None else np.zeros((n_samples, *parameters.calibration.shape))
     of_laws: dict[tuple[str, int], list[dict[str, np.ndarray]]] = {}
     of_stars: list[np.ndarray] = []
     everywhere: list[np.ndarray] = []
     of_dust: dict[str, list[np.ndarray]] = {}
-    for sample, (change, priors) in enumerate(noise_solver.draws(rng, n_samples)):
-        for members, group in zip(rows, change.groups, strict=True):
+    for sample, (change, push, priors) in enumerate(noise_solver.draws(rng, n_samples)):
+        for members, group, noise in zip(rows, change.groups, push.groups, strict=True):
             # a source's flux is that of all its components
-            np.add.at(fluxes[sample], members, np.asarray(group.flux)[: len(members)] * program.noise)
+            np.add.at(fluxes[sample], members, np.asarray(group.flux)[: len(members)])
+            np.add.at(pushed[sample], members, np.asarray(noise.flux)[: len(members)])
             centers[sample, members] = np.asarray(group.theta)[: len(members), 1::-1]
         if laws is not None:
             for key, values in laws.changes(change, priors).items():
@@ -125,4 +136,15 @@ def draw(
     stacked = {key: {name: np.stack([s[name] for s in drawn]) for name in drawn[0]} for key, drawn in of_laws.items()}
     star_draws, light_draws = (np.stack(drawn) if drawn else None for drawn in (of_stars, everywhere))
     depths = {source_id: np.stack(drawn) for source_id, drawn in of_dust.items()}
-    return Draws(fluxes, centers, terms, stacked, star_draws, light_draws, depths)
+    variances = np.mean(fluxes**2, axis=0)
+    if known is not None:
+        # the push is downhill: it has the other sign than the change that it brings about
+        means = fluxes + np.einsum("cst,ktc->ksc", np.nan_to_num(known), pushed)
+        split = np.einsum("css->sc", known) + np.mean(means**2, axis=0)
+        variances = np.where(np.isfinite(split), split, variances)
+        fluxes, centers = drawn_around(means, known, TIMES, rng), np.repeat(centers, TIMES, axis=0)
+        # what is made of the draws, covariances and colors, goes with errors that are known better than they say
+        size = np.sqrt(np.mean(fluxes**2, axis=0))
+        fluxes *= np.where(size > 0, np.sqrt(variances) / np.where(size > 0, size, 1.0), 1.0)
+    errors = np.sqrt(variances) * program.noise
+    return Draws(fluxes * program.noise, errors, centers, terms, stacked, star_draws, light_draws, depths)

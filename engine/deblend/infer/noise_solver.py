@@ -113,7 +113,7 @@ class NoiseSolver:
         limit = int(np.clip(most * self.ease, least, most))
         if self.data.learned is not None:
             tolerance, limit = STIFF_TOLERANCE, max(limit, round(STIFF_ITERATIONS * min(self.ease, 1.0)))
-            self.ease *= STIFF_EASE
+            self.ease = STIFF_EASE * min(self.ease, 1.0)
         self.step = compiled_linearized(self.layout, self.data, parameters)
         self._dtype = program.dtype
         self._damping = np.asarray(SMALL_DAMPING, program.dtype), np.zeros((), program.dtype)
@@ -125,27 +125,25 @@ class NoiseSolver:
         noisy, priors = self._noisy(rng)
         return self.solve(self.data, self.parameters, noisy)[0], priors
 
-    def draw_and_push(self, rng: np.random.Generator) -> tuple[Parameters, Parameters]:
-        """Return a draw v of how far the parameters are off, and the noise Jᵀ n that has pushed there: H v = -Jᵀ n."""
-        noisy, _ = self._noisy(rng)
-        return self.solve(self.data, self.parameters, noisy)[0], noisy.gradient
+    def draws(self, rng: np.random.Generator, count: int) -> Iterator[tuple[Parameters, Parameters, list[np.ndarray]]]:
+        """Yield as many draws v, the noise Jᵀ n that has pushed there, H v = -Jᵀ n, and that of the priors of laws.
 
-    def draws(self, rng: np.random.Generator, count: int) -> Iterator[tuple[Parameters, list[np.ndarray]]]:
-        """Yield as many draws, the same as one after another would be; several are solved for at a time."""
+        They are the same as one after another would be; several are solved for at a time."""
         at_once = min(os.cpu_count() or 1, MOST_AT_ONCE)
-        pending: deque[tuple[Future[Any], list[np.ndarray]]] = deque()
+        pending: deque[tuple[Future[Any], Parameters, list[np.ndarray]]] = deque()
         with ThreadPoolExecutor(at_once, thread_name_prefix="errors") as pool:
             for _ in range(count):
                 noisy, priors = self._noisy(rng)
                 if self._blocks is None:
-                    yield self.solve(self.data, self.parameters, noisy)[0], priors
+                    yield self.solve(self.data, self.parameters, noisy)[0], noisy.gradient, priors
                     continue
-                pending.append((pool.submit(self.solve, self.data, self.parameters, noisy), priors))
+                work = pool.submit(self.solve, self.data, self.parameters, noisy)
+                pending.append((work, noisy.gradient, priors))
                 if len(pending) > at_once:
-                    solved, of_laws = pending.popleft()
-                    yield solved.result()[0], of_laws
-            for solved, of_laws in pending:
-                yield solved.result()[0], of_laws
+                    solved, push, of_laws = pending.popleft()
+                    yield solved.result()[0], push, of_laws
+            for solved, push, of_laws in pending:
+                yield solved.result()[0], push, of_laws
 
     def _noisy(self, rng: np.random.Generator) -> tuple[Step, list[np.ndarray]]:
         """Return the problem with unit noise for residuals, and that of the priors of laws."""
