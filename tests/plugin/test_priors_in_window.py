@@ -92,7 +92,7 @@ def test_a_prior_is_set_in_the_table_and_seen_beside_the_draws(
 
     said = prior()
     assert isinstance(said, Normal) and said.deviation == pytest.approx(0.5 * error, rel=1e-4)
-    assert table.model.index_of("0.flux.1", PRIOR).data() == text_of(said, document.scene.channels)
+    wait(lambda: table.model.index_of("0.flux.1", PRIOR).data() == text_of(said, document.scene.channels))
     told: list[str] = []
     opened.told.connect(told.append)
     typed(form.fields["deviation"], "-2")
