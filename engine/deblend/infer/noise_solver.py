@@ -107,7 +107,7 @@ class NoiseSolver:
         self.laws = None if program.laws is None else program.laws.touching()
         """Of the fluxes, with the planes that touch their surfaces; None where there are none."""
         self.data = program.data if self.laws is None else self.laws.tying(program.data)
-        self.ease = EASY / (len(self.layout.planes) * np.prod(self.layout.canvas_shape))
+        self.ease = float(EASY / (len(self.layout.planes) * np.prod(self.layout.canvas_shape)))
         """1 for a scene of usual size, less for a larger one, or one whose solutions take longer."""
         least, most = MOST_ITERATIONS
         limit = int(np.clip(most * self.ease, least, most))
