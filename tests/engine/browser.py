@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -88,7 +90,9 @@ def opened(page: Path, folder: Path, width: int = 1280, height: int = 1000) -> I
     client = pytest.importorskip("tornado.httpclient")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={width},{height}"]
     options += ["--remote-debugging-port=0", f"--user-data-dir={folder}", "--no-first-run", "--disable-extensions"]
-    process = subprocess.Popen([program, *options, page.as_uri()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # of its own group: what is called may be a script that starts the browser
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    process = subprocess.Popen([program, *options, page.as_uri()], **quiet)
     loop = asyncio.new_event_loop()
     try:
         where, end = folder / "DevToolsActivePort", time.monotonic() + PATIENCE
@@ -112,6 +116,6 @@ def opened(page: Path, folder: Path, width: int = 1280, height: int = 1000) -> I
             time.sleep(0.05)
         yield made
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         loop.close()
