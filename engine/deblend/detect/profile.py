@@ -67,7 +67,6 @@ def round_psf(psf: Float[np.ndarray, "side side"]) -> Round:
 
 def with_profiles(stack: Stack, sources: Sequence[Source]) -> list[Source]:
     """Return the sources, galaxies among them with profiles that follow the light around where they were placed."""
-    sources = list(sources)
     psf = round_psf(stack.psf)
     left = stack.light.copy()
     shapes: dict[int, Round] = {}
