@@ -74,6 +74,16 @@ def test_how_uneven_is_measured_by_how_bright(blend: Any, fitted: Scene) -> None
     assert uneven(fitted, [deep]) == ()
 
 
+def test_what_is_resolved_far_beyond_what_was_learned_stays(systems: Any, blend: Any, fitted: Scene) -> None:
+    (first, second, _), seen = fitted.sources, [blend[0]]
+    component = first.components[0]
+    enlarged = component.morphology.with_half_light_radius(8.0)
+    large = replace(first, components=(replace(component, morphology=enlarged),))
+    assert uneven(fitted.replace(large), seen) == (second.id,)
+    wide = replace(first, components=(component.resized(60),))
+    assert uneven(fitted.replace(wide), seen) == (), "what touches it would begin anew with it"
+
+
 def test_smooth_galaxies_are_not(systems: Any) -> None:
     """Sérsic galaxies of S/N 300 and 30, one beside the other, drawn with profiles that no default galaxy has."""
     truth = systems.scene(

@@ -22,9 +22,9 @@ from jaxtyping import Float
 
 from deblend.priors.population import SHARES, pictures
 from deblend.replacing import replacing
-from deblend.scene.learned import LEARNED_RADII, LEARNED_SIGMA, N_MODES
+from deblend.scene.learned import LEARNED_RADII, LEARNED_REACH, LEARNED_SIGMA, N_MODES
 
-SIDE = 47
+SIDE = 2 * LEARNED_REACH + 1
 """Of the pictures that classes are learned from [pix]."""
 CENTER_JITTER = 0.12
 """How far off galaxies lie that classes are learned from, per axis [pix]."""

@@ -16,6 +16,8 @@ N_MODES = 64
 """How many ways of differing from the mean galaxy of its size are learned."""
 LEARNED_SIGMA = 0.8
 """Width of the model PSF behind which galaxies were learned [pix]."""
+LEARNED_REACH = 23
+"""How far from the middle their pictures were learned [pix at that PSF]."""
 LEARNED_RADII = tuple(1.12 * 1.255**k for k in range(8))
 """Half-light radii of the size classes, that PSF included [pix at that PSF]."""
 
