@@ -34,6 +34,7 @@ from deblend.program.grouping import GroupKey, key_of, parts_by_group, room_for
 from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.links import with_links
+from deblend.program.origins import origins
 from deblend.program.problem import (
     canvas_for,
     is_turning,
@@ -317,6 +318,17 @@ class Program(AbstractSight):
     def turned_by(self, parameters: Parameters) -> float:
         """Return how far parameters have turned any image's corner off the program's geometry [pix of the model]."""
         return 0.0 if parameters.calibration is None else float(np.abs(parameters.calibration[:, TURN]).max())
+
+    def have_left_boxes(self, parameters: Parameters) -> bool:
+        """Tell whether any center has gone so far that its boxes stand elsewhere in the scene of these parameters."""
+        shape = self._scene.grid.shape
+        for slots, p in zip(self._groups, parameters.groups, strict=True):
+            n, now = len(slots.members), slots.data.origin[: len(slots.members)]
+            centers = now[:, ::-1] + np.asarray(p.theta)[:n, 1::-1].astype(float)
+            anchors = np.array([source.anchor for source, _ in slots.members], float).reshape(n, 2)
+            if np.any(origins(anchors, centers, shape) != now):
+                return True
+        return False
 
     # -- for solvers -------------------------------------------------------------------------------------------
 
