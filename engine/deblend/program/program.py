@@ -178,6 +178,7 @@ class Program(AbstractSight):
         members = parts_by_group(scene)
         if not has_same_parts:
             self._house(members)
+        self._take_passbands(scene)
         self._turn(scene)
         self._hide(scene)
         shape, painted = scene.grid.shape, painted_in(scene)
@@ -206,6 +207,14 @@ class Program(AbstractSight):
                 slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
                 self._groups[index : index + 1] = [slots]
                 self._seen = None
+
+    def _take_passbands(self, scene: Scene) -> None:
+        """Have dust, and what is seen through it, anew where passbands are others: it dims each by its own."""
+        layers = [slots for slots in self._groups if slots.layout.is_absorbing]
+        if layers and scene.passbands is not self._scene.passbands:
+            for slots in layers:
+                slots.forget()
+            self._forget_drawn()
 
     def _take_laws(self, scene: Scene) -> None:
         """Write fluxes that follow a law, and what ties them, into the slots."""
@@ -271,6 +280,9 @@ class Program(AbstractSight):
         if all(new is old for new, old in zip(turned, self._prepared, strict=True)):
             return
         self._prepared, self._seen = turned, None
+        for slots in self._groups:
+            # how much of each PSF they are seen through, and how bright the image is there
+            slots.forget()
         self._forget_drawn()
 
     def _hide(self, scene: Scene) -> None:

@@ -134,6 +134,10 @@ class GroupSlots:
     def kind(self) -> Kind:
         return KINDS[self.layout.kind]
 
+    def forget(self) -> None:
+        """Have all slots written anew the next time: what is known of all sources has changed."""
+        self.members, self.painted = [], []
+
     def fill(
         self,
         members: list[Part],
