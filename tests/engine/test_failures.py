@@ -32,8 +32,8 @@ from deblend import (
 )
 from deblend.observe import gaussian_psf
 from deblend.program.layout import GroupLayout
+from deblend.program.origins import box_origin
 from deblend.program.pictures import picture_of
-from deblend.program.slots import box_origin
 from deblend.render import KINDS
 from deblend.scene import CHANNEL_OFFSET_SCATTER, MODEL_PSF_SIGMA
 

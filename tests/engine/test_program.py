@@ -29,7 +29,7 @@ from deblend import (
 )
 from deblend.program import compiled
 from deblend.program.layout import FIRST_CAPACITY
-from deblend.program.slots import box_origin
+from deblend.program.origins import box_origin
 
 SHARED = ("point", "galaxy", "gaussian", "sersic", "free-form")
 """Kinds that the layout of `systems` has room for."""

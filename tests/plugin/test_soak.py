@@ -19,6 +19,8 @@ pytestmark = pytest.mark.gui
 
 IS_SMALL = bool(os.environ.get("CI"))
 GESTURES = 100 if IS_SMALL else 400
+LOOK = 50
+"""Gestures between two looks at the picture."""
 
 
 @pytest.mark.slow
@@ -30,21 +32,30 @@ def test_random_gestures_break_nothing_and_are_done_again_alike(
     person = Person(opened, make_hands(opened), wait, seed=1, without=COMPILING if IS_SMALL else ())
     person.begin()
     with Ears() as ears:
-        for _ in range(GESTURES):
+        for number in range(GESTURES):
             person.gesture()
+            if number % LOOK == LOOK - 1:
+                person.rest()
+                check_picture(opened)
         person.rest()
     assert ears.heard == [] and person.told == []
     check_state(opened)
     assert not [t for t in threading.enumerate() if t.name.startswith("deblend") and not t.is_alive()]
 
 
+def check_picture(bench: Any) -> None:
+    """The χ² that is shown is that of a program made anew of the scene: to 4e-8 it was in 2,400 gestures."""
+    scene = bench.document.scene
+    fresh = Program(bench.document.observations, scene, standard_groups=True, solve=False)
+    told = f"{bench.frame.chi2:.6f} is shown, {fresh.chi2:.6f} is that of the scene: {[s.kind for s in scene.sources]}"
+    assert bench.frame.chi2 == pytest.approx(fresh.chi2, rel=1e-5), told
+
+
 def check_state(bench: Any) -> None:
     """The picture is that of the scene, history leads back and forth, and what was fitted comes out again."""
+    check_picture(bench)
     document = bench.document
     scene, seen = document.scene, document.observations
-    fresh = Program(seen, scene, standard_groups=True, solve=False)
-    told = f"{bench.frame.chi2:.6f} is shown, {fresh.chi2:.6f} is that of the scene: {[s.kind for s in scene.sources]}"
-    assert bench.frame.chi2 == pytest.approx(fresh.chi2, rel=1e-4), told
     steps = 0
     while document.undo_label is not None:
         document.undo()

@@ -178,6 +178,10 @@ class Fit(Iterator[FitState]):
             # a rotation is linear only as long as it is small: make the geometry that it leads to
             self.program.take(self.program.snapshot(after.laws)(after.parameters))
             after = self._solver.start(after.damping)
+        elif np.isfinite(after.loss) and self.program.have_left_boxes(after.parameters):
+            # light at the edges of boxes is another where these stand elsewhere
+            self.program.take(self.program.snapshot(after.laws)(after.parameters))
+            after = self._solver.resume(after.damping)
         state = self._take(after, outcome)
         changes = self._boxes.changes(self.program, after, self._iteration)
         if not changes or outcome in (Outcome.STOPPED_AT_LIMIT, self._undefined):

@@ -10,7 +10,7 @@ from deblend.measure.shapes import centroid, half_light_radius, on_one_box
 from deblend.program import Program
 from deblend.program.columns import Column
 from deblend.program.noise import weighted_column
-from deblend.program.slots import box_origin
+from deblend.program.origins import box_origin
 
 
 def shapes_of(program: Program) -> Float[np.ndarray, "source 3"]:

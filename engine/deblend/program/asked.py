@@ -59,7 +59,9 @@ def lower_asked(asked: Asked, slot: int, component: Component, noise: Float[np.n
 
     `noise` is the unit of flux of every channel [nJy]. Raises ValueError for settings that do not fit the channels.
     """
-    asked.strength[slot], asked.of_spectrum[slot] = 0.0, 0.0
+    for part, idle in zip(asked, nothing_asked(1, len(noise), asked.strength.dtype), strict=True):
+        # what was asked of whom was in the slot before is no longer said
+        part[slot] = idle[0]
     order = acting_order(c.kind for c in component.morphology.constraints)
     asked.order[slot] = [PIXEL_KINDS.index(kind) for kind in order]
     for kind in _pixel_kinds(component):

@@ -24,8 +24,9 @@ from deblend.program.columns import (
 from deblend.program.compiled import on_device, side_by_side
 from deblend.program.dust_layer import on_side
 from deblend.program.galaxy_tables import device_tables
+from deblend.program.origins import box_origin
 from deblend.program.problem import PreparedObservation
-from deblend.program.slots import GroupSlots, Part, box_origin, same_shape
+from deblend.program.slots import GroupSlots, Part, same_shape
 from deblend.program.support import Painted
 from deblend.scene import Scene, Source
 

@@ -34,6 +34,7 @@ from deblend.program.grouping import GroupKey, key_of, parts_by_group, room_for
 from deblend.program.laws import Laws, lawful_members
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.links import with_links
+from deblend.program.origins import origins
 from deblend.program.problem import (
     canvas_for,
     is_turning,
@@ -177,6 +178,7 @@ class Program(AbstractSight):
         members = parts_by_group(scene)
         if not has_same_parts:
             self._house(members)
+        self._take_passbands(scene)
         self._turn(scene)
         self._hide(scene)
         shape, painted = scene.grid.shape, painted_in(scene)
@@ -205,6 +207,14 @@ class Program(AbstractSight):
                 slots = GroupSlots(layout, *self._sizes, self.dtype, self._n_planes)
                 self._groups[index : index + 1] = [slots]
                 self._seen = None
+
+    def _take_passbands(self, scene: Scene) -> None:
+        """Have dust, and what is seen through it, anew where passbands are others: it dims each by its own."""
+        layers = [slots for slots in self._groups if slots.layout.is_absorbing]
+        if layers and scene.passbands is not self._scene.passbands:
+            for slots in layers:
+                slots.forget()
+            self._forget_drawn()
 
     def _take_laws(self, scene: Scene) -> None:
         """Write fluxes that follow a law, and what ties them, into the slots."""
@@ -270,6 +280,9 @@ class Program(AbstractSight):
         if all(new is old for new, old in zip(turned, self._prepared, strict=True)):
             return
         self._prepared, self._seen = turned, None
+        for slots in self._groups:
+            # how much of each PSF they are seen through, and how bright the image is there
+            slots.forget()
         self._forget_drawn()
 
     def _hide(self, scene: Scene) -> None:
@@ -317,6 +330,17 @@ class Program(AbstractSight):
     def turned_by(self, parameters: Parameters) -> float:
         """Return how far parameters have turned any image's corner off the program's geometry [pix of the model]."""
         return 0.0 if parameters.calibration is None else float(np.abs(parameters.calibration[:, TURN]).max())
+
+    def have_left_boxes(self, parameters: Parameters) -> bool:
+        """Tell whether any center has gone so far that its boxes stand elsewhere in the scene of these parameters."""
+        shape = self._scene.grid.shape
+        for slots, p in zip(self._groups, parameters.groups, strict=True):
+            n, now = len(slots.members), slots.data.origin[: len(slots.members)]
+            centers = now[:, ::-1] + np.asarray(p.theta)[:n, 1::-1].astype(float)
+            anchors = np.array([source.anchor for source, _ in slots.members], float).reshape(n, 2)
+            if np.any(origins(anchors, centers, shape) != now):
+                return True
+        return False
 
     # -- for solvers -------------------------------------------------------------------------------------------
 

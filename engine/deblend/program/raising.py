@@ -13,8 +13,10 @@ from deblend.program.calibration_terms import with_terms
 from deblend.program.dust_slots import raised_dust, total_of
 from deblend.program.full_scene_slots import FullSceneSlots
 from deblend.program.laws import Laws
+from deblend.program.origins import box_origin, stay_on_sky
 from deblend.program.slots import Part, raise_component, raised_morphology
 from deblend.program.star_slots import StarSlots
+from deblend.render import kind_of
 from deblend.scene import Dust, Scene, Source
 
 
@@ -51,17 +53,32 @@ class Snapshot:
         return replace(whole, sources=tuple(s.dimmed(dust[s.id]) if s.id in dust else s for s in sources))
 
     def _source(self, source: Source, index: int, p: GroupParameters, slot: int, so_far: Source) -> Source:
-        pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
+        pixels = self._pixels(source, index, p, slot)
         theta, flux, aspect = (np.asarray(values[slot]) for values in (p.theta, p.flux, p.aspect))
         shape = self.scene.grid.shape
         new = raise_component(source, index, theta, flux, pixels, aspect, shape, self.noise, onto=so_far)
         return new if self.laws is None else self.laws.raised(new, index)
 
+    def _pixels(
+        self, source: Source, index: int, p: GroupParameters, slot: int
+    ) -> Float[np.ndarray, "side side"] | None:
+        """Return the pixels of a slot in the box that its source has where its center has come to."""
+        if p.pixels is None:
+            return None
+        pixels = np.asarray(p.pixels[slot])
+        if not source.center.is_free or not kind_of(source.parts[index].morphology).is_correction:
+            # what is moved to its center goes where that goes
+            return pixels
+        shape = self.scene.grid.shape
+        y, x = before = box_origin(source, shape)
+        center = source.center.at((x + float(p.theta[slot, 1]), y + float(p.theta[slot, 0])))
+        return stay_on_sky(pixels, before, box_origin(replace(source, center=center), shape))
+
     def _dust(
         self, source: Source, index: int, p: GroupParameters, slot: int, unit: Float[np.ndarray, " channel"]
     ) -> Dust:
         assert source.dust is not None
-        pixels = None if p.pixels is None else np.asarray(p.pixels[slot])
+        pixels = self._pixels(source, index, p, slot)
         morphology = raised_morphology(source.parts[index], np.asarray(p.theta[slot], np.float64), pixels)
         total = total_of(source.dust, np.asarray(p.flux[slot]), unit, self.extinction(source.dust))
         return raised_dust(source.dust, morphology, total)

@@ -19,7 +19,8 @@ from deblend.program.asked import loose, lower_asked, nothing_asked
 from deblend.program.aspects import N_ASPECTS
 from deblend.program.beliefs import lower_beliefs, no_beliefs
 from deblend.program.dust_slots import Sighting, lower_depths
-from deblend.program.layout import CENTER_SLACK, SIDES, GroupLayout, bucket
+from deblend.program.layout import SIDES, GroupLayout, bucket
+from deblend.program.origins import MAX_OFFSET, box_origin
 from deblend.program.support import FREE, Painted, support_of
 from deblend.program.ties import flux_tie
 from deblend.render import KINDS, Kind, kind_of
@@ -41,8 +42,6 @@ CORRECTION_REACH = 0.5
 that limit a bright source takes the light of its neighbours, and hides what no source was placed for."""
 POINT_RADIUS = 7
 """The model PSF needs no larger box than this [pix]."""
-MAX_OFFSET = 4.0
-"""How far a fit may move a center from where it was placed, per axis [pix]."""
 LEAST_POSITIVE = 1e-6
 """Where the logarithm of a parameter is cut."""
 
@@ -61,19 +60,6 @@ def group_key(source: Source, index: int) -> tuple[str, int, bool]:
     if isinstance(component.morphology, Point):
         return component.morphology.label, bucket(box_radius(component)), False
     return component.morphology.label, bucket(component.radius, least=SIDES[1]), is_dust((source, index))
-
-
-def box_origin(source: Source, shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the pixel (y, x) under the middle of a source's boxes.
-
-    It is tied to where the source was placed, so that a fit that moves the center leaves the box where it is.
-    """
-    center = source.center.value
-    anchor = np.asarray(source.anchor)
-    reference = anchor if np.all(np.abs(center - anchor) < MAX_OFFSET - 0.5) else center
-    x, y = np.floor(reference + 0.5).astype(int)
-    low, (height, width) = -CENTER_SLACK, shape
-    return int(np.clip(y, low, height - 1 + CENTER_SLACK)), int(np.clip(x, low, width - 1 + CENTER_SLACK))
 
 
 Part = tuple[Source, int]
@@ -147,6 +133,10 @@ class GroupSlots:
     @property
     def kind(self) -> Kind:
         return KINDS[self.layout.kind]
+
+    def forget(self) -> None:
+        """Have all slots written anew the next time: what is known of all sources has changed."""
+        self.members, self.painted = [], []
 
     def fill(
         self,

@@ -268,7 +268,8 @@ class Scene:
         """
         taken = {each.name for each in self.full_scenes}
         if name is None:
-            name = "full scene" if not taken else f"full scene {len(taken) + 1}"
+            names = ("full scene", *(f"full scene {number}" for number in range(2, len(taken) + 2)))
+            name = next(each for each in names if each not in taken)
         if name in taken:
             raise ValueError(f"The scene already has light called {name!r} over all of it; give another name.")
         added = FullScene.flat(self.grid.shape, len(self.channels), spacing, name, roughness)

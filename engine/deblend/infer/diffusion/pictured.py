@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from deblend.priors.population import SEEING
 from deblend.priors.stamps import RADII_OF_SIDE
 from deblend.program.layout import SIDES
-from deblend.program.slots import box_origin
+from deblend.program.origins import box_origin
 from deblend.program.ties import has_epochs
 from deblend.render import shift_matrix
 from deblend.scene import Component, FreeForm, Parameter, Point, Scene, Source

@@ -28,8 +28,8 @@ from deblend.program.aspects import N_ASPECTS
 from deblend.program.layout import SIDES, GroupLayout, Layout
 from deblend.program.observation_layout import framed
 from deblend.program.operator import apply_adjoint, apply_jacobian
+from deblend.program.origins import box_origin
 from deblend.program.pictures import Linearization, pictures_of
-from deblend.program.slots import box_origin
 from deblend.scene import Point, Scene, Source, make_source
 
 KIND = "gaussian"
