@@ -16,6 +16,9 @@ _binding = os.environ.setdefault("QT_API", os.environ.get("PYTEST_QT_API", "pyqt
 os.environ.setdefault("PYTEST_QT_API", _binding)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["NAPARI_ASYNC"] = "0"
+# matrices of tests are small, workers are as many as processors, and threads that wait for each other's turn do so
+# loudly; told to workers and to programs that tests start (see docs/decisions.md)
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # most tests of the window fit nothing
 os.environ["DEBLEND_COMPILE_AHEAD"] = "no"
 _settings = tempfile.TemporaryDirectory(prefix="napari-deblend-tests-")
