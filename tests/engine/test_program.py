@@ -27,6 +27,7 @@ from deblend import (
     fit,
     make_source,
 )
+from deblend.algebra import small_matrices
 from deblend.program import compiled
 from deblend.program.layout import FIRST_CAPACITY
 from deblend.program.slots import box_origin
@@ -257,7 +258,7 @@ def test_linear_algebra_has_its_threads_again_after_the_last_that_wanted_one() -
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
         before = counts()
         assert set(before) == {2}
-        first, second = compiled.small_matrices(), compiled.small_matrices()
+        first, second = small_matrices(), small_matrices()
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)
