@@ -203,19 +203,16 @@ def test_a_disk_that_refuses_is_told_once(
 
 
 CHILD = """
-    import os, sys, signal, time
+    import os, sys, signal
     from pathlib import Path
     import napari
     from qtpy.QtWidgets import QApplication
     from deblend import FitSettings, make_source
     from deblend.io import read_observations
-    from deblend.program import compiled
     from napari_deblend.actions import perform
     from napari_deblend.runner import Phase
     from napari_deblend.workbench import Workbench
 
-    # as in tests/conftest.py, so that the window which takes over finds what this one has compiled
-    compiled.OPTIONS["xla_backend_optimization_level"] = "0"
     bench = Workbench.of(napari.Viewer(show=True))
     bench.open(read_observations([sys.argv[1]]))
     for x, y in ((22.0, 30.0), (35.5, 28.0)):
@@ -224,12 +221,9 @@ CHILD = """
     perform(bench, "fit_or_pause")
     while not (bench.phase is Phase.RUNNING and bench.frame is not None and len(bench.frame.curve) > 2):
         QApplication.processEvents()
-        # or the fit hardly gets its turn
-        time.sleep(0.005)
     kept = bench.keeper._kept
     while bench.keeper._kept == kept:
         QApplication.processEvents()
-        time.sleep(0.005)
     print(*(s.id for s in bench.document.scene.sources), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
