@@ -6,6 +6,7 @@ random numbers come from a seed, and data that is not there is a visible skip.
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ _binding = os.environ.setdefault("QT_API", os.environ.get("PYTEST_QT_API", "pyqt
 os.environ.setdefault("PYTEST_QT_API", _binding)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["NAPARI_ASYNC"] = "0"
+# matrices of tests are small, workers are as many as processors, and threads that wait for each other's turn do so
+# loudly; told to workers and to programs that tests start (see docs/decisions.md)
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # most tests of the window fit nothing
 os.environ["DEBLEND_COMPILE_AHEAD"] = "no"
 _settings = tempfile.TemporaryDirectory(prefix="napari-deblend-tests-")
@@ -33,6 +37,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # LLVM takes half of the time of tests that compile; the same XLA programs run without its care, only slower
 _SHIPPED = compiled.OPTIONS["xla_backend_optimization_level"]
 compiled.OPTIONS["xla_backend_optimization_level"] = "0"
+
+# while code is traced, Python looks for garbage after every 700 new objects: an eighth of the time, and there is none
+gc.set_threshold(50_000, 10, 10)
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -27,6 +27,7 @@ from deblend import (
     fit,
     make_source,
 )
+from deblend.algebra import small_matrices
 from deblend.program import compiled
 from deblend.program.layout import FIRST_CAPACITY
 from deblend.program.origins import box_origin
@@ -253,14 +254,17 @@ def test_linear_algebra_has_its_threads_again_after_the_last_that_wanted_one() -
     def counts() -> list[int]:
         return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
 
-    before = counts()
-    first, second = compiled.small_matrices(), compiled.small_matrices()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert set(counts()) == {1}
-    second.__exit__(None, None, None)
-    assert counts() == before
+    # tests have but one, see tests/conftest.py
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = counts()
+        assert set(before) == {2}
+        first, second = small_matrices(), small_matrices()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert set(counts()) == {1}
+        second.__exit__(None, None, None)
+        assert counts() == before
 
 
 def test_a_model_is_drawn_once_and_anew_after_an_edit(warm: Program, scene: Scene) -> None:

@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from deblend.algebra import small_matrices
 from deblend.infer.gauss_newton import Step
 from deblend.infer.solvers import compiled_blocks, compiled_direction, compiled_linearized
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
 from deblend.program.calibration import calibrated
-from deblend.program.compiled import compiled, register, small_matrices
+from deblend.program.compiled import compiled, register
 from deblend.program.full_scene_layer import ROUGH, full_scene_bounds
 from deblend.program.layout import Layout
 from deblend.program.noise import weighted_noise

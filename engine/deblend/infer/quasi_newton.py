@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from scipy.optimize import minimize
 
+from deblend.algebra import small_matrices
 from deblend.infer.solvers import (
     AbstractSolver,
     Found,
@@ -27,7 +28,6 @@ from deblend.infer.solvers import (
 )
 from deblend.infer.splitting import tethered
 from deblend.program.arrays import GroupParameters, Parameters, ProblemData
-from deblend.program.compiled import small_matrices
 from deblend.program.full_scene_layer import full_scene_bounds
 from deblend.program.support import is_own
 

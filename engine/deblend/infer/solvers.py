@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from deblend.algebra import small_matrices
 from deblend.infer.coarse import CoarseLevel
 from deblend.infer.full_scene_blocks import FullSceneBlocks
 from deblend.infer.gauss_newton import (
@@ -30,7 +31,7 @@ from deblend.infer.star_blocks import StarBlocks
 from deblend.infer.trial import Trial, seen_at, tried
 from deblend.program import Program
 from deblend.program.arrays import Parameters, ProblemData
-from deblend.program.compiled import compiled, on_device, register, side_by_side, small_matrices
+from deblend.program.compiled import compiled, on_device, register, side_by_side
 from deblend.program.laws import Laws
 from deblend.program.layout import Layout
 from deblend.program.penalty import Lag

@@ -13,16 +13,13 @@ import logging
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import jax
 import numpy as np
 from jax import export
-from threadpoolctl import ThreadpoolController
 
 from deblend.program import arrays, kept
 
@@ -41,9 +38,6 @@ _lock = threading.Lock()
 _in_use: OrderedDict[int, tuple[Compiled, Hashable]] = OrderedDict()
 """Whose programs are ready, and for what, by their identity; the least recently used one first."""
 _counts: dict[str, int] = {}
-_n_small = 0
-"""How many threads are among small matrices."""
-_limit: Any = None
 _refused: list[str] = []
 """What XLA said where it did not take the options."""
 
@@ -133,31 +127,6 @@ def compilations() -> int:
     """Return how often this process has made a function ready for a layout, by compiling or from disk."""
     with _lock:
         return sum(_counts.values())
-
-
-@contextmanager
-def small_matrices() -> Iterator[None]:
-    """Keep linear algebra to one thread: for matrices of a hundred rows others only wait, and wait loudly.
-
-    The limit is the whole process's: the last thread that leaves takes it back.
-    """
-    global _n_small, _limit
-    with _lock:
-        _n_small += 1
-        if _n_small == 1:
-            _limit = _algebra().limit(limits=1, user_api="blas")
-    try:
-        yield
-    finally:
-        with _lock:
-            _n_small -= 1
-            if _n_small == 0:
-                _limit.restore_original_limits()
-
-
-@lru_cache(maxsize=1)
-def _algebra() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def side_by_side(first: Callable[[], Any], *others: Callable[[], Any]) -> Any:

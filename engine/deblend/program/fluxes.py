@@ -13,8 +13,8 @@ from jaxtyping import Float
 from scipy.optimize import lsq_linear, nnls
 from scipy.sparse.csgraph import connected_components
 
+from deblend.algebra import small_matrices
 from deblend.program.columns import Column
-from deblend.program.compiled import small_matrices
 from deblend.program.noise import weighted_column
 
 RIDGE = 1e-9

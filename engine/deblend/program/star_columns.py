@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
+from deblend.algebra import small_matrices
 from deblend.program.calibration import BACKGROUND, plane
 from deblend.program.columns import CHUNK, Column, summed
-from deblend.program.compiled import small_matrices
 from deblend.program.drawing import Drawing
 from deblend.program.layout import GroupLayout
 from deblend.program.noise import weighted_column

@@ -16,8 +16,8 @@ from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.linalg import splu
 
+from deblend.algebra import small_matrices
 from deblend.program.columns import Column
-from deblend.program.compiled import small_matrices
 from deblend.program.fluxes import RIDGE, NormalEquations, amplitude_bounds, coupled, products
 from deblend.program.star_columns import StarColumns
 

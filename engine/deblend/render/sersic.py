@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import gamma, gammaincinv
 
+from deblend.algebra import small_matrices
+
 INDEX_RANGE = (0.5, 4.0)
 """Sérsic indices that the table covers."""
 _N_STEPS = 141
@@ -41,7 +43,8 @@ def sersic_brightness(radius: Float[np.ndarray, "..."], index: float) -> Float[n
 @lru_cache(maxsize=1)
 def weight_table() -> Float[np.ndarray, "index gaussian"]:
     """Return the flux in each Gaussian for every n of the grid."""
-    return np.array([sersic_weights(index) for index in np.linspace(*INDEX_RANGE, _N_STEPS)])
+    with small_matrices():
+        return np.array([sersic_weights(index) for index in np.linspace(*INDEX_RANGE, _N_STEPS)])
 
 
 @cache
