@@ -16,6 +16,9 @@ from astropy.io import fits
 
 from deblend.cli import build_parser, main
 from deblend.commands import COMMANDS
+from deblend.commands.completion import CONSTRAINTS, KINDS
+from deblend.scene import offered_constraints
+from deblend.scene.morphologies import MORPHOLOGIES
 from tests.end_to_end.blend import (
     SHAPE,
     Blend,
@@ -156,12 +159,25 @@ def test_help_has_examples_that_can_be_read(command: str, capsys: pytest.Capture
     assert ("--json" in said) == (command != "view")
 
 
-def test_keys_complete_words(tmp_path: Path) -> None:
-    line, said = "deblend batch field.fits --errors f", tmp_path / "said"
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("deblend batch field.fits --errors f", ["full"]),
+        ("deblend fit image.fits --kind sp", ["spergel", "spline"]),
+        ("deblend fit image.fits --constraint mono", ["monotonicity", "monotonic", "monotonic-cut"]),
+    ],
+)
+def test_keys_complete_words(line: str, words: list[str], tmp_path: Path) -> None:
+    said = tmp_path / "said"
     asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line))}
     environment = {**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": str(said)}
     subprocess.run([sys.executable, "-m", "deblend"], env=environment, check=False)
-    assert said.read_text().split() == ["full"]
+    assert sorted(said.read_text().replace("\013", " ").split()) == sorted(words)
+
+
+def test_words_are_those_of_the_engine() -> None:
+    assert tuple(MORPHOLOGIES)[: len(KINDS)] == KINDS, "those of a person come behind"
+    assert tuple(kind.value for kind in offered_constraints()) == CONSTRAINTS
 
 
 def test_as_a_module(tmp_path: Path) -> None:

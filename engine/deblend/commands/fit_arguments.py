@@ -6,6 +6,7 @@ import argparse
 import math
 from pathlib import Path
 
+from deblend.commands.completion import CONSTRAINTS, KINDS, completed_by
 from deblend.commands.output import add_json_argument
 
 CALIBRATIONS = {
@@ -103,13 +104,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "places, and have a table of their own",
     )
     add("--list-stars", action="store_true", help="list known stars in the catalog, too")
-    add(
+    kind = add(
         "--kind",
         default="galaxy",
         help="what a source is taken for: galaxy (default), point, gaussian, exponential, de-vaucouleurs, sersic, "
         "moffat, spergel, spline, learned (as galaxies look, for irregular ones, too), free-form, starlet, or the "
         "label of a morphology of your own",
     )
+    completed_by(kind, KINDS)
     add(
         "--morphology",
         action="append",
@@ -165,7 +167,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "twelfth of a larger scene)",
     )
     add("--box-scale", type=_positive, default=1.0, metavar="F", help="size of the sources' boxes (default: 1)")
-    add(
+    calibrate = add(
         "--calibrate",
         metavar="WHAT",
         type=_calibrations,
@@ -173,7 +175,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"let the fit find how images are off, separated by commas: {', '.join(CALIBRATIONS)}; "
         "shift, rotation and flux-scale are relative to the first channel",
     )
-    add(
+    completed_by(calibrate, CALIBRATIONS)
+    constraint = add(
         "--constraint",
         action="append",
         type=_constraint,
@@ -181,6 +184,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND[=STRENGTH]",
         help="ask this of every source that it means anything for, like monotonic, or symmetric=0.5; repeat for more",
     )
+    completed_by(constraint, CONSTRAINTS)
     add(
         "--law",
         metavar="LAW",
