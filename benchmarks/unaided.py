@@ -31,7 +31,8 @@ from jaxtyping import Float
 from scene_sets import scene_sets
 from scipy.optimize import linear_sum_assignment
 
-from deblend import Scene, StopRule, begun_anew, detect, fit, uneven, with_missed
+from deblend import Scene, StopRule, begun_anew, detect, fit, uneven, unneeded, with_hidden, with_missed
+from deblend.commands.search import HIDDEN_ROUNDS
 from deblend.detect import as_free_as, plain
 from deblend.infer import FitSettings
 
@@ -92,7 +93,7 @@ def deepened(blend: Blend, by: float) -> Blend:
     return dataclasses.replace(blend, images=images, flux=by * blend.flux)
 
 
-def looked_at(blend: Blend, passes: int, keeps_kinds: bool) -> Found:
+def looked_at(blend: Blend, passes: int, hidden: int, keeps_kinds: bool) -> Found:
     """Find, fit and measure what is in one scene, in the steps of `deblend fit`."""
     started, observations = time.process_time(), [blend.observation]
     full = detect(observations, solve=False)
@@ -107,6 +108,22 @@ def looked_at(blend: Blend, passes: int, keeps_kinds: bool) -> Found:
         full = full.add(*new)
         running.edit(plain(more))
         best = running.run()
+    places: list[tuple[float, float]] = []
+    for _ in range(hidden):
+        models = [best.model(0)]
+        more = with_hidden(best.scene, observations, models, best.sources(), apart_from=places)
+        new = more.sources[len(best.scene) :]
+        if not new:
+            break
+        full, tried = full.add(*new), [source.id for source in new]
+        running.edit(plain(more))
+        best = running.run()
+        vain = unneeded(best.scene, observations, [best.model(0)], best.sources(), models, tried)
+        places += [source.anchor for source in new]
+        if vain:
+            full = full.remove(*vain)
+            running.edit(best.scene.remove(*vain))
+            best = running.run()
     running.settings = settings
     running.edit(as_free_as(best.scene, full))
     best = running.run()
@@ -187,6 +204,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--deeper", type=float, default=1.0, metavar="FACTOR")
     parser.add_argument("--passes", type=int, default=1)
+    parser.add_argument("--hidden", type=int, default=HIDDEN_ROUNDS, help="rounds of trying what others may hide")
     parser.add_argument("--keep-kinds", action="store_true")
     parser.add_argument("--save", type=Path)
     parser.add_argument("--against", type=Path)
@@ -201,7 +219,9 @@ def main() -> int:
     print("| set | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1), flush=True)
     for name in options.set:
         blends = (deepened(sets[name].make(options.seed, k), options.deeper) for k in range(options.scenes))
-        found = results[name] = [looked_at(blend, options.passes, options.keep_kinds) for blend in blends]
+        found = results[name] = [
+            looked_at(blend, options.passes, options.hidden, options.keep_kinds) for blend in blends
+        ]
         value, error = scores(found), spread(found)
         cells = [f"{value[n]:.3f} ± {error[n]:.3f}" for n in names]
         print(f"| {name}, {len(found)} | " + " | ".join(cells) + " |", flush=True)

@@ -15,6 +15,7 @@ from .detect import (
     Peaks,
     detect,
     empty_scene,
+    find_hidden,
     find_missed,
     find_peaks,
     positions_within,
@@ -23,6 +24,8 @@ from .detect import (
     source_from_residual,
     start_source,
     unlisted,
+    unneeded,
+    with_hidden,
     with_missed,
     with_transients,
 )
@@ -168,6 +171,7 @@ __all__ = [
     "detect",
     "elliptical_radius",
     "empty_scene",
+    "find_hidden",
     "find_missed",
     "find_passband",
     "find_peaks",
@@ -194,6 +198,8 @@ __all__ = [
     "start_source",
     "uneven",
     "unlisted",
+    "unneeded",
+    "with_hidden",
     "with_missed",
     "with_transients",
 ]

@@ -24,7 +24,8 @@ from deblend.commands.morphologies import blaming_the_morphology, take_morpholog
 from deblend.commands.notes import noting
 from deblend.commands.output import print_results, rows_of
 from deblend.commands.recording import Recording
-from deblend.commands.sentences import NOT_AGAIN, about_classes, about_missed, about_uneven, about_unlisted
+from deblend.commands.search import Search
+from deblend.commands.sentences import NOT_AGAIN, about_classes, about_uneven, about_unlisted
 from deblend.faults import machine_fault
 
 if TYPE_CHECKING:
@@ -120,19 +121,17 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     recording.begin(plain(scene) if rounds else scene)
     last, interrupted = _solve(fit, clock, recording, quiet=arguments.quiet)
     full = scene
-    for _ in range(rounds):
-        if interrupted or not last.outcome.is_success:
-            break
-        with clock.phase("detect"):
-            models = [fit.best.model(i) for i in range(len(observations))]
-            more = deblend.with_missed(fit.best.scene, observations, models, **options, solve=False)
-            more = _constrained(following(more, law, len(fit.best.scene)), arguments)
-        new = more.sources[len(fit.best.scene) :]
-        if not new:
-            break
-        note(about_missed(len(new)))
-        full = full.add(*new)
-        last, interrupted = _carry_on(fit, plain(more), clock, recording, quiet=arguments.quiet)
+    if rounds:
+
+        def carried_on(edited: Scene) -> tuple[FitState, str]:
+            return _carry_on(fit, edited, clock, recording, quiet=arguments.quiet)
+
+        def asked(more: Scene, known: int) -> Scene:
+            return _constrained(following(more, law, known), arguments)
+
+        search = Search(fit, observations, scene, (last, interrupted), carried_on, asked, options, note)
+        search.run(rounds)
+        full, (last, interrupted) = search.full, search.last
     fit.settings = settings
     if rounds and not interrupted:
         last, interrupted = _carry_on(fit, as_free_as(fit.best.scene, full), clock, recording, quiet=arguments.quiet)

@@ -29,6 +29,12 @@ def about_missed(count: int) -> str:
     return f"{found} found in what the fit left over, and fitted with the others."
 
 
+def about_hidden(count: int) -> str:
+    """Return a sentence about sources that others had hidden."""
+    found = "A source was" if count == 1 else f"{count} sources were"
+    return f"{found} hidden by others, and found by trying; what was fitted as one is several now."
+
+
 def about_classes(classes: Sequence[Classification]) -> str:
     """Return a sentence about which sources are stars."""
     n_points = sum(each.kind == "point" for each in classes)

@@ -4,6 +4,7 @@ from deblend.detect.carried import carried
 from deblend.detect.components import Proposal, propose_components, with_bulge_and_disk
 from deblend.detect.find import DEFAULT_METHOD, METHODS, Method, find_peaks
 from deblend.detect.footprints import Footprints, Group, footprints, groups
+from deblend.detect.hidden import find_hidden, unneeded, with_hidden
 from deblend.detect.known import in_star_cores
 from deblend.detect.leftover import Blob, residual_blobs
 from deblend.detect.missed import find_missed, left_over, source_from_residual, with_missed
@@ -42,6 +43,7 @@ __all__ = [
     "carried",
     "detect",
     "empty_scene",
+    "find_hidden",
     "find_missed",
     "find_peaks",
     "find_velocity",
@@ -64,7 +66,9 @@ __all__ = [
     "start_sources",
     "taken_for_still",
     "unlisted",
+    "unneeded",
     "with_bulge_and_disk",
+    "with_hidden",
     "with_missed",
     "with_transients",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deblend.detect.known import in_star_cores
-from deblend.detect.peaks import Peaks
+from deblend.detect.peaks import Peaks, clearest
 from deblend.detect.stack import FULL_WIDTH, Stack, of_band, stacks
 from deblend.detect.starlet import CONTRAST, starlet_peaks_of
 from deblend.detect.start import start_source
@@ -58,7 +58,7 @@ def find_missed(
     modelled = stacks([replace(o, images=np.asarray(m, float)) for o, m in zip(observations, models, strict=True)])
     leftover = left_over(observations, models)
     taken_x, taken_y = (np.array([getattr(source, axis) for source in scene.sources]) for axis in "xy")
-    found, reaches = [], []
+    found = []
     for stack in _mixed_and_apart(leftover):
         affine = stack.grid.affine_to(scene.grid)
         peaks = starlet_peaks_of(stack, threshold)
@@ -69,15 +69,8 @@ def find_missed(
         distance = np.hypot(columns[:, None] - taken_x, rows[:, None] - taken_y)
         kept = (peaks.snr > least) & (distance > SAME_SOURCE * width).all(axis=1)
         kept &= ~in_star_cores(columns, rows, scene, width) & scene.grid.contains(rows, columns)
-        found.append(replace(peaks, x=columns, y=rows).take(np.flatnonzero(kept)))
-        reaches.append(np.full(len(found[-1]), ONE_AT_A_TIME * width))
-    order = np.argsort(-np.concatenate([peaks.snr for peaks in found]), kind="stable")
-    peaks, reach = Peaks.joined(found), np.concatenate(reaches)[order]
-    clearest: list[int] = []
-    for k, (x, y) in enumerate(zip(peaks.x, peaks.y, strict=True)):
-        if all(np.hypot(x - peaks.x[j], y - peaks.y[j]) > max(reach[k], reach[j]) for j in clearest):
-            clearest.append(k)
-    return peaks.take(np.array(clearest, int))
+        found.append((replace(peaks, x=columns, y=rows).take(np.flatnonzero(kept)), ONE_AT_A_TIME * width))
+    return clearest(found)
 
 
 def with_missed(

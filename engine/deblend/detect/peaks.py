@@ -47,11 +47,24 @@ class Peaks:
     @staticmethod
     def joined(parts: Sequence[Peaks]) -> Peaks:
         """Return the peaks of all parts, brightest first."""
+        parts = parts or [Peaks(*(np.zeros(0) for _ in range(3)))]
         starts = np.cumsum([0, *map(len, parts)])
         parents = [np.where(p.parent < 0, -1, p.parent + start) for p, start in zip(parts, starts, strict=False)]
         x, y, snr, scale = (np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "y", "snr", "scale"))
         whole = Peaks(x, y, snr, scale, np.concatenate(parents))
         return whole.take(np.argsort(-whole.snr, kind="stable"))
+
+
+def clearest(found: Sequence[tuple[Peaks, float]]) -> Peaks:
+    """Return all peaks, brightest first, but for those near to a clearer one; each part comes with how near that is."""
+    peaks = Peaks.joined([part for part, _ in found])
+    reach = np.concatenate([np.full(len(part), near) for part, near in found] or [np.zeros(0)])
+    reach = reach[np.argsort(-np.concatenate([part.snr for part, _ in found] or [np.zeros(0)]), kind="stable")]
+    chosen: list[int] = []
+    for k, (x, y) in enumerate(zip(peaks.x, peaks.y, strict=True)):
+        if all(np.hypot(x - peaks.x[j], y - peaks.y[j]) > max(reach[k], reach[j]) for j in chosen):
+            chosen.append(k)
+    return peaks.take(np.array(chosen, int))
 
 
 def refined(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
