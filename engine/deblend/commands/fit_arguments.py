@@ -144,7 +144,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_passes,
         default=1,
         metavar="N",
-        help="how often more are looked for in what plain profiles leave over, without --peaks (default: %(default)s)",
+        help="how often more are looked for in what plain profiles leave over, before what others hide is tried; "
+        "without --peaks (default: %(default)s; 0 does neither)",
     )
     add(
         "--classify",
