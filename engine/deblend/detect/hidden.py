@@ -110,10 +110,11 @@ def find_hidden(
             tops += _near(view, together, own, lights, rows, columns, taken)
         if not tops:
             continue
-        at_y, at_x, fall = (np.array(part) for part in zip(*tops, strict=True))
-        at_y, at_x = to_scene(at_y, at_x)
+        y, x, fall = (np.array(part) for part in zip(*tops, strict=True))
+        is_clear = fall > _least_falls(view, y, x)
+        at_y, at_x = to_scene(y, x)
         width = view.width * to_scene.scale
-        is_seen = scene.grid.contains(at_y, at_x) & ~in_star_cores(at_x, at_y, scene, width)
+        is_seen = is_clear & scene.grid.contains(at_y, at_x) & ~in_star_cores(at_x, at_y, scene, width)
         found.append((Peaks(at_x, at_y, np.sqrt(fall)).take(np.flatnonzero(is_seen)), ONE_AT_A_TIME * width))
     peaks = clearest(found)
     if not len(peaks):
@@ -165,33 +166,39 @@ def unneeded(
     χ² has to fall around them by what would make it worth while to try them, they have to be brighter than noise, and
     to keep apart from all others. `before` are the models of the scene without them.
     """
-    views = _views(observations, before)
-    result = []
-    for k, source in enumerate(scene.sources):
-        if source.id in tried and not any(_is_worth(view, k, scene, models, pictures) for view in views):
-            result.append(source.id)
-    return tuple(result)
+    worth = np.zeros(len(scene.sources), bool)
+    for view in _views(observations, before):
+        worth |= _are_worth(view, scene, models[view.index], [picture[view.index] for picture in pictures])
+    return tuple(s.id for s, is_worth in zip(scene.sources, worth, strict=True) if s.id in tried and not is_worth)
 
 
-def _is_worth(view: _View, k: int, scene: Scene, models: Models, pictures: Pictures) -> bool:
-    source, weights = scene.sources[k], view.observation.weights
+def _are_worth(
+    view: _View, scene: Scene, model: Float[np.ndarray, "band y x"], own: Sequence[Column]
+) -> Bool[np.ndarray, " source"]:
+    """Tell which sources one observation shows to be there, next to how it looked `before`."""
+    weights = view.observation.weights
     to_image = scene.grid.affine_to(view.observation.grid)
-    y, x = (float(v) for v in to_image(source.y, source.x))
-    width = view.width / to_image.scale
-    others = [np.hypot(source.x - o.x, source.y - o.y) for o in scene.sources if o.id != source.id]
-    energy = _energy(pictures[k][view.index], weights) / view.growth**2
-    if min(others, default=np.inf) < SAME_SOURCE * width or energy < LEAST_SNR**2:
-        return False
-    after = np.where(weights > 0, view.observation.images - models[view.index], 0.0)
-    fall = (weights * (view.residual**2 - after**2)).sum(axis=0)
+    x, y = (np.array([getattr(source, axis) for source in scene.sources]) for axis in "xy")
+    apart = np.hypot(x[:, None] - x, y[:, None] - y) + np.diag(np.full(len(x), np.inf))
+    rows, columns = to_image(y, x)
+    left = np.where(weights > 0, view.observation.images - model, 0.0)
+    fall = (weights * (view.residual**2 - left**2)).sum(axis=0) / view.growth**2
     reach = ONE_AT_A_TIME * view.width
-    rows, columns = (slice(max(int(v - reach), 0), max(int(v + reach) + 1, 0)) for v in (y, x))
-    return bool(fall[rows, columns].sum() / view.growth**2 >= _least_fall(view, y, x))
+
+    def around(center: float) -> slice:
+        return slice(max(int(center - reach), 0), max(int(center + reach) + 1, 0))
+
+    falls = np.array([fall[around(r), around(c)].sum() for r, c in zip(rows, columns, strict=True)])
+    energies = np.array([_energy(column, weights) for column in own]) / view.growth**2
+    is_apart = apart.min(axis=1) >= SAME_SOURCE * view.width / to_image.scale
+    return is_apart & (energies >= LEAST_SNR**2) & (falls >= _least_falls(view, rows, columns))
 
 
-def _least_fall(view: _View, y: float, x: float) -> float:
-    around = float(view.stack.all_light_at(np.array([y]), np.array([x]))[0])
-    return max(LEAST_FALL, (CONTRAST * around) ** 2)
+def _least_falls(
+    view: _View, y: Float[np.ndarray, " place"], x: Float[np.ndarray, " place"]
+) -> Float[np.ndarray, " place"]:
+    """Return by how much χ² has to fall at places for a source to be there."""
+    return np.maximum(LEAST_FALL, (CONTRAST * view.stack.all_light_at(y, x)) ** 2)
 
 
 def _views(observations: Sequence[Observation], models: Models) -> list[_View]:
@@ -264,8 +271,7 @@ def _near(
     is_near &= (fall >= ndimage.maximum_filter(fall, 3)) & (fall > LEAST_FALL)
     for other_y, other_x in zip(*taken, strict=True):
         is_near &= np.hypot(y - other_y, x - other_x) > SAME_SOURCE * view.width
-    tops = [(float(y[place]), float(x[place]), float(fall[place])) for place in zip(*np.nonzero(is_near), strict=True)]
-    return [top for top in tops if top[2] > _least_fall(view, *top[:2])]
+    return [(float(y[place]), float(x[place]), float(fall[place])) for place in zip(*np.nonzero(is_near), strict=True)]
 
 
 def _neighbours(
@@ -295,6 +301,8 @@ def _falls(
 ) -> Float[np.ndarray, "y x"]:
     """Return by how much a star at every place of a box lowers χ²."""
     weights, residual = view.observation.weights[:, *box], view.residual[:, *box]
+    if not np.any(weights > 0):
+        return np.zeros(residual.shape[1:])
     wing = int(np.ceil(WINGS * view.width))
     side = view.observation.psf.shape[-1]
     inner = slice(max(side // 2 - wing, 0), side // 2 + wing + 1)
