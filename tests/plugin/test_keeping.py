@@ -292,7 +292,9 @@ def test_writing_is_told_stopped_and_leaves_a_fit_that_runs_alone(
     wait(lambda: not opened.exporting.is_busy)
     assert (folder / "catalog.parquet").is_file() and any("Error bars: " in sentence for sentence in told)
     count = len(opened.frame.curve)
-    wait(lambda: len(opened.frame.curve) > count + 2)
+    # on a busy machine it has come to rest by itself meanwhile
+    wait(lambda: len(opened.frame.curve) > count + 2 or opened.phase is Phase.IDLE)
+    assert opened.phase is Phase.RUNNING or opened.frame.is_success
     assert opened.frame.chi2 == pytest.approx(chi2, rel=0.01)
     perform(opened, "cancel_fit")
     wait(lambda: opened.phase is Phase.IDLE)
