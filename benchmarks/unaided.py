@@ -31,9 +31,8 @@ from jaxtyping import Float
 from scene_sets import scene_sets
 from scipy.optimize import linear_sum_assignment
 
-from deblend import Scene, StopRule, begun_anew, detect, fit, uneven, unneeded, with_hidden, with_missed
-from deblend.commands.search import HIDDEN_ROUNDS
-from deblend.detect import as_free_as, plain
+from deblend import Scene, Search, StopRule, begun_anew, detect, fit, uneven
+from deblend.detect.search import HIDDEN_ROUNDS
 from deblend.infer import FitSettings
 
 TARGET_SNR = 10.0
@@ -96,36 +95,15 @@ def deepened(blend: Blend, by: float) -> Blend:
 def looked_at(blend: Blend, passes: int, hidden: int, keeps_kinds: bool) -> Found:
     """Find, fit and measure what is in one scene, in the steps of `deblend fit`."""
     started, observations = time.process_time(), [blend.observation]
-    full = detect(observations, solve=False)
+    search = Search(detect(observations, solve=False), passes, hidden)
     settings = FitSettings()
-    running = fit(plain(full), observations, dataclasses.replace(settings, stop=StopRule.ROUGH))
+    running = fit(search.start, observations, dataclasses.replace(settings, stop=StopRule.ROUGH))
     best = running.run()
-    for _ in range(passes):
-        more = with_missed(best.scene, observations, [best.model(0)], solve=False)
-        new = more.sources[len(best.scene) :]
-        if not new:
-            break
-        full = full.add(*new)
-        running.edit(plain(more))
+    while (more := search.after(best.scene, observations, [best.model(0)], best.sources())) is not None:
+        running.edit(more)
         best = running.run()
-    places: list[tuple[float, float]] = []
-    for _ in range(hidden):
-        models = [best.model(0)]
-        more = with_hidden(best.scene, observations, models, best.sources(), apart_from=places)
-        new = more.sources[len(best.scene) :]
-        if not new:
-            break
-        full, tried = full.add(*new), [source.id for source in new]
-        running.edit(plain(more))
-        best = running.run()
-        vain = unneeded(best.scene, observations, [best.model(0)], best.sources(), models, tried)
-        places += [source.anchor for source in new]
-        if vain:
-            full = full.remove(*vain)
-            running.edit(best.scene.remove(*vain))
-            best = running.run()
     running.settings = settings
-    running.edit(as_free_as(best.scene, full))
+    running.edit(search.freed(best.scene))
     best = running.run()
     if not keeps_kinds and (anew := uneven(best.scene, observations)):
         again = fit(begun_anew(best.scene, anew), observations, settings, running.program)

@@ -17,7 +17,8 @@ from deblend import Observation
 from deblend.measure import share
 
 if TYPE_CHECKING:
-    from napari_deblend.machine import Machine, Window
+    from deblend.program.columns import Column
+    from napari_deblend.machine import Machine
     from napari_deblend.workbench import Workbench
 
 
@@ -61,7 +62,7 @@ def isolated_light(machine: Machine, isolated: Isolated, index: int) -> Float32[
     return np.where(observation.weights > 0, light, np.nan).astype(np.float32)
 
 
-def _sum(observation: Observation, parts: Sequence[Window]) -> Float32[np.ndarray, "band y x"]:
+def _sum(observation: Observation, parts: Sequence[Column]) -> Float32[np.ndarray, "band y x"]:
     total = np.zeros(observation.images.shape, np.float32)
     for part in parts:
         total[:, *part.window] += part.patch

@@ -19,6 +19,7 @@ from deblend import Catalog, FitSettings, Observation, Program, Scene, fit
 from deblend.infer import Glimpse, holding, set_free
 from deblend.io import Edit, Run
 from deblend.measure import chi2_map
+from deblend.program.columns import Column
 from napari_deblend.isolating import Isolated, isolated_light
 from napari_deblend.past import MOST_WITH_STATES, PastRun
 
@@ -82,15 +83,6 @@ ISOLATED_PART = 0.3
 """Fraction of the time of a running fit that these may take."""
 
 
-class Window(Protocol):
-    """The part of an image that a source reaches, with its light there [nJy/pix]."""
-
-    @property
-    def patch(self) -> np.ndarray: ...
-    @property
-    def window(self) -> tuple[slice, slice]: ...
-
-
 class Shows(Protocol):
     """What pictures are made from: a program, or a state of a fit."""
 
@@ -103,7 +95,7 @@ class Shows(Protocol):
     def model(self, observation_index: int = 0) -> np.ndarray: ...
     def residual_sigma(self, observation_index: int = 0) -> np.ndarray: ...
     def component(self, source_index: int, observation_index: int = 0) -> np.ndarray: ...
-    def sources(self) -> Sequence[Sequence[Window]]: ...
+    def sources(self) -> Sequence[Sequence[Column]]: ...
 
 
 def residual_flux(observation: Observation, model: np.ndarray) -> np.ndarray:

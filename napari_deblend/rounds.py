@@ -1,7 +1,7 @@
-"""A fit in rounds: sources are held to plain profiles, what these leave over is looked for, freedom comes back last.
+"""A fit in rounds: sources are held to plain profiles, what these leave over or hide is looked for, freedom comes last.
 
-As `deblend fit --passes` does it: behind a galaxy that may take any shape nothing is left over. Then, where that is
-wanted, chi² says which sources are stars. All of it is the one step "Fit" of the document.
+As `deblend fit --passes` does it (see `deblend.Search`). Then, where that is wanted, chi² says which sources are stars.
+All of it is the one step "Fit" of the document.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from deblend import Scene, Source, Status, StopRule, classified, classify, with_missed
-from deblend.detect import as_free_as, plain
+from deblend import Scene, Search, Source, Status, StopRule, classified, classify
+from deblend.detect import as_free_as
 from napari_deblend.jobs import CLASSIFIED, ROUND
 from napari_deblend.machine import Frame, Machine
 from napari_deblend.masking import seen_by_machine
@@ -37,10 +37,10 @@ class Rounds:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self.wanted = 0
-        """How often missed sources are looked for."""
+        """How often peaks of the residual are looked for; what others hide is tried behind that."""
         self.classifies = False
         """Whether chi² says at the end which sources are stars."""
-        self._left = 0
+        self._search: Search | None = None
         self._stage = Stage.OFF
         self._number = 0
         """Of the fit of this stage, as the machine counts them."""
@@ -51,11 +51,12 @@ class Rounds:
     def begin(self, taking_part: tuple[str, ...] | None = None) -> None:
         """Start the fit, and what is to follow it; where only some sources take part, nothing does."""
         scene = self._bench.document.scene
-        self._given, self._left = {source.id: source for source in scene.sources}, self.wanted
+        self._given = {source.id: source for source in scene.sources}
         if taking_part is not None:
             self._run(None, Stage.OFF, taking_part)
         elif self.wanted:
-            self._run(plain(scene), Stage.PLAIN)
+            self._search = Search(scene, self.wanted, kind=self._bench.kind, box_scale=self._bench.box_scale)
+            self._run(self._search.start, Stage.PLAIN)
         else:
             self._run(None, Stage.FREE if self.classifies else Stage.OFF)
 
@@ -92,37 +93,36 @@ class Rounds:
         self._number = frame.fit_number + 1
         if frame.is_success is not True:
             self._end()
-        elif self._stage is Stage.PLAIN and self._left:
-            bench.tell(f"Looking for what was missed; {_times(self._left)} to go.")
-            bench.runner.submit(ROUND, self._round_job)
         elif self._stage is Stage.PLAIN:
-            self._set_free()
+            bench.tell("Looking for what is missed or hidden…")
+            bench.runner.submit(ROUND, self._round_job)
         else:
             self._stage = Stage.OFF
             have_classified(bench)
 
-    def _round_job(self, machine: Machine) -> tuple[Any, tuple[Source, ...]]:
-        bench, observations, scene = self._bench, machine.observations, machine.scene
+    def _round_job(self, machine: Machine) -> tuple[Any, Scene, Scene | None]:
+        """Return the observations, the scene as it is, and as it is to be fitted next; None for no such scene."""
+        observations, scene, search = machine.observations, machine.scene, self._search
+        assert search is not None
         models = [machine.shown.model(k) for k in range(len(observations))]
-        seen = seen_by_machine(machine)
-        more = with_missed(scene, seen, models, kind=bench.kind, box_scale=bench.box_scale, solve=False)
-        return observations, tuple(source.renamed("") for source in more.sources[len(scene) :])
+        return observations, scene, search.after(scene, seen_by_machine(machine), models, machine.shown.sources())
 
-    def take_round(self, observations: Any, new: tuple[Source, ...]) -> None:
-        """Go on with what a round has found."""
-        document = self._bench.document
-        if self._stage is not Stage.PLAIN or observations is not document.observations:
+    def take_round(self, observations: Any, seen: Scene, wanted: Scene | None) -> None:
+        """Go on with what a round has found, or has found to be nothing."""
+        document, search = self._bench.document, self._search
+        if self._stage is not Stage.PLAIN or observations is not document.observations or search is None:
             return
-        self._left -= 1
-        if not new:
+        if wanted is None:
             self._set_free()
             return
-        scene = document.scene.add(*new)
-        added = scene.sources[-len(new) :]
-        self._given.update({source.id: source for source in added})
-        self._bench.tell(f"{_count(len(new))} more; fitting on.")
-        held = {source.id: source for source in plain(scene).sources}
-        self._run(scene.replace(*(held[source.id] for source in added)), Stage.PLAIN)
+        # a person may have edited the scene meanwhile: only what the search has changed is changed
+        scene = document.scene
+        new = [source for source in wanted.sources if source.id not in {s.id for s in seen.sources}]
+        gone = {source.id for source in seen.sources} - {source.id for source in wanted.sources}
+        self._given.update({source.id: source for source in search.new})
+        self._bench.tell(_said(len(new), len(gone), search.is_trying))
+        present = [source.id for source in scene.sources if source.id in gone]
+        self._run(scene.remove(*present).add(*(source.renamed("") for source in new)), Stage.PLAIN)
 
     def _set_free(self) -> None:
         """Fit once more, with all the freedom that sources were given."""
@@ -188,8 +188,13 @@ def take_classes(bench: Workbench, observations: Any, classes: dict[str, Any]) -
         document.replace_scene(document.scene.replace(*changed), f"Tell stars from galaxies ({len(changed)} changed)")
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+def _said(n_new: int, n_gone: int, is_trying: bool) -> str:
+    """Return a sentence about what a round has found."""
+    if is_trying:
+        return f"{_count(n_new)} may be hidden by others; fitting to see."
+    if n_new:
+        return f"{_count(n_new)} more; fitting on."
+    return f"{_count(n_gone)} tried in vain; fitting on without."
 
 
 def _count(count: int) -> str:

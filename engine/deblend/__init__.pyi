@@ -13,6 +13,7 @@ from . import sky as sky
 from .detect import (
     Blob,
     Peaks,
+    Search,
     detect,
     empty_scene,
     find_hidden,
@@ -149,6 +150,7 @@ __all__ = [
     "Sampling",
     "Scene",
     "Scheme",
+    "Search",
     "Sersic",
     "SizeMagnitude",
     "Solver",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.linalg import cholesky
 from scipy.optimize import nnls
 
-from deblend import find_hidden, find_missed, unneeded, with_hidden
+from deblend import Scene, Search, Source, find_hidden, find_missed, unneeded, with_hidden
 from deblend.detect.hidden import most_fall
 from deblend.infer import FitState
 
@@ -43,6 +44,30 @@ def test_two_that_were_fitted_as_one_are_parted(systems: Any) -> None:
     (tried_x, tried_y), *_ = places = [source.anchor for source in more.sources[1:]]
     again = find_hidden([observation], models, pictures, alone.scene, places)
     assert np.all(np.hypot(again.x - tried_x, again.y - tried_y) > 1.0)
+
+
+def test_a_search_tries_what_may_hide_and_keeps_what_does(systems: Any) -> None:
+    observation = systems.observe(systems.scene(FIRST, SECOND))
+    asked: list[int] = []
+
+    def prepare(scene: Scene, new: Sequence[Source]) -> Sequence[Source]:
+        asked.append(len(scene))
+        return [source.renamed(f"more {len(asked)}") for source in new]
+
+    search = Search(systems.scene(BOTH_AS_ONE), kind="gaussian", prepare=prepare)
+    running = systems.fit(search.start, [observation])
+    state, steps = running.run(), []
+    while (more := search.after(state.scene, [observation], *seen(state))) is not None:
+        steps.append((len(more) - len(state.scene), search.is_trying, len(search.new)))
+        running.edit(more)
+        state = running.run()
+    # one is tried, stays, and nothing that is tried then does
+    assert steps[0] == (1, True, 1) and sum(change for change, *_ in steps) == 1
+    assert search.n_hidden == 1 and len(asked) == sum(n_new for *_, n_new in steps)
+    assert [source.name for source in state.scene.sources] == ["1", "more 1"]
+    found = sorted((s.x, s.y) for s in state.scene.sources)
+    np.testing.assert_allclose(found, [FIRST[1:3], SECOND[1:3]], atol=0.3)
+    assert Search(systems.scene(BOTH_AS_ONE), rounds=0).after(state.scene, [observation], *seen(state)) is None
 
 
 def test_nothing_is_tried_where_all_is_known_and_nothing_stays_that_brings_nothing(systems: Any) -> None:

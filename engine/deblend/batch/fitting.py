@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from deblend.batch.blends import room_in
 from deblend.batch.errors import full_errors, held_errors
 from deblend.batch.task import Frame, Result, Task
-from deblend.detect import as_free_as, plain, start_sources, with_missed
+from deblend.detect import Search, start_sources
 from deblend.infer import Fit, FitState, StopRule
 from deblend.infer.boxes import radii_of
 from deblend.io import Session
@@ -133,7 +134,7 @@ def _fitted(task: Task, frame: Frame, empty: Result) -> Result:
     kept = [*range(task.n_owned), *second]
     return replace(
         empty,
-        second=tuple(k - n_known for k in second),
+        second=tuple(_number(best.scene.sources[k]) for k in second),
         outcome=outcome.value,
         chi2=chi2,
         iterations=fit.state.iteration,
@@ -151,7 +152,7 @@ def result_of(task: Task, session: Session, frame: Frame) -> Result:
     columns = measured(replace(task, observations=observations), program, True, frame)
     rows = {source.name: k for k, source in enumerate(scene.sources)}
     own = {row: rows[str(row)] for row in task.sources[: task.n_owned] if str(row) in rows}
-    second = {int(name.removeprefix(SECOND)): k for name, k in rows.items() if name.startswith(SECOND)}
+    second = {_number(scene.sources[k]): k for name, k in rows.items() if name.startswith(SECOND)}
     second = {number: k for number, k in second.items() if _is_mine(task, scene.sources[k], scene)}
     known = {*map(str, task.sources)}
     new = [k for name, k in rows.items() if name not in known and not name.startswith(SECOND)]
@@ -184,24 +185,31 @@ def _fit(task: Task, frame: Frame) -> tuple[Program, Fit]:
         fit.run()
         return program, fit
     # as `deblend fit` does it: what plain profiles cannot follow stands out, and all are freed at the end
-    fit = Fit(plain(scene), observations, replace(frame.settings, stop=StopRule.ROUGH), program)
-    best, full = fit.run(), scene
-    for _ in range(frame.passes):
-        models = [best.model(k) for k in range(len(observations))]
-        more = with_missed(best.scene, observations, models, kind=frame.kind, solve=False)
-        found = more.sources[len(best.scene) :]
-        first = len(full) - len(scene)
-        named = [replace(source, name=f"{SECOND}{first + k}") for k, source in enumerate(found)]
-        new = with_room(named, -np.arange(len(named), dtype=float), layouts, best.scene.sources)
-        if not new:
-            break
-        full = full.add(*new)
-        fit.edit(plain(best.scene.add(*new)))
+    n_named = count()
+
+    def with_names_and_room(scene: Scene, new: Sequence[Source]) -> Sequence[Source]:
+        named = [replace(source, name=f"{SECOND}{next(n_named)}") for source in new]
+        return with_room(named, -np.arange(len(named), dtype=float), layouts, scene.sources)
+
+    search = Search(scene, frame.passes, kind=frame.kind, prepare=with_names_and_room)
+    fit = Fit(search.start, observations, replace(frame.settings, stop=StopRule.ROUGH), program)
+    best = fit.run()
+    while (more := search.after(best.scene, observations, _models(best, observations), best.sources())) is not None:
+        fit.edit(more)
         best = fit.run()
     fit.settings = frame.settings
-    fit.edit(as_free_as(best.scene, full))
+    fit.edit(search.freed(best.scene))
     fit.run()
     return program, fit
+
+
+def _models(state: FitState, observations: Sequence[Observation]) -> list[Float[np.ndarray, "band y x"]]:
+    return [state.model(k) for k in range(len(observations))]
+
+
+def _number(second: Source) -> int:
+    """Return which of those that were found in what a fit left over a source is."""
+    return int(second.name.removeprefix(SECOND))
 
 
 def _is_mine(task: Task, source: Source, scene: Scene) -> bool:

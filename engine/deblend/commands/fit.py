@@ -24,14 +24,20 @@ from deblend.commands.morphologies import blaming_the_morphology, take_morpholog
 from deblend.commands.notes import noting
 from deblend.commands.output import print_results, rows_of
 from deblend.commands.recording import Recording
-from deblend.commands.search import Search
-from deblend.commands.sentences import NOT_AGAIN, about_classes, about_uneven, about_unlisted
+from deblend.commands.sentences import (
+    NOT_AGAIN,
+    about_classes,
+    about_hidden,
+    about_missed,
+    about_uneven,
+    about_unlisted,
+)
 from deblend.faults import machine_fault
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from deblend import Catalog, Fit, FitState, Observation, Scene
+    from deblend import Catalog, Fit, FitState, Observation, Scene, Search, Source
     from deblend.measure import Shares
 
 NAME = "fit"
@@ -53,7 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list[str]) -> int:
     import deblend
     from deblend import io
-    from deblend.detect import as_free_as, plain
     from deblend.measure import calibration_lines, motion_lines, share
     from deblend.observe.kernel_check import kernel_notes
 
@@ -110,31 +115,32 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
             scene = scene.with_full_scene(arguments.diffuse or None)
     limits = {} if arguments.max_iterations is None else {"max_iterations": arguments.max_iterations}
     settings = deblend.FitSettings(solver=deblend.Solver(arguments.solver), **limits)
+    rounds = arguments.passes if peaks is None else 0
+
+    def prepared(scene: Scene, new: Sequence[Source]) -> Sequence[Source]:
+        """Ask of new sources what is asked of all others."""
+        known = len(scene)
+        return _constrained(following(scene.add(*new), law, known), arguments).sources[known:]
+
+    search = deblend.Search(scene, rounds, **options, prepare=prepared)
     with blaming_the_input(), clock.phase("prepare"):
-        rounds = arguments.passes if peaks is None else 0
         rough = replace(settings, stop=deblend.StopRule.ROUGH)
-        fit = deblend.fit(plain(scene), observations, rough) if rounds else deblend.fit(scene, observations, settings)
+        fit = deblend.fit(search.start, observations, rough) if rounds else deblend.fit(scene, observations, settings)
     with blaming_the_input():
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
     recording = Recording(observations)
-    recording.begin(plain(scene) if rounds else scene)
+    recording.begin(search.start if rounds else scene)
     last, interrupted = _solve(fit, clock, recording, quiet=arguments.quiet)
-    full = scene
     if rounds:
 
         def carried_on(edited: Scene) -> tuple[FitState, str]:
             return _carry_on(fit, edited, clock, recording, quiet=arguments.quiet)
 
-        def asked(more: Scene, known: int) -> Scene:
-            return _constrained(following(more, law, known), arguments)
-
-        search = Search(fit, observations, scene, (last, interrupted), carried_on, asked, options, note)
-        search.run(rounds)
-        full, (last, interrupted) = search.full, search.last
-    fit.settings = settings
-    if rounds and not interrupted:
-        last, interrupted = _carry_on(fit, as_free_as(fit.best.scene, full), clock, recording, quiet=arguments.quiet)
+        last, interrupted = _searched(search, fit, observations, (last, interrupted), carried_on, clock, note)
+        fit.settings = settings
+        if not interrupted:
+            last, interrupted = carried_on(search.freed(fit.best.scene))
     if arguments.classify and not interrupted:
         with clock.phase("classify"):
             classes = deblend.classify(fit.best.scene, observations)
@@ -274,6 +280,32 @@ def _carry_on(fit: Fit, scene: Scene, clock: Clock, recording: Recording, *, qui
     with clock.phase("fit"):
         state = fit.edit(scene)
     return (state, "") if state.outcome.is_final else _solve(fit, clock, recording, quiet=quiet)
+
+
+def _searched(
+    search: Search,
+    fit: Fit,
+    observations: Sequence[Observation],
+    fitted: tuple[FitState, str],
+    carry_on: Callable[[Scene], tuple[FitState, str]],
+    clock: Clock,
+    note: Callable[[str], None],
+) -> tuple[FitState, str]:
+    """Look for more sources, and fit with them, until nothing is found; return what `_solve` does."""
+    last, interrupted = fitted
+    while not interrupted and last.outcome.is_success:
+        best = fit.best
+        with clock.phase("detect"):
+            models = [best.model(k) for k in range(len(observations))]
+            more = search.after(best.scene, observations, models, best.sources())
+        if more is None:
+            break
+        if search.new and not search.is_trying:
+            note(about_missed(len(search.new)))
+        last, interrupted = carry_on(more)
+    if search.n_hidden:
+        note(about_hidden(search.n_hidden))
+    return last, interrupted
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from deblend.detect.leftover import Blob, residual_blobs
 from deblend.detect.missed import find_missed, left_over, source_from_residual, with_missed
 from deblend.detect.peaks import Peaks
 from deblend.detect.plain import as_free_as, plain
+from deblend.detect.search import Search
 from deblend.detect.seen import as_seen
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
 from deblend.detect.start import (
@@ -36,6 +37,7 @@ __all__ = [
     "Method",
     "Peaks",
     "Proposal",
+    "Search",
     "Stack",
     "as_free_as",
     "as_seen",

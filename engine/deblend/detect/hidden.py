@@ -23,11 +23,10 @@ from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from deblend.detect.known import in_star_cores
-from deblend.detect.missed import Models, left_over
+from deblend.detect.missed import Models, left_over, started_in
 from deblend.detect.peaks import Peaks, clearest
 from deblend.detect.stack import FULL_WIDTH, Stack, matched, stacked, stacks
 from deblend.detect.starlet import CONTRAST
-from deblend.detect.start import start_source
 from deblend.observe import Observation
 from deblend.program.columns import Column
 from deblend.scene import Scene
@@ -145,12 +144,11 @@ def with_hidden(
         return scene
     residuals = left_over(observations, models)
     seen, empty = stacks(residuals), replace(scene, sources=(), stars=None)
-    new = [
-        start_source(residuals, empty, float(x), float(y), kind, box_scale, seen)
+    new = (
+        started_in(residuals, empty, float(x), float(y), kind, box_scale, seen, PLACED_WITHIN)
         for x, y in zip(peaks.x, peaks.y, strict=True)
-    ]
-    wide = (replace(s, center_scatter=max(s.center_scatter, PLACED_WITHIN)).renamed("") for s in new)
-    return scene.add(*wide)
+    )
+    return scene.add(*(source.renamed("") for source in new))
 
 
 def unneeded(

@@ -96,7 +96,7 @@ def with_missed(
     residuals = left_over(observations, models)
     seen, new = stacks(residuals), replace(scene, sources=(), stars=None)
     for x, y in zip(peaks.x, peaks.y, strict=True):
-        new = new.add(_started_in(residuals, scene, float(x), float(y), kind, box_scale, seen))
+        new = new.add(started_in(residuals, scene, float(x), float(y), kind, box_scale, seen))
     if solve and not scene.calibrations:
         new = Program(residuals, new).scene
     return scene.add(*(source.renamed("") for source in new.sources))
@@ -113,10 +113,10 @@ def source_from_residual(
 ) -> Source:
     """Return a source for a place of a residual, sized by what is left over there; its fluxes are NaN."""
     residuals = left_over(observations, models)
-    return _started_in(residuals, scene, x, y, kind, box_scale, stacks(residuals)).renamed("")
+    return started_in(residuals, scene, x, y, kind, box_scale, stacks(residuals)).renamed("")
 
 
-def _started_in(
+def started_in(
     residuals: Sequence[Observation],
     scene: Scene,
     x: float,
@@ -124,11 +124,13 @@ def _started_in(
     kind: str,
     box_scale: float,
     seen: Sequence[Stack],
+    placed_within: float = PLACED_WITHIN,
 ) -> Source:
+    """Return a source for a place of residuals, whose `stacks` are `seen`; one off the scene is taken to its edge."""
     height, width = scene.grid.shape
     column, row = float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1))
     source = start_source(residuals, scene, column, row, kind, box_scale, seen)
-    return replace(source, center_scatter=max(source.center_scatter, PLACED_WITHIN))
+    return replace(source, center_scatter=max(source.center_scatter, placed_within))
 
 
 def left_over(observations: Sequence[Observation], models: Models) -> list[Observation]:
