@@ -47,7 +47,8 @@ def test_two_that_were_fitted_as_one_are_parted(systems: Any) -> None:
 
 
 def test_a_search_tries_what_may_hide_and_keeps_what_does(systems: Any) -> None:
-    observation = systems.observe(systems.scene(FIRST, SECOND))
+    nearer = ("gaussian", 23.8, 24.6, (400.0, 1100.0), {"half_light_radius": 1.0})
+    observation = systems.observe(systems.scene(FIRST, nearer))
     asked: list[int] = []
 
     def prepare(scene: Scene, new: Sequence[Source]) -> Sequence[Source]:
@@ -66,7 +67,7 @@ def test_a_search_tries_what_may_hide_and_keeps_what_does(systems: Any) -> None:
     assert search.n_hidden == 1 and len(asked) == sum(n_new for *_, n_new in steps)
     assert [source.name for source in state.scene.sources] == ["1", "more 1"]
     found = sorted((s.x, s.y) for s in state.scene.sources)
-    np.testing.assert_allclose(found, [FIRST[1:3], SECOND[1:3]], atol=0.3)
+    np.testing.assert_allclose(found, [FIRST[1:3], nearer[1:3]], atol=0.3)
     assert Search(systems.scene(BOTH_AS_ONE), rounds=0).after(state.scene, [observation], *seen(state)) is None
 
 
