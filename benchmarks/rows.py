@@ -108,7 +108,7 @@ def fitted(blend: Blend, row: Row, shifts: Float[np.ndarray, "source xy"], setti
     running = fit(unsolved(scene), [observation], options)
     best, iterations = running.run(), running.state.iteration
     if not row.keeps_kinds and (found := uneven(best.scene, [observation])):
-        running = fit(begun_anew(best.scene, found), [observation], options, running.program)
+        running = fit(begun_anew(best.scene, found, [observation]), [observation], options, running.program)
         best, iterations = running.run(), iterations + running.state.iteration
     seconds = time.process_time() - started if compilations() == before else None
     pictures = np.stack([best.component_plane(k, blend.band_i) for k in range(len(x))])

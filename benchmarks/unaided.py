@@ -106,7 +106,7 @@ def looked_at(blend: Blend, passes: int, hidden: int, keeps_kinds: bool) -> Foun
     running.edit(search.freed(best.scene))
     best = running.run()
     if not keeps_kinds and (anew := uneven(best.scene, observations)):
-        again = fit(begun_anew(best.scene, anew), observations, settings, running.program)
+        again = fit(begun_anew(best.scene, anew, observations), observations, settings, running.program)
         again.run()
         if again.state.outcome.is_success:
             running, best = again, again.best

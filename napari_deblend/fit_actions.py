@@ -52,7 +52,7 @@ def fit_uneven(bench: Workbench) -> None:
     document.mark(FIT_LABEL)
     bench.history.choose(None)
     bench.rounds.forget()
-    document.carry(begun_anew(document.scene, chosen))
+    document.carry(begun_anew(document.scene, chosen, document.observations))
     one = len(chosen) == 1
     which, them = ("1 uneven galaxy begins", "it") if one else (f"{len(chosen)} uneven galaxies begin", "them")
     bench.tell(f"{which} anew under the learned prior, with what is next to {them}.")

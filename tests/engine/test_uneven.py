@@ -10,6 +10,8 @@ import pytest
 
 from deblend import Constraint, ConstraintKind, Normal, Scene, Status, begun_anew, fit, make_source, measure, uneven
 from deblend.infer.uneven import UNEVEN, correction_costs
+from deblend.observe import Observation
+from deblend.scene import Learned
 from tests.engine.test_learned import irregular_blend, program_of, sky
 
 
@@ -33,28 +35,28 @@ def test_irregular_galaxies_are_uneven_and_fitted_anew(systems: Any, blend: Any,
     assert uneven(fitted, [observation]) == tuple(s.id for s in fitted.sources[:2])
     program = program_of(systems, observation, fitted)
     assert list(measure(fitted, [observation], program, errors=False).table["flag_uneven"]) == [True, True, False]
-    begun = begun_anew(fitted, uneven(fitted, [observation])[:1])
+    begun = begun_anew(fitted, uneven(fitted, [observation])[:1], [observation])
     assert [s.kind for s in begun.sources] == ["learned", "galaxy", "galaxy"]
     assert begun.sources[2] is fitted.sources[2], "what is far away stays as it is"
     for source in begun.sources[:2]:
         assert (source.x, source.y) == source.anchor and np.isnan(source.flux).all()
     np.testing.assert_array_equal(correction_costs(begun)[:2], 0.0)
-    best = fit(begun_anew(fitted, uneven(fitted, [observation])), [observation], program=program).run()
+    best = fit(begun_anew(fitted, uneven(fitted, [observation]), [observation]), [observation], program=program).run()
     assert uneven(best.scene, [observation]) == ()
     errors = [np.abs(scene.fluxes[:2] / fluxes - 1.0).mean() for scene in (fitted, best.scene)]
     assert errors[1] < errors[0], errors
 
 
-def test_what_a_person_has_said_is_kept(fitted: Scene) -> None:
-    first, second, _ = fitted.sources
+def test_what_a_person_has_said_is_kept(blend: Any, fitted: Scene) -> None:
+    (first, second, _), observation = fitted.sources, blend[0]
     one = replace(first, center=first.center.with_status(Status.FIXED), channel_offsets=first.channel_offsets)
     asked = fitted.replace(one).with_constraint(Constraint(ConstraintKind.MONOTONIC))
-    begun = begun_anew(asked, [first.id])
+    begun = begun_anew(asked, [first.id], [observation])
     assert (begun.sources[0].x, begun.sources[0].y) == (first.x, first.y), "a center that is fixed stays"
     kinds = {c.kind for c in begun.sources[0].components[0].morphology.constraints}
     assert {ConstraintKind.MONOTONIC, ConstraintKind.LEARNED_PRIOR} <= kinds and ConstraintKind.CORRECTION not in kinds
     locked = fitted.replace(second.with_status(Status.LOCKED))
-    assert begun_anew(locked, [first.id]).sources[1] is locked.sources[1]
+    assert begun_anew(locked, [first.id], [observation]).sources[1] is locked.sources[1]
 
 
 def test_what_may_not_become_another_kind_is_not_uneven(systems: Any, blend: Any, fitted: Scene) -> None:
@@ -72,6 +74,16 @@ def test_how_uneven_is_measured_by_how_bright(blend: Any, fitted: Scene) -> None
     """In an image a hundred times as deep, any galaxy is as far from a sum of Gaussians."""
     deep = replace(blend[0], weights=1e4 * blend[0].weights)
     assert uneven(fitted, [deep]) == ()
+
+    def strength(observation: Observation) -> float:
+        begun = begun_anew(fitted, [fitted.sources[0].id], [observation])
+        return begun.sources[0].components[0].morphology.constraint(ConstraintKind.LEARNED_PRIOR).strength
+
+    usual = Learned.start(2.0, 9).constraint(ConstraintKind.LEARNED_PRIOR).strength
+    assert (strength(blend[0]), strength(deep)) == (usual, 1.0)
+    # half as strong in an image of a quarter of the depth
+    less = [strength(replace(blend[0], weights=depth * blend[0].weights)) for depth in (16.0, 4.0)]
+    assert usual < less[1] < less[0] < 1.0 and less[0] == pytest.approx(2 * less[1])
 
 
 def test_what_is_resolved_far_beyond_what_was_learned_stays(systems: Any, blend: Any, fitted: Scene) -> None:

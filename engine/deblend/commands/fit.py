@@ -153,7 +153,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     anew = deblend.uneven(first, observations) if looks else ()
     if anew:
         note(about_uneven(len(anew), sum(source.kind == "galaxy" for source in first.sources)))
-        start = deblend.begun_anew(first, anew)
+        start = deblend.begun_anew(first, anew, observations)
         recording.begin(start)
         fit = deblend.fit(start, observations, settings, fit.program)
         again, interrupted = _solve(fit, clock, recording, quiet=arguments.quiet)

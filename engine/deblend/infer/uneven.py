@@ -20,7 +20,7 @@ from jaxtyping import Float
 from deblend.infer.part import neighbours
 from deblend.observe import Observation
 from deblend.scene import (
-    LEARNED_RADII,
+    LEARNED_LARGEST,
     LEARNED_REACH,
     LEARNED_SIGMA,
     Component,
@@ -36,6 +36,9 @@ UNEVEN = 10.0
 BRIGHT = 700.0
 """Signal to noise of all bands together from which on that rises with its square: as bright as that, a smooth galaxy
 shows by how little its light is not a sum of five Gaussians."""
+SURE = 400.0
+"""Signal to noise of all bands together from which on the learned prior holds the more: as loose as it is for faint
+galaxies, bright ones take any picture, that of their neighbours too."""
 LARGEST = 1.25
 """Half-light radius of what may become a learned galaxy, in units of the largest that was learned."""
 FURTHEST = 2.0
@@ -65,19 +68,23 @@ def uneven(scene: Scene, observations: Sequence[Observation]) -> tuple[str, ...]
     )
 
 
-def begun_anew(scene: Scene, source_ids: Collection[str]) -> Scene:
+def begun_anew(scene: Scene, source_ids: Collection[str], observations: Sequence[Observation]) -> Scene:
     """Return a fitted scene with these galaxies as learned ones, to be fitted again.
 
     They and all sources next to them start where they were placed, galaxies round and as large as they were found to
     be, with fluxes that are not known; what is not free stays as it is. All other sources stay where the fit has left
     them. Raises KeyError where there is no such source.
     """
-    wanted = set(source_ids)
+    wanted = {scene[source_id].id for source_id in source_ids}
     touched = set(neighbours(scene, wanted))
-    return scene.with_sources(
-        source if source.id not in touched or source.is_locked else _begun(source, source.id in wanted)
-        for source in scene.sources
-    )
+
+    def begun(source: Source) -> Source:
+        if source.id not in touched or source.is_locked:
+            return source
+        held = _signal_to_noise(source, scene, observations) / SURE if source.id in wanted else None
+        return _begun(source, held)
+
+    return scene.with_sources(map(begun, scene.sources))
 
 
 def _galaxy(source: Source) -> Galaxy | None:
@@ -104,14 +111,18 @@ def _may_change(source: Source) -> bool:
 def _is_as_learned(source: Source, scene: Scene) -> bool:
     """Tell whether a source, behind its PSF, and the boxes next to it are no larger than what was learned."""
     width = scene.model_psf_sigma / LEARNED_SIGMA
-    largest = np.sqrt(LEARNED_RADII[-1] ** 2 - LEARNED_RADII[0] ** 2) * width
     furthest = max(scene[i].radius for i in neighbours(scene, {source.id}))
     size = source.components[0].morphology.half_light_radius_guess
-    return bool(size <= LARGEST * largest and furthest <= FURTHEST * LEARNED_REACH * width)
+    return bool(size <= LARGEST * LEARNED_LARGEST * width and furthest <= FURTHEST * LEARNED_REACH * width)
 
 
 def _threshold(source: Source, scene: Scene, observations: Sequence[Observation]) -> float:
-    """Return ½ |u|² above which a galaxy is uneven, by about its signal to noise over all bands, were it alone.
+    """Return ½ |u|² above which a galaxy is uneven."""
+    return UNEVEN * max(1.0, _signal_to_noise(source, scene, observations) / BRIGHT) ** 2
+
+
+def _signal_to_noise(source: Source, scene: Scene, observations: Sequence[Observation]) -> float:
+    """Return about the signal to noise of a galaxy over all bands, were it alone.
 
     A Gaussian of flux F and width σ has F² w / (4π σ²), w the inverse variance of a pixel; a PSF of Σ p² is as wide
     as one of σ² = 1 / (4π Σ p²).
@@ -124,7 +135,7 @@ def _threshold(source: Source, scene: Scene, observations: Sequence[Observation]
         flux = source.flux[first : first + len(areas)]
         information += float(np.sum(flux**2 * _typical_weights(observation) / areas))
         first += len(areas)
-    return UNEVEN * max(1.0, information / BRIGHT**2)
+    return float(np.sqrt(information))
 
 
 def _typical_weights(observation: Observation) -> Float[np.ndarray, " band"]:
@@ -133,21 +144,27 @@ def _typical_weights(observation: Observation) -> Float[np.ndarray, " band"]:
     return np.array([np.median(w[w > 0]) if np.any(w > 0) else 0.0 for w in some])
 
 
-def _begun(source: Source, is_uneven: bool) -> Source:
-    """Return a source as it starts: nothing known of it but its place and its size."""
+def _begun(source: Source, held: float | None) -> Source:
+    """Return a source as it starts: nothing known of it but its place and its size.
+
+    `held` is how much more than usual the learned prior holds it; None for what stays of its kind.
+    """
     center, offsets = source.center, source.channel_offsets
     if center.is_free and source.track is None:
         center = center.at(source.anchor)
     if offsets.is_free:
         offsets = offsets.at(np.zeros_like(offsets.value))
-    parts = tuple(_started(_learned(part) if is_uneven else part) for part in source.components)
+    parts = tuple(_started(part if held is None else _learned(part, held)) for part in source.components)
     return replace(source, center=center, channel_offsets=offsets, components=parts)
 
 
-def _learned(component: Component) -> Component:
+def _learned(component: Component, held: float) -> Component:
     """Return a galaxy as a learned one of its size, asked what the galaxy was asked as far as it can be."""
     old = component.morphology
     new = Learned.start(old.half_light_radius_guess, component.radius)
+    usual = new.constraint(ConstraintKind.LEARNED_PRIOR)
+    assert usual is not None
+    new = new.with_constraint(replace(usual, strength=float(np.clip(usual.strength * held, usual.strength, 1.0))))
     for constraint in old.constraints:
         if new.takes(constraint.kind):
             new = new.with_constraint(constraint)

@@ -20,7 +20,7 @@ from deblend.scene.dust import EXTINCTION_LAWS, Dust, Extinction, start_dust
 from deblend.scene.ellipse import axis_ratio, ellipticity_of, major_angle
 from deblend.scene.full_scene import ROUGHNESS, FullScene
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, PowerLaw, Template
-from deblend.scene.learned import LEARNED_RADII, LEARNED_REACH, LEARNED_SIGMA, N_MODES, Learned
+from deblend.scene.learned import LEARNED_LARGEST, LEARNED_RADII, LEARNED_REACH, LEARNED_SIGMA, N_MODES, Learned
 from deblend.scene.link import Link
 from deblend.scene.mask import PixelMask
 from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
@@ -73,6 +73,7 @@ __all__ = [
     "EXTINCTION_LAWS",
     "FLUX_SCALE_SCATTER",
     "INWARD_WEIGHTS",
+    "LEARNED_LARGEST",
     "LEARNED_RADII",
     "LEARNED_REACH",
     "LEARNED_SIGMA",

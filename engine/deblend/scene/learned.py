@@ -20,6 +20,8 @@ LEARNED_REACH = 23
 """How far from the middle their pictures were learned [pix at that PSF]."""
 LEARNED_RADII = tuple(1.12 * 1.255**k for k in range(8))
 """Half-light radii of the size classes, that PSF included [pix at that PSF]."""
+LEARNED_LARGEST = float(np.sqrt(LEARNED_RADII[-1] ** 2 - LEARNED_RADII[0] ** 2))
+"""The largest of them without that PSF."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,8 +54,7 @@ class Learned(Morphology):
     @classmethod
     def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Learned:
         # what is larger than all that was learned is like the largest of it, seen from nearer
-        largest = np.sqrt(LEARNED_RADII[-1] ** 2 - LEARNED_RADII[0] ** 2)
-        stretch = max(half_light_radius / largest, 1.0)
+        stretch = max(half_light_radius / LEARNED_LARGEST, 1.0)
         seen = np.hypot(half_light_radius / stretch, LEARNED_RADII[0])
         nearest = int(np.argmin(np.abs(np.log(np.asarray(LEARNED_RADII) / seen))))
         side = 2 * radius + 1
