@@ -110,6 +110,9 @@ def looked_at(blend: Blend, passes: int, hidden: int, keeps_kinds: bool) -> Foun
         again.run()
         if again.state.outcome.is_success:
             running, best = again, again.best
+    if faded := search.faded(best.scene, observations, best.sources()):
+        running.edit(best.scene.remove(*faded))
+        best = running.run()
     of, flux = stands_for(blend, best.scene), best.scene.fluxes[:, blend.band_i]
     return Found(
         blend.snr.tolist(),

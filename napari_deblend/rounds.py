@@ -28,7 +28,9 @@ class Stage(Enum):
     PLAIN = "plain"
     """Of plain profiles."""
     FREE = "free"
-    """The last but for classes."""
+    """With all the freedom that sources were given."""
+    LAST = "last"
+    """Without what that has left no light to; only classes are behind it."""
 
 
 class Rounds:
@@ -58,7 +60,7 @@ class Rounds:
             self._search = Search(scene, self.wanted, kind=self._bench.kind, box_scale=self._bench.box_scale)
             self._run(self._search.start, Stage.PLAIN)
         else:
-            self._run(None, Stage.FREE if self.classifies else Stage.OFF)
+            self._run(None, self._last)
 
     def forget(self) -> None:
         """Have nothing follow any more."""
@@ -93,27 +95,32 @@ class Rounds:
         self._number = frame.fit_number + 1
         if frame.is_success is not True:
             self._end()
-        elif self._stage is Stage.PLAIN:
-            bench.tell("Looking for what is missed or hidden…")
-            bench.runner.submit(ROUND, self._round_job)
-        else:
+        elif self._stage is Stage.LAST:
             self._stage = Stage.OFF
             have_classified(bench)
+        else:
+            if self._stage is Stage.PLAIN:
+                bench.tell("Looking for what is missed or hidden…")
+            bench.runner.submit(ROUND, self._round_job)
 
     def _round_job(self, machine: Machine) -> tuple[Any, Scene, Scene | None]:
         """Return the observations, the scene as it is, and as it is to be fitted next; None for no such scene."""
         observations, scene, search = machine.observations, machine.scene, self._search
         assert search is not None
-        models = [machine.shown.model(k) for k in range(len(observations))]
-        return observations, scene, search.after(scene, seen_by_machine(machine), models, machine.shown.sources())
+        seen, pictures = seen_by_machine(machine), machine.shown.sources()
+        if self._stage is Stage.PLAIN:
+            models = [machine.shown.model(k) for k in range(len(observations))]
+            return observations, scene, search.after(scene, seen, models, pictures)
+        faded = search.faded(scene, seen, pictures)
+        return observations, scene, scene.remove(*faded) if faded else None
 
     def take_round(self, observations: Any, seen: Scene, wanted: Scene | None) -> None:
         """Go on with what a round has found, or has found to be nothing."""
         document, search = self._bench.document, self._search
-        if self._stage is not Stage.PLAIN or observations is not document.observations or search is None:
+        if self._stage is Stage.OFF or observations is not document.observations or search is None:
             return
         if wanted is None:
-            self._set_free()
+            self._go_on()
             return
         # a person may have edited the scene meanwhile: only what the search has changed is changed
         scene = document.scene
@@ -122,11 +129,21 @@ class Rounds:
         self._given.update({source.id: source for source in search.new})
         self._bench.tell(_said(len(new), len(gone), search.is_trying))
         present = [source.id for source in scene.sources if source.id in gone]
-        self._run(scene.remove(*present).add(*(source.renamed("") for source in new)), Stage.PLAIN)
+        scene = scene.remove(*present).add(*(source.renamed("") for source in new))
+        self._run(scene, Stage.PLAIN if self._stage is Stage.PLAIN else self._last)
 
-    def _set_free(self) -> None:
-        """Fit once more, with all the freedom that sources were given."""
-        self._run(self._freed, Stage.FREE if self.classifies else Stage.OFF)
+    @property
+    def _last(self) -> Stage:
+        return Stage.LAST if self.classifies else Stage.OFF
+
+    def _go_on(self) -> None:
+        """Go on where nothing more was found, or nothing has to go."""
+        if self._stage is Stage.PLAIN:
+            self._run(self._freed, Stage.FREE)
+        else:
+            self._stage = Stage.OFF
+            if self.classifies:
+                have_classified(self._bench)
 
     def _end(self) -> None:
         """Give sources their freedom back, and leave them as they are."""
@@ -194,7 +211,7 @@ def _said(n_new: int, n_gone: int, is_trying: bool) -> str:
         return f"{_count(n_new)} may be hidden by others; fitting to see."
     if n_new:
         return f"{_count(n_new)} more; fitting on."
-    return f"{_count(n_gone)} tried in vain; fitting on without."
+    return f"{_count(n_gone)} of those found not needed; fitting on without."
 
 
 def _count(count: int) -> str:

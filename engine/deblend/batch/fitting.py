@@ -199,7 +199,10 @@ def _fit(task: Task, frame: Frame) -> tuple[Program, Fit]:
         best = fit.run()
     fit.settings = frame.settings
     fit.edit(search.freed(best.scene))
-    fit.run()
+    best = fit.run()
+    if faded := search.faded(best.scene, observations, best.sources()):
+        fit.edit(best.scene.remove(*faded))
+        fit.run()
     return program, fit
 
 

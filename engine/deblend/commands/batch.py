@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from deblend.commands.borrowed import READING, borrow, reading_of
 from deblend.commands.errors import BadInputError, blaming_the_input
-from deblend.commands.fit import Clock, check_folder, interruptible, told_of, versions
+from deblend.commands.fit import check_folder, versions
 from deblend.commands.morphologies import take_morphologies
 from deblend.commands.notes import noting
 from deblend.commands.output import add_json_argument, print_results
+from deblend.commands.watching import Clock, interruptible, told_of
 
 if TYPE_CHECKING:
     from deblend.batch import AbstractWorkers, Batch, Result, Settings

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblend.commands.errors import BadInputError, blaming_the_input
-from deblend.commands.fit import check_folder, told_of
+from deblend.commands.fit import check_folder
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
 from deblend.commands.morphologies import add_morphology_argument, take_morphologies
 from deblend.commands.output import add_json_argument, print_results
+from deblend.commands.watching import told_of
 
 if TYPE_CHECKING:
     from deblend.io import Session

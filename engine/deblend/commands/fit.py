@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -19,25 +15,24 @@ from typing import TYPE_CHECKING, Any
 from deblend.commands.borrowed import reading_of
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES, add_arguments
+from deblend.commands.fitting import STOPPED, Fitting
 from deblend.commands.laws import following, read_law
-from deblend.commands.morphologies import blaming_the_morphology, take_morphologies
+from deblend.commands.morphologies import take_morphologies
 from deblend.commands.notes import noting
 from deblend.commands.output import print_results, rows_of
-from deblend.commands.recording import Recording
 from deblend.commands.sentences import (
     NOT_AGAIN,
     about_classes,
-    about_hidden,
-    about_missed,
+    about_faded,
     about_uneven,
     about_unlisted,
 )
-from deblend.faults import machine_fault
+from deblend.commands.watching import Clock, told_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-    from deblend import Catalog, Fit, FitState, Observation, Scene, Search, Source
+    from deblend import Catalog, FitState, Observation, Scene, Source
     from deblend.measure import Shares
 
 NAME = "fit"
@@ -46,7 +41,6 @@ HELP = "Fit the sources of one patch of sky in all its images at once."
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 CONVERGED, NOT_CONVERGED, MACHINE, INTERRUPTED = 0, 1, 4, 130
-STOPPED = "Interrupted;"
 PACKAGES = ("napari-deblend", "numpy", "scipy", "jax", "jaxlib", "equinox", "astropy", "sep")
 
 
@@ -123,54 +117,46 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         return _constrained(following(scene.add(*new), law, known), arguments).sources[known:]
 
     search = deblend.Search(scene, rounds, **options, prepare=prepared)
+    fitting = Fitting(observations, clock, quiet=arguments.quiet)
     with blaming_the_input(), clock.phase("prepare"):
-        rough = replace(settings, stop=deblend.StopRule.ROUGH)
-        fit = deblend.fit(search.start, observations, rough) if rounds else deblend.fit(scene, observations, settings)
+        if rounds:
+            fitting.prepare(search.start, replace(settings, stop=deblend.StopRule.ROUGH))
+        else:
+            fitting.prepare(scene, settings)
     with blaming_the_input():
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
-    recording = Recording(observations)
-    recording.begin(search.start if rounds else scene)
-    last, interrupted = _solve(fit, clock, recording, quiet=arguments.quiet)
+    fitting.run()
     if rounds:
-
-        def carried_on(edited: Scene) -> tuple[FitState, str]:
-            return _carry_on(fit, edited, clock, recording, quiet=arguments.quiet)
-
-        last, interrupted = _searched(search, fit, observations, (last, interrupted), carried_on, clock, note)
-        fit.settings = settings
-        if not interrupted:
-            last, interrupted = carried_on(search.freed(fit.best.scene))
-    if arguments.classify and not interrupted:
+        fitting.search(search, note)
+        fitting.fit.settings = settings
+        if not fitting.interrupted:
+            fitting.carry_on(search.freed(fitting.best.scene))
+    if arguments.classify and not fitting.interrupted:
         with clock.phase("classify"):
-            classes = deblend.classify(fit.best.scene, observations)
-            settled = deblend.classified(fit.best.scene, classes)
+            classes = deblend.classify(fitting.best.scene, observations)
+            settled = deblend.classified(fitting.best.scene, classes)
         note(about_classes(classes))
-        last, interrupted = _carry_on(fit, settled, clock, recording, quiet=arguments.quiet)
-    iterations, first = last.iteration, fit.best.scene
-    recording.end(fit, last.outcome.value)
-    looks = not arguments.keep_kinds and last.outcome.is_success and not interrupted
-    anew = deblend.uneven(first, observations) if looks else ()
+        fitting.carry_on(settled)
+    first = fitting.best.scene
+    anew = deblend.uneven(first, observations) if fitting.is_success and not arguments.keep_kinds else ()
     if anew:
         note(about_uneven(len(anew), sum(source.kind == "galaxy" for source in first.sources)))
-        start = deblend.begun_anew(first, anew, observations)
-        recording.begin(start)
-        fit = deblend.fit(start, observations, settings, fit.program)
-        again, interrupted = _solve(fit, clock, recording, quiet=arguments.quiet)
-        iterations += again.iteration
-        if again.outcome.is_success:
-            last = again
-        else:
+        if not fitting.again(deblend.begun_anew(first, anew, observations)):
             note(NOT_AGAIN)
-            recording.edited(first)
-            fit.edit(first)
-        recording.end(fit, again.outcome.value)
+    if fitting.is_success and (faded := search.faded(fitting.best.scene, observations, fitting.best.sources())):
+        note(about_faded(len(faded)))
+        fitting.carry_on(fitting.best.scene.remove(*faded))
+    fitting.end()
+    fit, last, interrupted = fitting.fit, fitting.last, fitting.interrupted
     best = fit.best
     with blaming_the_input(), clock.phase("write"):
         # first of all: whatever happens from here on, the fit is not lost
         read = (*io.find_images(arguments.images)[0], *(arguments.psf or ()), *(arguments.weights or ()))
         files = io.files_of((*read, *(arguments.mask or ())))
-        session = io.Session(best.scene, observations, settings=settings, files=files, runs=tuple(recording.runs))
+        session = io.Session(
+            best.scene, observations, settings=settings, files=files, runs=tuple(fitting.recording.runs)
+        )
         io.write_session(arguments.out / "session.asdf", session)
     with clock.phase("measure"), told_of("errors", quiet=arguments.quiet or arguments.no_errors) as tell:
         shares = share(best.scene, observations, fit.program) if arguments.shares else None
@@ -192,11 +178,11 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         "chi2_per_observation": best.chi2_per_observation,
         "n_sources": len(best.scene),
         "n_stars": 0 if best.scene.stars is None else len(best.scene.stars),
-        "iterations": iterations,
+        "iterations": fitting.iterations,
         "compilations": fit.program.compilations,
         "converged": last.outcome.is_success,
         "outcome": outcome,
-        "uneven": [best.scene[i].name for i in anew if best.scene[i].kind == "learned"],
+        "uneven": [source.name for source in best.scene.sources if source.id in anew and source.kind == "learned"],
         "seconds": clock.seconds,
         "observations": [_about(observation) for observation in observations],
         "notes": notes,
@@ -209,7 +195,7 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
         lines += calibration_lines(catalog.calibration)
     if catalog.motions is not None:
         lines += motion_lines(catalog.motions)
-    lines.append(f"chi2 per pixel {best.chi2:.4f} after {iterations} iterations. {outcome}")
+    lines.append(f"chi2 per pixel {best.chi2:.4f} after {fitting.iterations} iterations. {outcome}")
     lines.append(f"Results are in {arguments.out}.")
     print_results(arguments, lines, {"out": str(arguments.out), **summary, "catalog": rows_of(catalog.table)})
     if interrupted not in ("", STOPPED):
@@ -248,80 +234,6 @@ def _constrained(scene: Scene, arguments: argparse.Namespace) -> Scene:
     return scene
 
 
-def _solve(fit: Fit, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, str]:
-    """Fit with a progress bar; return the last state, and what ended it before its time: a person or the machine."""
-    from tqdm import tqdm
-
-    bar = tqdm(total=fit.settings.max_iterations, desc="prepare", unit="it", disable=quiet, file=sys.stderr)
-    with bar, interruptible() as is_interrupted:
-        # the first state is the start: with it everything is compiled, so that the fit's time is solving alone
-        with clock.phase("prepare"), blaming_the_morphology():
-            last = next(fit)
-            recording.passed(last)
-        bar.reset()  # its pace is that of solving
-        bar.set_description("fit", refresh=False)
-        with clock.phase("fit"):
-            try:
-                while not is_interrupted() and (state := next(fit, None)) is not None:
-                    last = state
-                    recording.passed(last)
-                    bar.set_postfix_str(f"chi2 {last.chi2:.4f}", refresh=False)
-                    bar.update(last.iteration - bar.n)
-            except Exception as error:
-                if (fault := machine_fault(error)) is None:
-                    raise
-                return last, f"{fault.rstrip('.')};"
-    return last, STOPPED if is_interrupted() and not last.outcome.is_final else ""
-
-
-def _carry_on(fit: Fit, scene: Scene, clock: Clock, recording: Recording, *, quiet: bool) -> tuple[FitState, str]:
-    """Fit on from an edited scene, as `_solve` does."""
-    recording.edited(scene)
-    with clock.phase("fit"):
-        state = fit.edit(scene)
-    return (state, "") if state.outcome.is_final else _solve(fit, clock, recording, quiet=quiet)
-
-
-def _searched(
-    search: Search,
-    fit: Fit,
-    observations: Sequence[Observation],
-    fitted: tuple[FitState, str],
-    carry_on: Callable[[Scene], tuple[FitState, str]],
-    clock: Clock,
-    note: Callable[[str], None],
-) -> tuple[FitState, str]:
-    """Look for more sources, and fit with them, until nothing is found; return what `_solve` does."""
-    last, interrupted = fitted
-    while not interrupted and last.outcome.is_success:
-        best = fit.best
-        with clock.phase("detect"):
-            models = [best.model(k) for k in range(len(observations))]
-            more = search.after(best.scene, observations, models, best.sources())
-        if more is None:
-            break
-        if search.new and not search.is_trying:
-            note(about_missed(len(search.new)))
-        last, interrupted = carry_on(more)
-    if search.n_hidden:
-        note(about_hidden(search.n_hidden))
-    return last, interrupted
-
-
-@contextmanager
-def told_of(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows how many of how many parts of a work are done."""
-    from tqdm import tqdm
-
-    with tqdm(desc=what, disable=quiet, file=sys.stderr) as bar:
-
-        def tell(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield tell
-
-
 def _write(
     out: Path,
     observations: Sequence[Observation],
@@ -337,45 +249,6 @@ def _write(
     io.write_regions(out / "regions.reg", state.scene, observations[0].grid)
     if shares is not None:
         io.write_components(out / "shares.fits", observations, [s.name for s in state.scene.sources], shares.picture)
-
-
-class Clock:
-    """Seconds per phase by the wall, and of the fit by the processor too."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        wall, process = time.perf_counter(), time.process_time()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - wall
-        if name == "fit":
-            self.seconds["fit_cpu"] = self.seconds.get("fit_cpu", 0.0) + time.process_time() - process
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C ask for an end after the present iteration; a second one ends at once.
-
-    Gives a function that tells whether it was asked for. Signals reach the main thread only; elsewhere nothing
-    can ask.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def handler(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def check_folder(folder: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.export import add_data_argument
-from deblend.commands.fit import check_folder, table_lines, told_of
+from deblend.commands.fit import check_folder, table_lines
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
 from deblend.commands.morphologies import add_morphology_argument, take_morphologies
 from deblend.commands.output import add_json_argument, print_results, rows_of
+from deblend.commands.watching import told_of
 
 NAME = "measure"
 HELP = "Measure the sources of a session as they stand, without fitting, and write the catalog."

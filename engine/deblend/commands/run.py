@@ -8,8 +8,8 @@ from pathlib import Path
 
 from deblend.commands.errors import blaming_the_input
 from deblend.commands.export import add_result_arguments, read, write_results
-from deblend.commands.fit import told_of
 from deblend.commands.output import print_results
+from deblend.commands.watching import told_of
 
 NAME = "run"
 HELP = "Do the fits of a session again, with as many iterations before each edit, and write the results."

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from deblend.commands.errors import BadInputError, blaming_the_input
 from deblend.commands.export import add_data_argument, read
-from deblend.commands.fit import interruptible
 from deblend.commands.fit_arguments import CATALOG_SUFFIXES
 from deblend.commands.morphologies import add_morphology_argument
 from deblend.commands.output import add_json_argument, print_results
+from deblend.commands.watching import interruptible
 
 if TYPE_CHECKING:
     from deblend import Sampling

@@ -35,6 +35,13 @@ def about_hidden(count: int) -> str:
     return f"{found} hidden by others, and found by trying; what was fitted as one is several now."
 
 
+def about_faded(count: int) -> str:
+    """Return a sentence about sources that were found and then lost their light."""
+    was = "A source that was found later has" if count == 1 else f"{count} sources that were found later have"
+    gone = "is" if count == 1 else "are"
+    return f"{was} hardly any light left beside neighbours of any shape, and {gone} taken away again."
+
+
 def about_classes(classes: Sequence[Classification]) -> str:
     """Return a sentence about which sources are stars."""
     n_points = sum(each.kind == "point" for each in classes)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deblend.commands.errors import BadInputError, blaming_the_input
-from deblend.commands.fit import interruptible
 from deblend.commands.output import add_json_argument, print_results
 from deblend.commands.train_em import add_em_arguments, check_em, em_card, learn_by_em
+from deblend.commands.watching import interruptible
 
 if TYPE_CHECKING:
     from deblend.priors import Stamps

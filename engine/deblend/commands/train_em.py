@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblend.commands.errors import BadInputError
-from deblend.commands.fit import interruptible
+from deblend.commands.watching import interruptible
 
 if TYPE_CHECKING:
     import numpy as np

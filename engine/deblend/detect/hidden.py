@@ -103,7 +103,7 @@ def find_hidden(
         tried_rows, tried_columns = to_image(tried[:, 1], tried[:, 0])
         taken = np.concatenate([rows, tried_rows]), np.concatenate([columns, tried_columns])
         own = [picture[view.index] for picture in pictures]
-        lights = np.array([_energy(column, view.observation.weights) for column in own])
+        lights = np.array([energy(column, view.observation.weights) for column in own])
         tops: list[tuple[float, float, float]] = []
         for together in _clusters(view, np.flatnonzero(lights > 0), rows, columns):
             tops += _near(view, together, own, lights, rows, columns, taken)
@@ -187,7 +187,7 @@ def _are_worth(
         return slice(max(int(center - reach), 0), max(int(center + reach) + 1, 0))
 
     falls = np.array([fall[around(r), around(c)].sum() for r, c in zip(rows, columns, strict=True)])
-    energies = np.array([_energy(column, weights) for column in own]) / view.growth**2
+    energies = np.array([energy(column, weights) for column in own]) / view.growth**2
     is_apart = apart.min(axis=1) >= SAME_SOURCE * view.width / to_image.scale
     return is_apart & (energies >= LEAST_SNR**2) & (falls >= _least_falls(view, rows, columns))
 
@@ -219,7 +219,7 @@ def _views(observations: Sequence[Observation], models: Models) -> list[_View]:
     return result
 
 
-def _energy(column: Column, weights: Float[np.ndarray, "band y x"]) -> float:
+def energy(column: Column, weights: Float[np.ndarray, "band y x"]) -> float:
     """Return the square of the signal to noise of a source, were it alone."""
     return float(np.sum(weights[:, *column.window] * column.patch**2))
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deblend.detect.hidden import Pictures, unneeded, with_hidden
+from deblend.detect.hidden import LEAST_SNR, Pictures, energy, unneeded, with_hidden
 from deblend.detect.missed import Models, with_missed
 from deblend.detect.plain import as_free_as, plain
 from deblend.observe import Observation
+from deblend.program.columns import Column
 from deblend.scene import Scene, Source
 
 HIDDEN_ROUNDS = 3
@@ -45,6 +46,7 @@ class Search:
         state = fit.run()
     fit.edit(search.freed(state.scene))
     state = fit.run()
+    fit.edit(state.scene.remove(*search.faded(state.scene, observations, state.sources())))
     ```
 
     Parameters
@@ -72,6 +74,7 @@ class Search:
         prepare: Prepare | None = None,
     ) -> None:
         self._given = {source.id: source for source in scene.sources}
+        self._found: set[str] = set()
         self.start = plain(scene)
         """What is to be fitted first."""
         self.new: tuple[Source, ...] = ()
@@ -91,6 +94,12 @@ class Search:
     def freed(self, scene: Scene) -> Scene:
         """Return a fitted scene with its sources as free as they will be in the end."""
         return as_free_as(scene, scene.with_sources(self._given.get(s.id, s) for s in scene.sources))
+
+    def faded(self, scene: Scene, observations: Sequence[Observation], pictures: Pictures) -> tuple[str, ...]:
+        """Return the ids of what was found and has hardly any light once neighbours are free to have their shapes: it
+        was a part of them."""
+        found = [(k, source.id) for k, source in enumerate(scene.sources) if source.id in self._found]
+        return tuple(source_id for k, source_id in found if _signal_to_noise(pictures[k], observations) < LEAST_SNR)
 
     def after(
         self, scene: Scene, observations: Sequence[Observation], models: Models, pictures: Pictures
@@ -142,4 +151,10 @@ class Search:
         more = scene.add(*new)
         self.new = more.sources[len(scene) :]
         self._given.update({source.id: source for source in self.new})
+        self._found.update(source.id for source in self.new)
         return more.replace(*plain(scene.with_sources(self.new)).sources)
+
+
+def _signal_to_noise(pictures: Sequence[Column], observations: Sequence[Observation]) -> float:
+    """Return that of a source in all observations together, were it alone."""
+    return sum(energy(c, o.weights) for c, o in zip(pictures, observations, strict=True)) ** 0.5
