@@ -10,7 +10,7 @@ WITH_QT6 := PYTHONPATH=$(QT6) QT_API=pyqt6 PYTEST_QT_API=pyqt6
 # what differs between PyQt5 and PyQt6: mouse and keys, events, enumerations, tables and dialogs
 SMOKE := tests/plugin/test_handles.py tests/plugin/test_accessible.py -k "not while_a_fit_runs"
 
-.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint audit format demo benchmark docs tutorials dist-check screenshots \
+.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint audit format demo bench benchmark docs tutorials dist-check screenshots \
 	first-hour sample-data clean
 
 help:  ## list what can be made
@@ -55,6 +55,9 @@ audit: $(READY)  ## ask for known weaknesses of the packages that are installed 
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+bench: $(READY)  ## measure all that is to be fast, each number next to its limit (half an hour)
+	@$(BIN)/python benchmarks/bench.py
 
 benchmark: $(READY)  ## compare with scarlet2 (installed into its own environment)
 	@$(BIN)/python benchmarks/compare_scarlet2.py

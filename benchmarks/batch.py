@@ -21,11 +21,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from astropy.io import fits
 from astropy.table import QTable
+from measured import Row
+from measured import write as write_rows
 from scipy.spatial import cKDTree
 from simulated_field import BANDS, NOISE, Field, simulated
 
 from deblend.cli import main as deblend
 
+GOAL_RATE, GOAL_COMPILATIONS, GOAL_MEMORY = 30.0, 12.0, 4000.0
 ALONE = 10.0
 """Without another source within this, the truth of a source is certain [pix]."""
 
@@ -99,7 +102,9 @@ def main() -> None:
     parser.add_argument("--errors", default="held", help="as of `deblend batch`")
     parser.add_argument("--passes", default="0", help="as of `deblend batch`")
     parser.add_argument("--folder", type=Path, help="keep fields and results here")
+    parser.add_argument("--json", type=Path, help="keep rates, compilations and memory in this file")
     given = parser.parse_args()
+    rows: list[Row] = []
     with TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         for side in given.sides:
@@ -108,6 +113,19 @@ def main() -> None:
             out = folder / f"out_{side}_{given.workers}_{given.errors}_{given.passes}"
             numbers = measured(field, arguments, out, given.workers)
             print(f"{side}²: " + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()), flush=True)
+            rows += rows_of(side, given.workers, numbers)
+    if given.json:
+        write_rows(given.json, rows)
+
+
+def rows_of(side: int, workers: int, numbers: dict[str, float]) -> list[Row]:
+    """Return what is asked of a batch on two cores, next to what it did."""
+    where = f"{side}², {workers} workers"
+    return [
+        Row("batch", f"sources a second, {where}", numbers["sources/s"], "1/s", GOAL_RATE, is_least=True),
+        Row("batch", f"compilations, {where}", numbers["compilations"], "", GOAL_COMPILATIONS),
+        Row("batch", f"most memory of a process, {where}", numbers["MB"], "MB", GOAL_MEMORY),
+    ]
 
 
 if __name__ == "__main__":

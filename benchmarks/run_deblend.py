@@ -25,11 +25,12 @@ data = np.load(sys.argv[1])
 observation = Observation.from_arrays(
     data["images"], data["psf"], data["weights"], channels=[str(band) for band in data["bands"]]
 )
+settings = FitSettings(max_iterations=n_iterations)
 scene = scene_from_positions((observation,), data["x"], data["y"])
 record["ready"] = seconds()
-steps = [
-    (state.iteration, state.chi2, *seconds())
-    for state in fit(scene, (observation,), FitSettings(max_iterations=n_iterations))
-]
-record["steps"] = steps
+record["steps"] = [(state.iteration, state.chi2, *seconds()) for state in fit(scene, (observation,), settings)]
+# once more in the same process, from the positions on
+record["again"] = seconds()
+scene = scene_from_positions((observation,), data["x"], data["y"])
+record["steps_again"] = [(state.iteration, state.chi2, *seconds()) for state in fit(scene, (observation,), settings)]
 print(json.dumps(record))

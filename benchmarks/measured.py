@@ -1,0 +1,43 @@
+"""A row of the table of `bench.py`: what was measured, what it was measured against in the same run, and the limit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number next to its limit."""
+
+    part: str
+    name: str
+    value: float
+    unit: str
+    """Of the value; empty for a ratio."""
+    limit: float
+    is_least: bool = False
+    """Whether the limit is the least that is good, not the most."""
+    of: str = ""
+    """What a ratio is made of, with both numbers."""
+
+    @property
+    def is_met(self) -> bool:
+        return self.value >= self.limit if self.is_least else self.value <= self.limit
+
+    @property
+    def use_of_limit(self) -> float:
+        """How much of the limit is used: 1 at it, more beyond."""
+        return self.limit / max(self.value, 1e-12) if self.is_least else self.value / self.limit
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows as JSON."""
+    path.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
+
+
+def read(path: Path) -> list[Row]:
+    """Return the rows of a file."""
+    return [Row(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
