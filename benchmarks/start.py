@@ -21,30 +21,34 @@ PROJECT = Path(__file__).resolve().parents[1]
 PART = "start"
 TIMES = 5
 IMPORT = "import time; started = time.perf_counter(); import deblend; print(time.perf_counter() - started)"
+IMPORT_ALL = IMPORT.replace("deblend;", "deblend; deblend.fit;")
 WIDGET = """
 import time
 import napari
-from qtpy.QtWidgets import QApplication
+from qtpy.QtTest import QTest
 viewer = napari.Viewer(show=True)
-for _ in range(20):
-    QApplication.processEvents()
+QTest.qWait(500)
 started = time.perf_counter()
-viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
-QApplication.processEvents()
-print(time.perf_counter() - started)
+_, dock = viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
+while not dock.isVisible():
+    QTest.qWait(1)
+there = time.perf_counter() - started
+while dock.widget is None or not dock.widget.isVisible():
+    QTest.qWait(10)
+print(there, time.perf_counter() - started)
 viewer.close()
 """
 
 
-def median(code: str) -> float:
-    """Return the median of the seconds that a program prints, each time in a new process, behind one that warms up."""
+def medians(code: str) -> list[float]:
+    """Return the medians of the seconds that a program prints, each time a new process, behind one that warms up."""
     found = []
     for _ in range(TIMES + 1):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stderr[-2000:])
-        found.append(float(done.stdout.split()[-1]))
-    return float(np.median(found[1:]))
+        found.append([float(word) for word in done.stdout.splitlines()[-1].split()])
+    return np.median(found[1:], axis=0).tolist()
 
 
 def main() -> int:
@@ -57,12 +61,16 @@ def main() -> int:
     os.environ.setdefault("QT_API", "pyqt5")
     if not has_display():
         return on_virtual_display(__file__, *sys.argv[1:])
-    rows = [
-        Row(PART, "import deblend", median(IMPORT), "s", 1.5, of=f"median of {TIMES}"),
-        Row(PART, "the widget opens in napari", median(WIDGET), "s", 1.0, of=f"median of {TIMES}"),
-    ]
+    (importing,), (there, ready) = medians(IMPORT), medians(WIDGET)
+    measured = {
+        "import deblend": (importing, 1.5),
+        "import deblend, and JAX with its first use": (medians(IMPORT_ALL)[0], 3.0),
+        "the dock is there, once it is asked for": (there, 1.0),
+        "what belongs into it is, too": (ready, 5.0),
+    }
+    rows = [Row(PART, name, value, "s", goal, of=f"median of {TIMES}") for name, (value, goal) in measured.items()]
     for row in rows:
-        print(f"{row.name:40} {row.value:6.2f} s  (goal: at most {row.limit:g})")
+        print(f"{row.name:45} {row.value:6.2f} s  (goal: at most {row.limit:g})")
     if options.json:
         write(options.json, rows)
     return int(not all(row.is_met for row in rows))
