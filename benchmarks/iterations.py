@@ -17,16 +17,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="deblend-bench-")
+# all is compiled anew
+_cache = tempfile.TemporaryDirectory()
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from astropy.table import Table
-from measured import Row, write
+from measured import Row, concluded
+from resampling import bare_convolution
 
 from deblend import (
     FitSettings,
@@ -50,21 +50,6 @@ SIDE = 512
 REPEATS = 20
 
 
-def bare(layout: Any) -> Any:
-    """Return a function that convolves every channel of the padded sky, and back, and does nothing else."""
-    rng = np.random.default_rng(1)
-    size = tuple(scipy.fft.next_fast_len(n, real=True) for n in layout.canvas_shape)
-    sky = jnp.asarray(rng.normal(size=(layout.n_channels, *layout.canvas_shape)).astype(np.float32))
-    kernel = jnp.asarray(np.fft.rfft2(rng.normal(size=(layout.n_channels, *size))).astype(np.complex64))
-
-    def both(kernel: Any, sky: Any) -> Any:
-        seen = jnp.fft.irfft2(jnp.fft.rfft2(sky, s=size) * kernel, s=size)
-        return jnp.fft.irfft2(jnp.fft.rfft2(seen) * jnp.conj(kernel), s=size)
-
-    compiled = jax.jit(both)
-    return lambda: jax.block_until_ready(compiled(kernel, sky))
-
-
 def patch(folder: Path) -> tuple[Observation, Scene]:
     """Return the images of a folder, and sources where it says that they are."""
     (observation,) = read_observations(sorted(map(str, folder.glob("calexp-*.fits"))))
@@ -79,7 +64,7 @@ def against_transforms(observation: Observation, scene: Scene) -> Row:
     """Return how much longer an iteration takes than the bare transforms that it needs."""
     running = fit(scene, [observation], FitSettings(tolerance=1e-12))
     running.run()
-    convolve = bare(running.program.layout)
+    convolve = bare_convolution(running.program.layout)
     convolve()
     steps, plain = [], []
     for _ in range(REPEATS):
@@ -161,11 +146,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = [against_transforms(*patch(options.data)), *with_more_sources()]
-    for row in rows:
-        print(f"{row.name:55} {row.value:6.2f}  (goal: at most {row.limit:g}; {row.of})")
-    if options.json:
-        write(options.json, rows)
-    return int(not all(row.is_met for row in rows))
+    return concluded(rows, options.json)
 
 
 if __name__ == "__main__":

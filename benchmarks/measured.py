@@ -41,3 +41,14 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 def read(path: Path) -> list[Row]:
     """Return the rows of a file."""
     return [Row(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def concluded(rows: Sequence[Row], path: Path | None) -> int:
+    """Print rows, write them where a path is given, and return the exit status: 1 where a limit is missed."""
+    for row in rows:
+        bound = "at least" if row.is_least else "at most"
+        of = f"; {row.of}" if row.of else ""
+        print(f"{row.name:60} {row.value:8.2f} {row.unit:3} (goal: {bound} {row.limit:g}{of})")
+    if path is not None:
+        write(path, rows)
+    return int(not all(row.is_met for row in rows))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from compare_scarlet2 import HERE, history_of_peer, peer_python, run, save_scene
-from measured import Row, write
+from measured import Row, concluded
 
 PART = "peers"
 LEVEL = 1.35
@@ -72,11 +72,7 @@ def main() -> int:
         of = f"{other:.2f} s{'' if is_other else ' and not there'} to {mine:.2f} s"
         ratio = other / mine if is_there else 0.0
         rows.append(Row(PART, f"to χ² ≤ {LEVEL:g}, {peer} to this, {way}", ratio, "", least, is_least=True, of=of))
-    for row in rows:
-        print(f"{row.name:60} {row.value:8.1f} × (goal: at least {row.limit:g}; {row.of})")
-    if options.json:
-        write(options.json, rows)
-    return int(not all(row.is_met for row in rows))
+    return concluded(rows, options.json)
 
 
 if __name__ == "__main__":

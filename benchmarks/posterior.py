@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from iterations import patch
-from measured import Row, write
+from measured import Row, concluded
 
 from deblend import Observation, Scene, Status, fit, sample
 
@@ -68,11 +68,7 @@ def main() -> int:
     observation, start = patch(options.data)
     best = fit(start, [observation]).run()
     rows = chains(observation, few_numbers(best.scene))
-    for row in rows:
-        print(f"{row.name:50} {row.value:8.1f} {row.unit}  (goal: {row.limit:g}; {row.of})")
-    if options.json:
-        write(options.json, rows)
-    return int(not all(row.is_met for row in rows))
+    return concluded(rows, options.json)
 
 
 if __name__ == "__main__":

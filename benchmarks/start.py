@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from measured import Row, write
+from measured import Row, concluded
 
 PROJECT = Path(__file__).resolve().parents[1]
 PART = "start"
@@ -69,11 +69,7 @@ def main() -> int:
         "what belongs into it is, too": (ready, 5.0),
     }
     rows = [Row(PART, name, value, "s", goal, of=f"median of {TIMES}") for name, (value, goal) in measured.items()]
-    for row in rows:
-        print(f"{row.name:45} {row.value:6.2f} s  (goal: at most {row.limit:g})")
-    if options.json:
-        write(options.json, rows)
-    return int(not all(row.is_met for row in rows))
+    return concluded(rows, options.json)
 
 
 if __name__ == "__main__":
