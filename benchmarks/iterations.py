@@ -12,20 +12,14 @@ the same code runs, so that neither compiling nor anything but the sources' own 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
-
-# all is compiled anew
-_cache = tempfile.TemporaryDirectory()
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 
 import jax
 import numpy as np
 from astropy.table import Table
-from measured import Row, concluded
+from measured import Row, concluded, empty_cache
 from resampling import bare_convolution
 
 from deblend import (
@@ -145,7 +139,8 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1] / "sample_data")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = [against_transforms(*patch(options.data)), *with_more_sources()]
+    with empty_cache():
+        rows = [against_transforms(*patch(options.data)), *with_more_sources()]
     return concluded(rows, options.json)
 
 

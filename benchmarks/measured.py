@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,3 +54,13 @@ def concluded(rows: Sequence[Row], path: Path | None) -> int:
     if path is not None:
         write(path, rows)
     return int(not all(row.is_met for row in rows))
+
+
+@contextmanager
+def empty_cache() -> Iterator[None]:
+    """Have everything compiled anew that is compiled for the first time within."""
+    import jax
+
+    with tempfile.TemporaryDirectory() as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        yield

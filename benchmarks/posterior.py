@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from iterations import patch
-from measured import Row, concluded
+from measured import Row, concluded, empty_cache
 
 from deblend import Observation, Scene, Status, fit, sample
 
@@ -65,9 +65,10 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1] / "sample_data")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    observation, start = patch(options.data)
-    best = fit(start, [observation]).run()
-    rows = chains(observation, few_numbers(best.scene))
+    with empty_cache():
+        observation, start = patch(options.data)
+        best = fit(start, [observation]).run()
+        rows = chains(observation, few_numbers(best.scene))
     return concluded(rows, options.json)
 
 
