@@ -91,7 +91,7 @@ class KnownStars:
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self.layer:
-            self.layer, self._is_hidden = None, True
+            self.layer, self._shown, self._is_hidden = None, None, True
 
 
 def read_known_stars(bench: Workbench, path: Path) -> None:

@@ -64,6 +64,10 @@ def test_stars_are_known_found_around_forgotten_and_taken_back(
     assert "known stars" not in layers(bench) and document.scene.stars is not None
     perform(bench, "show_layers")
     assert "known stars" in layers(bench)
+    # also where nothing was drawn in between
+    bench.viewer.layers.remove(bench.known_stars.layer)
+    perform(bench, "show_layers")
+    assert "known stars" in layers(bench)
     perform(bench, "forget_stars")
     assert document.scene.stars is None and "known stars" not in layers(bench)
     document.undo()
