@@ -310,7 +310,8 @@ def _falls(
     ways = ways[length > 0] / length[length > 0][:, None, None, None]
 
     def through(picture: Float[np.ndarray, "*n band y x"]) -> Float[np.ndarray, "*n band y x"]:
-        turned = np.broadcast_to(psf[:, ::-1, ::-1], (*picture.shape[:-3], *psf.shape))
+        # one transform of the PSF for all pictures
+        turned = psf[:, ::-1, ::-1].reshape((1,) * (picture.ndim - 3) + psf.shape)
         result: Float[np.ndarray, "*n band y x"] = scipy.signal.fftconvolve(picture, turned, "same", axes=(-2, -1))
         return result
 

@@ -21,7 +21,7 @@ from scipy.sparse import csr_array, identity
 
 from deblend.detect.peaks import Peaks, refined
 from deblend.detect.stack import FULL_WIDTH, Stack
-from deblend.observe.noise import filtered_noise_growth
+from deblend.observe.noise import growth_behind, noise_likeness
 from deblend.render.starlet import SPLINE, sparse_smoothing
 
 MOST_SCALES = 6
@@ -64,10 +64,10 @@ def starlet_peaks_of(stack: Stack, threshold: float) -> Peaks:
         return Peaks(*(np.zeros(0) for _ in range(3)))
     psf_width = FULL_WIDTH * stack.psf_sigma
     usable = ndimage.gaussian_filter((stack.weight > 0).astype(float), stack.psf_sigma) >= 0.5
-    noise_alone = stack.signal_to_noise
+    alike = noise_likeness(stack.signal_to_noise)
     found: list[Maxima] = []
     for scale, (structure, noise) in enumerate(zip(structures(light), deviations(variance), strict=True), 1):
-        growth = filtered_noise_growth(noise_alone, _likeness(scale))
+        growth = growth_behind(alike, _likeness(scale))
         significance = np.where(usable, structure / (noise * growth), 0.0)
         rows, columns = prominent(significance, LEVEL * threshold, PROMINENCE * threshold)
         least = np.maximum(threshold, CONTRAST * stack.all_light_at(rows, columns))
@@ -117,8 +117,8 @@ def deviations(variance: Float[np.ndarray, "y x"]) -> list[Float[np.ndarray, "y 
     for scale in range(1, n_scales(variance.shape) + 1):
         total = np.zeros_like(variance)
         for sign, before, behind in ((1.0, 1, 1), (-2.0, 1, 0), (1.0, 0, 0)):
-            pairs = ((_smoothed_before(n, scale - before), _smoothed_before(n, scale - behind)) for n in variance.shape)
-            total += sign * _along_both(variance, *(a.multiply(b).tocsr() for a, b in pairs))
+            along = (_product(n, scale - before, scale - behind) for n in variance.shape)
+            total += sign * _along_both(variance, *along)
         result.append(np.sqrt(total))
     return result
 
@@ -232,6 +232,12 @@ def _smoothed_before(length: int, scale: int) -> csr_array:
     for before in range(scale):
         result = sparse_smoothing(length, before) @ result
     return csr_array(result)
+
+
+@lru_cache(maxsize=128)
+def _product(length: int, scale: int, other: int) -> csr_array:
+    """Return A∘B, elementwise, of what c_scale is made with along a line of pixels and what another one is."""
+    return csr_array(_smoothed_before(length, scale).multiply(_smoothed_before(length, other)))
 
 
 @lru_cache(maxsize=MOST_SCALES)

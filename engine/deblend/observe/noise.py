@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,27 +92,41 @@ def noise_growth(image: Float[np.ndarray, "y x"], sigma: float) -> float:
 def filtered_noise_growth(image: Float[np.ndarray, "y x"], likeness_of: Callable[[int, int], float]) -> float:
     """Return how much larger correlated noise is than white noise, behind a filter.
 
-    `likeness_of` gives the correlation that the filter brings about between pixels a lag (y, x) apart. The result is
-    1 where neighbours are no more alike than the light of a crowded image makes them. Light makes pixels differ the
-    more the further they lie apart, by about the square of the distance while that is short; what is left at no
-    distance at all is noise.
+    `likeness_of` gives the correlation that the filter brings about between pixels a lag (y, x) apart.
+    """
+    return growth_behind(noise_likeness(image), likeness_of)
+
+
+def noise_likeness(image: Float[np.ndarray, "y x"]) -> dict[tuple[int, int], float]:
+    """Return the correlation of noise between pixels a lag (y, x) apart, of each pair once; empty where it is unknown.
+
+    Light makes pixels differ the more the further they lie apart, by about the square of the distance while that is
+    short; what is left at no distance at all is noise.
     """
     is_faint = faint_pixels(image)
     apart = np.array([np.hypot(*lag) for lag in BEYOND_NOISE])
     squares = np.array([spread_between(image, is_faint, lag) for lag in BEYOND_NOISE]) ** 2
     known = np.isfinite(squares)
     if np.count_nonzero(known) < 2 or not np.any(squares[known] > 0):
-        return 1.0
+        return {}
     rise, alone = np.polyfit(apart[known] ** 2, squares[known], 1)
     rise, alone = (rise, alone) if rise > 0 and alone > 0 else (0.0, float(squares[known].mean()))
-    total = 1.0
-    for dy in range(3):
-        for dx in range(-2, 3):
-            # each pair once; the other half of the plane is the same
-            if (dy, dx) > (0, 0):
-                of_noise = spread_between(image, is_faint, (dy, dx)) ** 2 - rise * (dy**2 + dx**2)
-                likeness = 1.0 - of_noise / alone
-                total += 2.0 * likeness_of(dy, dx) * max(np.nan_to_num(likeness), 0.0)
+
+    def likeness(dy: int, dx: int) -> float:
+        of_noise = spread_between(image, is_faint, (dy, dx)) ** 2 - rise * (dy**2 + dx**2)
+        return max(np.nan_to_num(1.0 - of_noise / alone), 0.0)
+
+    # the other half of the plane is the same
+    lags = [(dy, dx) for dy in range(3) for dx in range(-2, 3) if (dy, dx) > (0, 0)]
+    return {lag: likeness(*lag) for lag in lags}
+
+
+def growth_behind(likeness: Mapping[tuple[int, int], float], likeness_of: Callable[[int, int], float]) -> float:
+    """Return how much larger noise of this likeness is than white noise, behind a filter; see `filtered_noise_growth`.
+
+    It is 1 where neighbours are no more alike than the light of a crowded image makes them.
+    """
+    total = 1.0 + 2.0 * sum(likeness_of(*lag) * value for lag, value in likeness.items())
     growth = float(np.sqrt(max(total, 1.0)))
     return growth if growth > FEIGNED else 1.0
 
