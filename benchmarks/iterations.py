@@ -11,7 +11,6 @@ the same code runs, so that neither compiling nor anything but the sources' own 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from astropy.table import Table
-from measured import Row, concluded, empty_cache
+from measured import Row, concluded, empty_cache, parser_of
 from resampling import bare_convolution
 
 from deblend import (
@@ -135,10 +134,7 @@ def with_more_sources() -> list[Row]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1] / "sample_data")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parser_of(__doc__, of_scene=True).parse_args()
     with empty_cache():
         rows = [against_transforms(*patch(options.data)), *with_more_sources()]
     return concluded(rows, options.json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,15 @@ class Row:
         return self.limit / max(self.value, 1e-12) if self.is_least else self.value / self.limit
 
 
+def parser_of(description: str | None, *, of_scene: bool = False) -> argparse.ArgumentParser:
+    """Return a parser of what every part takes: a file for its rows, and where it fits a scene the folder of that."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if of_scene:
+        parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1] / "sample_data")
+    parser.add_argument("--json", type=Path)
+    return parser
+
+
 def write(path: Path, rows: Sequence[Row]) -> None:
     """Write rows as JSON."""
     path.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
@@ -61,6 +71,10 @@ def empty_cache() -> Iterator[None]:
     """Have everything compiled anew that is compiled for the first time within."""
     import jax
 
+    before = jax.config.jax_compilation_cache_dir
     with tempfile.TemporaryDirectory() as folder:
         jax.config.update("jax_compilation_cache_dir", folder)
-        yield
+        try:
+            yield
+        finally:
+            jax.config.update("jax_compilation_cache_dir", before)

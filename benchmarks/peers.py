@@ -10,15 +10,14 @@ comes; only where it was compiled before scarlet2 is told to keep what it compil
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compare_scarlet2 import HERE, history_of_peer, peer_python, run, save_scene
-from measured import Row, concluded
+from compare_scarlet2 import history_of_peer, peer_python, run, save_scene
+from measured import Row, concluded, parser_of
 
 PART = "peers"
 LEVEL = 1.35
@@ -60,10 +59,8 @@ def of_peer(scene: Path, cache: Path, iterations: int) -> tuple[str, dict[str, t
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=HERE.parent / "sample_data")
+    parser = parser_of(__doc__, of_scene=True)
     parser.add_argument("--iterations", type=int, default=1000, help="of scarlet2 (default 1000)")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         scene = Path(name) / "scene.npz"

@@ -9,14 +9,12 @@ draws are worth is the least number of effective ones over these numbers, once c
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from iterations import patch
-from measured import Row, concluded, empty_cache
+from measured import Row, concluded, empty_cache, parser_of
 
 from deblend import Observation, Scene, Status, fit, sample
 
@@ -61,10 +59,7 @@ def chains(observation: Observation, scene: Scene) -> list[Row]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1] / "sample_data")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parser_of(__doc__, of_scene=True).parse_args()
     with empty_cache():
         observation, start = patch(options.data)
         best = fit(start, [observation]).run()

@@ -11,18 +11,16 @@ by turn with ours. Goal: at most 3 times that, below 1 GB.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
-from measured import Row, concluded
+from measured import Row, concluded, parser_of
 
 from deblend import Channel, Observation, Program, TangentWcs, empty_scene
 from deblend.observe import gaussian_psf
@@ -94,9 +92,7 @@ def compare(title: str, observations: list[Observation]) -> Row:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parser_of(__doc__).parse_args()
     print(f"{'':34s} {'':9s} {'resampled':>10s}  {'bare FFTs':>10s}  ratio (goal: at most {GOAL:g})")
     hst = telescope("HST", "w", MODEL - 25, 0.03)
     rows = [

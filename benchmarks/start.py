@@ -8,14 +8,13 @@ Each is the median of several processes of their own, with bytecode and the disp
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-from measured import Row, concluded
+from measured import Row, concluded, parser_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 PART = "start"
@@ -55,9 +54,7 @@ def main() -> int:
     sys.path[:0] = [str(PROJECT), str(PROJECT / "docs")]
     from demo import has_display, on_virtual_display
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    options = parser_of(__doc__).parse_args()
     os.environ.setdefault("QT_API", "pyqt5")
     if not has_display():
         return on_virtual_display(__file__, *sys.argv[1:])

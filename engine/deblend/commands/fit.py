@@ -20,13 +20,7 @@ from deblend.commands.laws import following, read_law
 from deblend.commands.morphologies import take_morphologies
 from deblend.commands.notes import noting
 from deblend.commands.output import print_results, rows_of
-from deblend.commands.sentences import (
-    NOT_AGAIN,
-    about_classes,
-    about_faded,
-    about_uneven,
-    about_unlisted,
-)
+from deblend.commands.sentences import NOT_AGAIN, about_classes, about_faded, about_uneven, about_unlisted
 from deblend.commands.watching import Clock, told_of
 
 if TYPE_CHECKING:

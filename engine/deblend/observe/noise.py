@@ -84,17 +84,9 @@ def spread_between(image: Float[np.ndarray, "y x"], where: Bool[np.ndarray, "y x
 def noise_growth(image: Float[np.ndarray, "y x"], sigma: float) -> float:
     """Return how much larger correlated noise is than white noise, after smoothing by a Gaussian of `sigma` [pix].
 
-    1 where `filtered_noise_growth` is.
+    1 where `growth_behind` is.
     """
-    return filtered_noise_growth(image, lambda dy, dx: np.exp(-(dy**2 + dx**2) / (4.0 * sigma**2)))
-
-
-def filtered_noise_growth(image: Float[np.ndarray, "y x"], likeness_of: Callable[[int, int], float]) -> float:
-    """Return how much larger correlated noise is than white noise, behind a filter.
-
-    `likeness_of` gives the correlation that the filter brings about between pixels a lag (y, x) apart.
-    """
-    return growth_behind(noise_likeness(image), likeness_of)
+    return growth_behind(noise_likeness(image), lambda dy, dx: np.exp(-(dy**2 + dx**2) / (4.0 * sigma**2)))
 
 
 def noise_likeness(image: Float[np.ndarray, "y x"]) -> dict[tuple[int, int], float]:
@@ -122,9 +114,10 @@ def noise_likeness(image: Float[np.ndarray, "y x"]) -> dict[tuple[int, int], flo
 
 
 def growth_behind(likeness: Mapping[tuple[int, int], float], likeness_of: Callable[[int, int], float]) -> float:
-    """Return how much larger noise of this likeness is than white noise, behind a filter; see `filtered_noise_growth`.
+    """Return how much larger noise of this likeness is than white noise, behind a filter.
 
-    It is 1 where neighbours are no more alike than the light of a crowded image makes them.
+    `likeness_of` gives the correlation that the filter brings about between pixels a lag (y, x) apart. The result is
+    1 where neighbours are no more alike than the light of a crowded image makes them.
     """
     total = 1.0 + 2.0 * sum(likeness_of(*lag) * value for lag, value in likeness.items())
     growth = float(np.sqrt(max(total, 1.0)))
