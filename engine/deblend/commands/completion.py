@@ -17,6 +17,7 @@ KINDS = (
     "spline",
     "galaxy",
     "learned",
+    "vae",
     "free-form",
     "starlet",
 )

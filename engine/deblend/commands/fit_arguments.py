@@ -108,8 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         default="galaxy",
         help="what a source is taken for: galaxy (default), point, gaussian, exponential, de-vaucouleurs, sersic, "
-        "moffat, spergel, spline, learned (as galaxies look, for irregular ones, too), free-form, starlet, or the "
-        "label of a morphology of your own",
+        "moffat, spergel, spline, learned (as galaxies look, for irregular ones, too), vae (as a network draws "
+        "galaxies), free-form, starlet, or the label of a morphology of your own",
     )
     completed_by(kind, KINDS)
     add(
@@ -117,8 +117,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         default=[],
-        metavar="FILE.py",
-        help="Python that registers morphologies of your own (deblend.register_morphology), for --kind",
+        metavar="FILE",
+        help="Python (.py) that registers morphologies of your own (deblend.register_morphology), or a decoder of "
+        "`deblend train vae` (.safetensors; its kind is the name of the file), for --kind",
     )
     add("--threshold", type=_positive, default=5.0, metavar="SIGMA", help="of the detection (default: %(default)s)")
     add(

@@ -1,4 +1,5 @@
-"""`deblend train`: learn what galaxies look like, as a denoiser or a density, from stamps or from the generator."""
+"""`deblend train`: learn what galaxies look like, as a denoiser, a density or a decoder, from stamps or from the
+generator."""
 
 from __future__ import annotations
 
@@ -25,6 +26,8 @@ EXAMPLES = """examples:
       from a cube (stamp, y, x) of single galaxies without noise, FITS or .npy
   deblend train score seen.fits --em --psf psf.fits --noise 0.02 --out field.safetensors
       from a cube of observed galaxies, with the PSF and the noise of a pixel: by expectation and maximization
+  deblend train vae --generator --out mine.safetensors --steps 20000
+      a decoder: deblend fit IMAGES --morphology mine.safetensors --kind mine draws galaxies by it
   deblend train score --generator --out galaxies.safetensors --resume
       goes on where training was broken off
 
@@ -32,10 +35,12 @@ Beside FILE are written: a card (.json) of what was learned from and how well it
 a picture (.png) of draws beside held-out stamps, and, until training ends, what it needs to go on (.training).
 Ctrl-C ends training and writes the best so far; a second one ends at once."""
 DONE, INTERRUPTED = 0, 130
-KINDS = ("score", "pixelcnn")
-WIDTHS = {"score": 48, "pixelcnn": 32}
+KINDS = ("score", "pixelcnn", "vae")
+WIDTHS = {"score": 48, "pixelcnn": 32, "vae": 256}
 """Channels of a network, where nothing else is said."""
-DATA_DEFAULT, SIDE_DEFAULT = 12_000, 32
+SIDES = {"score": 32, "pixelcnn": 32, "vae": 48}
+"""Of generated stamps, where nothing else is said [pix]."""
+DATA_DEFAULT = 12_000
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
@@ -44,19 +49,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     add = parser.add_argument
-    add("what", choices=KINDS, help="score: a denoiser, for fits and diffusion sampling; pixelcnn: a density")
+    add("what", choices=KINDS, help="score: a denoiser, for diffusion sampling; pixelcnn: a density; vae: a decoder")
     add("data", type=Path, nargs="?", metavar="DATA", help="a cube of stamps (stamp, y, x), FITS or .npy")
     add("--generator", action="store_true", help="learn from generated galaxies instead")
     add("--out", type=Path, required=True, metavar="FILE", help="where to write; ends in .safetensors")
     add("--galaxies", type=_number(64), default=DATA_DEFAULT, metavar="N", help="to generate (default: %(default)s)")
-    add("--side", type=_number(16), default=SIDE_DEFAULT, metavar="PIX", help="of these (default: %(default)s)")
+    add("--side", type=_number(16), metavar="PIX", help="of these (default: 48 of a vae, 32 of others)")
     add("--steps", type=_number(1), default=3000, metavar="N", help="of training (default: %(default)s)")
     add("--batch", type=_number(1), default=64, metavar="N", help="stamps a step (default: %(default)s)")
     add("--rate", type=float, default=1e-3, metavar="R", help="of learning, at its highest (default: %(default)s)")
     add("--check-every", type=_number(1), default=200, metavar="N", help="steps between trials (default: %(default)s)")
     add("--patience", type=_number(1), default=5, metavar="N", help="trials without a better one that end it")
     add("--minutes", type=float, metavar="M", help="of processor time, after which training ends (default: no limit)")
-    add("--width", type=_number(8), metavar="N", help="channels of the network (default: 48 of a score, 32 of others)")
+    add(
+        "--width",
+        type=_number(8),
+        metavar="N",
+        help="of the network (default: 48 of a score, 32 of a pixelcnn, 256 of a vae)",
+    )
+    add("--latent", type=_number(2), default=32, metavar="N", help="numbers of a vae (default: %(default)s)")
     add("--depth", type=_number(1), default=5, metavar="N", help="blocks of a pixelcnn (default: %(default)s)")
     add(
         "--head",
@@ -102,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
             deep_width=8 * round(width * 5 / 24),
             depth=arguments.depth,
             head=arguments.head,
+            latent=arguments.latent,
         )
         if arguments.em:
             training, interrupted = learn_by_em(arguments, kept, settings, _learn)
@@ -134,6 +146,7 @@ def _stamps(arguments: argparse.Namespace) -> Stamps:
     from tqdm import tqdm
 
     from deblend.priors import generated_stamps, read_stamps
+    from deblend.priors.lessons import LESSONS
 
     if arguments.data is not None:
         return read_stamps(arguments.data, arguments.seed)
@@ -142,7 +155,10 @@ def _stamps(arguments: argparse.Namespace) -> Stamps:
         def progress(done: int) -> None:
             bar.update(done - bar.n)
 
-        return generated_stamps(arguments.side, arguments.galaxies, arguments.seed, progress)
+        lesson = LESSONS[arguments.what]
+        side = SIDES[arguments.what] if arguments.side is None else arguments.side
+        radii, jitter = lesson.radii_of_side, lesson.center_jitter
+        return generated_stamps(side, arguments.galaxies, arguments.seed, progress, radii, jitter)
 
 
 def _learn(training: Training, kept: Path, arguments: argparse.Namespace) -> bool:
@@ -170,8 +186,12 @@ def _write(training: Training, arguments: argparse.Namespace) -> None:
     from deblend.priors.sheet import write_sheet
 
     more = em_card(arguments, arguments.laps) if arguments.em else {}
-    write_model(arguments.out, training.best, training.card(name=arguments.out.stem, **more))
-    write_sheet(arguments.out.with_suffix(".png"), training.best, training.stamps.held_out, arguments.seed)
+    prior = training.finished()
+    card = training.card(name=arguments.out.stem, **more)
+    if card["held_out"] is not None:
+        card["held_out"] |= training.lesson.measured(prior)
+    write_model(arguments.out, prior, card)
+    write_sheet(arguments.out.with_suffix(".png"), prior, training.stamps.held_out, arguments.seed)
 
 
 def _number(least: int) -> type[int]:

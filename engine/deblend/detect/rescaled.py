@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy import ndimage
 
 from deblend.program.layout import SIDES
-from deblend.scene import Component, Dust, FreeForm, Galaxy, Learned, Morphology, Parameter, Source
+from deblend.scene import Component, Dust, FreeForm, Galaxy, Learned, Morphology, Parameter, Source, Vae
 
 LEAST_RADIUS = 3
 """[pix]"""
@@ -49,7 +49,7 @@ def _morphology(morphology: Morphology, radius: int, scale: float) -> Morphology
         changed["half_light_radius"] = replace(
             size, value=size.value * scale, lower=size.lower * scale, upper=size.upper * scale
         )
-    if isinstance(morphology, Galaxy):
+    if isinstance(morphology, (Galaxy, Vae)):
         light = resampled(morphology.correction.value, radius, scale)
         return replace(morphology, scale=morphology.scale * scale, correction=morphology.correction.at(light))
     if isinstance(morphology, Learned):

@@ -75,7 +75,7 @@ class Glimpse:
                 (own._replace(count=np.int32(1), asked=asked),),
                 observations,
                 data.psf_variance,
-                learned=data.learned if KINDS[layout.groups[0].kind].is_learned else None,
+                learned=data.learned if KINDS[layout.groups[0].kind].has_tables else None,
             ),
             Parameters((_alone(parameters.groups[group], slot),), None, None),
             program.noise,

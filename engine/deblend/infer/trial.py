@@ -35,7 +35,7 @@ from deblend.program.pictures import (
 )
 from deblend.program.placement import prior_precision
 from deblend.render import KINDS
-from deblend.render.learned import LearnedTables
+from deblend.render.tables import GalaxyTables
 
 
 class Trial(NamedTuple):
@@ -193,7 +193,7 @@ def follow(
     data: GroupData,
     energy: Float[Array, "slot channel"],
     psf_variance: Any,
-    tables: LearnedTables | None,
+    tables: GalaxyTables | None,
     fraction: Any,
     trust: Any,
     before: GroupParameters,

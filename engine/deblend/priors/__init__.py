@@ -6,6 +6,7 @@ imported from here: it brings an optimizer along.
 """
 
 from deblend.priors.classes import SizeClass, learned_classes
+from deblend.priors.decoded import DecodedGalaxies
 from deblend.priors.fitting import Convention, on_box, scaled, tempered
 from deblend.priors.gaussian_prior import GaussianPrior, MixturePrior, tweedie_covariance
 from deblend.priors.gaussians import Gaussians
@@ -18,12 +19,14 @@ from deblend.priors.pixel_cnn import PixelCNN
 from deblend.priors.population import PARTS, draw_galaxy, draw_picture, pictures
 from deblend.priors.score import ScorePrior
 from deblend.priors.stamps import Stamps, generated_stamps, read_stamps
+from deblend.priors.vae import VaePrior
 
 __all__ = [
     "PARTS",
     "AbstractDensityPrior",
     "AbstractPrior",
     "Convention",
+    "DecodedGalaxies",
     "GaussianPrior",
     "Gaussians",
     "Head",
@@ -35,6 +38,7 @@ __all__ = [
     "ScorePrior",
     "SizeClass",
     "Stamps",
+    "VaePrior",
     "draw_galaxy",
     "draw_picture",
     "generated_stamps",

@@ -17,7 +17,8 @@ from deblend.priors.interface import AbstractPrior
 from deblend.priors.network import UNet
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork, bits_per_pixel, new_pixel_cnn
 from deblend.priors.score import ScorePrior, new_score_prior
-from deblend.priors.stamps import Stamps
+from deblend.priors.stamps import CENTER_JITTER, RADII_OF_SIDE, Stamps
+from deblend.priors.vae import Layers, VaePrior, aligned, half_light_radii, new_vae
 
 if TYPE_CHECKING:
     from deblend.priors.training import TrainingSettings, Trial
@@ -31,6 +32,11 @@ PIXEL_NOISE = 0.01
 MOST_FOR_GAUSSIAN = 2000
 """Stamps, before they are turned and mirrored, that the Gaussian of all of them is made of."""
 AT_ONCE = 64
+VAE_NOISE, VAE_RELATIVE_NOISE = 0.004, 0.05
+"""Of a pixel that an autoencoder draws: of the peak, and of the pixel's own light. Wings are as faint as a thousandth
+of the peak and hold a good part of the light, so that noise of the peak alone would leave them to chance."""
+MOST_FOR_TURN = 4000
+"""Stamps, in all ways to turn and mirror them, by which an autoencoder's numbers are ordered."""
 
 
 class Measured(NamedTuple):
@@ -46,6 +52,10 @@ class AbstractLesson(ABC):
 
     kind: ClassVar[str]
     """What a person calls it."""
+    radii_of_side: ClassVar[tuple[float, float]] = RADII_OF_SIDE
+    """Range of half-light radii, PSF included, of galaxies that are generated for it [side of a stamp]."""
+    center_jitter: ClassVar[float] = CENTER_JITTER
+    """How far off the middle these lie, per axis [pix]."""
 
     @abstractmethod
     def __init__(self, stamps: Stamps, settings: TrainingSettings) -> None: ...
@@ -67,6 +77,14 @@ class AbstractLesson(ABC):
     @abstractmethod
     def tried(self, prior: Any, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> Measured:
         """Return how a prior does on stamps that it has not learned from."""
+
+    def finished(self, prior: Any) -> Any:
+        """Return a prior that has learned all it will, as it is to be kept."""
+        return prior
+
+    def measured(self, prior: Any) -> dict[str, Any]:
+        """Return what else of a finished prior belongs on its card."""
+        return {}
 
     @abstractmethod
     def card(self, best: Trial | None, n_tried: int) -> dict[str, Any]:
@@ -162,7 +180,73 @@ class PixelLesson(AbstractLesson):
         }
 
 
-LESSON_TYPES: tuple[type[AbstractLesson], ...] = (ScoreLesson, PixelLesson)
+class VaeLesson(AbstractLesson):
+    """An autoencoder, by the bound of its evidence (Kingma & Welling 2014): what noise that grows with the light leaves
+    of a picture, and how far its latent vector is from a normal one."""
+
+    kind = "vae"
+    radii_of_side = 0.021, 0.16
+    # in a fit the center is another number
+    center_jitter = 0.12
+
+    def __init__(self, stamps: Stamps, settings: TrainingSettings) -> None:
+        self._side, self._latent, self._width = stamps.side, settings.latent, settings.width
+        self._some = every_way(stamps.learn[: MOST_FOR_TURN // 8, : stamps.side, : stamps.side])
+        self._held_out = stamps.held_out
+
+    def begun(self, key: PRNGKeyArray) -> VaePrior:
+        return new_vae(key, self._side, self._latent, self._width)
+
+    @staticmethod
+    def learning(prior: VaePrior) -> tuple[Layers, Layers]:
+        return prior.encoder, prior.decoder
+
+    @staticmethod
+    def loss(prior: VaePrior, batch: Float[Array, "stamp y x"], key: PRNGKeyArray) -> Float[Array, ""]:
+        def one(stamp: Any, key: Any) -> Any:
+            middle, scatter = prior.encode(stamp)
+            drawn = prior.drawn(middle + jnp.exp(scatter) * jax.random.normal(key, middle.shape))
+            variance = VAE_NOISE**2 + (VAE_RELATIVE_NOISE * stamp) ** 2
+            missed = jnp.sum((drawn - stamp) ** 2 / variance)
+            return 0.5 * (missed + jnp.sum(middle**2 + jnp.exp(2.0 * scatter) - 2.0 * scatter - 1.0))
+
+        return jnp.mean(jax.vmap(one)(batch, jax.random.split(key, len(batch))))
+
+    def tried(self, prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> Measured:
+        key = jax.random.fold_in(jax.random.key(seed), 2**31 - 2)
+        return Measured(float(_compiled_loss(VaeLesson, prior, jnp.asarray(stamps), key)))
+
+    def finished(self, prior: VaePrior) -> VaePrior:
+        return aligned(prior, self._some)
+
+    def card(self, best: Trial | None, n_tried: int) -> dict[str, Any]:
+        return {
+            "what": "decoder of single galaxies: pictures with their brightest pixel at about 1, of latent vectors "
+            "that are standard normal",
+            "method": "variational autoencoder (Kingma & Welling 2014) of dense layers; noise of "
+            f"{VAE_NOISE:g} of the peak and {VAE_RELATIVE_NOISE:g} of the light of a pixel",
+            "held_out": None if best is None else _of(best, n_tried),
+        }
+
+    def measured(self, prior: VaePrior) -> dict[str, Any]:
+        """Return how well a finished prior draws held-out stamps, and how its numbers are distributed there."""
+        stamps = jnp.asarray(self._held_out)
+        latent, drawn = (np.asarray(part, float) for part in _autoencoded(prior, stamps))
+        true = np.asarray(stamps, float)
+        light = drawn.sum((1, 2)) / true.sum((1, 2)) - 1.0
+        sizes = half_light_radii(true)
+        at_zero, slope = prior.sizes
+        guessed = np.exp(at_zero + slope * latent[:, 0])
+        return {
+            "rms_error": round(float(np.sqrt(np.mean((drawn - true) ** 2))), 5),
+            "median_error_of_light": round(float(np.median(np.abs(light))), 4),
+            "bias_of_light": round(float(np.mean(light)), 4),
+            "median_error_of_size_by_first_number": round(float(np.median(np.abs(guessed / sizes - 1.0))), 4),
+            "scatter_of_numbers": [round(float(each), 2) for each in latent.std(axis=0)],
+        }
+
+
+LESSON_TYPES: tuple[type[AbstractLesson], ...] = (ScoreLesson, PixelLesson, VaeLesson)
 LESSONS: dict[str, type[AbstractLesson]] = {each.kind: each for each in LESSON_TYPES}
 """Every kind of prior that can be learned, by what a person calls it."""
 
@@ -191,6 +275,17 @@ def _relative_error(prior: ScorePrior, clean: Float[Array, "stamp y x"], sigma: 
     # a few at once: the network's layers of all of them would fill the memory
     denoised = jax.lax.map(lambda x: prior.denoise(x, sigma), noisy, batch_size=AT_ONCE)
     return jnp.sqrt(jnp.mean((denoised - clean) ** 2)) / sigma
+
+
+@eqx.filter_jit
+def _compiled_loss(lesson: type[AbstractLesson], prior: Any, stamps: Float[Array, "stamp y x"], key: Array) -> Array:
+    return lesson.loss(prior, stamps, key)
+
+
+@eqx.filter_jit
+def _autoencoded(prior: VaePrior, stamps: Float[Array, "stamp y x"]) -> tuple[Array, Array]:
+    latent = jax.vmap(prior.latent_of)(stamps)
+    return latent, jax.vmap(prior.decode)(latent)
 
 
 def _log_probs(prior: PixelCNN | GaussianPrior, stamps: Float[np.ndarray, "stamp y x"]) -> Float[np.ndarray, " stamp"]:

@@ -24,11 +24,16 @@ from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.heads import Head
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork
 from deblend.priors.score import SIDES, ScorePrior, new_score_prior
+from deblend.priors.vae import VaePrior, new_vae
 from deblend.replacing import replacing
 
 VERSION = 1
 SUFFIX = ".safetensors"
-PACKAGED = {"score": f"galaxies_score{SUFFIX}", "pixelcnn": f"galaxies_density{SUFFIX}"}
+PACKAGED = {
+    "score": f"galaxies_score{SUFFIX}",
+    "pixelcnn": f"galaxies_density{SUFFIX}",
+    "vae": f"galaxies_vae{SUFFIX}",
+}
 """What comes with the package, by kind."""
 NEEDED = ("kind", "version", "architecture", "weights_sha256", "calibration_proved")
 MOST_BYTES = 200_000_000
@@ -36,7 +41,7 @@ WIDEST, DEEPEST = 512, 64
 """Channels and blocks of a pixelcnn."""
 
 Module = TypeVar("Module")
-LearnedPrior = ScorePrior | PixelCNN
+LearnedPrior = ScorePrior | PixelCNN | VaePrior
 
 
 def card_path(path: Path) -> Path:
@@ -85,8 +90,13 @@ def write_model(path: Path, prior: LearnedPrior, card: Mapping[str, Any]) -> Non
     """Write a prior in half precision, and its card beside it; raises ValueError where the name will not do."""
     if path.suffix != SUFFIX:
         raise ValueError(f"{path}: models are kept in files whose names end in {SUFFIX}.")
-    kind = "score" if isinstance(prior, ScorePrior) else "pixelcnn"
-    kept = prior if isinstance(prior, ScorePrior) else (prior.network, prior.gaussian)
+    kept: Any
+    if isinstance(prior, PixelCNN):
+        kind, says, kept = "pixelcnn", _of_pixel_cnn(prior), (prior.network, prior.gaussian)
+    elif isinstance(prior, VaePrior):
+        kind, says, kept = "vae", _of_vae(prior), prior
+    else:
+        kind, says, kept = "score", _of_score(prior), prior
     half: dict[str, Any] = {name: array.astype(np.float16) for name, array in named_arrays(kept).items()}
     data = save(half, metadata={"format": "deblend prior", "kind": kind})
     about = {
@@ -94,7 +104,7 @@ def write_model(path: Path, prior: LearnedPrior, card: Mapping[str, Any]) -> Non
         "version": VERSION,
         **card,
         "architecture": {
-            **(_of_score(prior) if isinstance(prior, ScorePrior) else _of_pixel_cnn(prior)),
+            **says,
             "numbers": sum(array.size for array in half.values()),
             "precision": "float16",
         },
@@ -116,7 +126,7 @@ def read_model(path: Path) -> tuple[LearnedPrior, dict[str, Any]]:
         blank = READERS[card["kind"]](says)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{card_path(path)}: the architecture cannot be read ({error}).") from error
-    if isinstance(blank, ScorePrior):
+    if isinstance(blank, (ScorePrior, VaePrior)):
         return with_arrays(blank, arrays, path), card
     network, gaussian, noise = blank
     return PixelCNN(*with_arrays((network, gaussian), arrays, path), noise), card
@@ -175,7 +185,34 @@ def _blank_pixel_cnn(says: Mapping[str, Any]) -> tuple[PixelNetwork, GaussianPri
     return network, GaussianPrior(box, np.zeros((rank, side, side), np.float32), box, (low, high)), noise
 
 
-READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {"score": _blank_score, "pixelcnn": _blank_pixel_cnn}
+def _of_vae(prior: VaePrior) -> dict[str, Any]:
+    return {
+        "network": "VAE of dense layers",
+        "side_pix": prior.shape[0],
+        "latent": prior.n_latent,
+        "width": len(prior.decoder.biases[1]),
+        "log_size_at_zero": prior.sizes[0],
+        "log_size_per_latent": prior.sizes[1],
+        "noise_levels": list(prior.levels),
+    }
+
+
+def _blank_vae(says: Mapping[str, Any]) -> VaePrior:
+    sizes = int(says["side_pix"]), int(says["latent"]), int(says["width"])
+    shapes = eqx.filter_eval_shape(new_vae, jax.random.key(0), *sizes)
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    low, high = map(float, says["noise_levels"])
+    law = float(says["log_size_at_zero"]), float(says["log_size_per_latent"])
+    if not (0 < low < high < np.inf and np.all(np.isfinite(law))):
+        raise ValueError(f"noise levels must be positive and in order, and sizes finite, got {low}, {high} and {law}")
+    return VaePrior(blank.encoder, blank.decoder, blank.turn, blank.shape, law, (low, high))
+
+
+READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "score": _blank_score,
+    "pixelcnn": _blank_pixel_cnn,
+    "vae": _blank_vae,
+}
 """What makes a prior that has learned nothing, of the architecture that a card tells; by the kind of the card."""
 
 
@@ -214,7 +251,7 @@ def read_arrays(path: Path) -> tuple[bytes, dict[str, np.ndarray]]:
 
 
 def packaged_path(kind: str = "score") -> Path:
-    """Return where the prior of a kind, "score" or "pixelcnn", lies that comes with the package."""
+    """Return where the prior of a kind, "score", "pixelcnn" or "vae", lies that comes with the package."""
     return Path(str(files("deblend.priors") / PACKAGED[kind]))
 
 

@@ -55,18 +55,26 @@ class Stamps:
         return chosen[:, : self.side, : self.side]
 
 
-def generated_stamps(side: int, n: int, seed: int, progress: Callable[[int], object] | None = None) -> Stamps:
+def generated_stamps(
+    side: int,
+    n: int,
+    seed: int,
+    progress: Callable[[int], object] | None = None,
+    radii_of_side: tuple[float, float] = RADII_OF_SIDE,
+    jitter: float = CENTER_JITTER,
+) -> Stamps:
     """Return galaxies of the generator behind the model PSF; the same ones for the same arguments.
 
-    `progress` is called with how many have been drawn.
+    `progress` is called with how many have been drawn; `radii_of_side` are their least and largest half-light radius
+    [side], and `jitter` is how far off the middle they lie, per axis [pix].
     """
     wide = side + 1
-    radii = (RADII_OF_SIDE[0] * side, RADII_OF_SIDE[1] * side)
+    radii = (radii_of_side[0] * side, radii_of_side[1] * side)
     n_held_out = max(round(HELD_OUT_SHARE * n), LEAST_STAMPS)
     parts = []
     for own_seed, count, done in ((seed, n, 0), (seed + 1_000_000, n_held_out, n)):
         stamps = np.empty((count, wide, wide), np.float32)
-        drawn = pictures(own_seed, wide, LEARNED_SIGMA, radii, jitter=CENTER_JITTER)
+        drawn = pictures(own_seed, wide, LEARNED_SIGMA, radii, jitter=jitter)
         for k, picture in enumerate(islice(drawn, count)):
             stamps[k] = picture / picture.max()
             if progress is not None:
@@ -75,7 +83,7 @@ def generated_stamps(side: int, n: int, seed: int, progress: Callable[[int], obj
     low, high = (round(radius, 2) for radius in radii)
     about = (
         f"{n} galaxies of the generator of deblend.priors.population, seed {seed}: half-light radii {low} to {high} "
-        f"pix, Gaussian PSF of σ = {LEARNED_SIGMA} pix, off center by {CENTER_JITTER} pix; no image of the sky"
+        f"pix, Gaussian PSF of σ = {LEARNED_SIGMA} pix, off center by {jitter} pix; no image of the sky"
     )
     return Stamps(parts[0], parts[1][:, :side, :side], about)
 

@@ -1,4 +1,5 @@
-"""Size classes as tables of spline coefficients, for `deblend.render.learned`."""
+"""What was learned of galaxies as `deblend.render` takes it: size classes as tables of spline coefficients, and the
+decoder of a VAE."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from jaxtyping import Float
 from scipy import ndimage
 
 from deblend.priors.classes import SizeClass, learned_classes
+from deblend.priors.model_file import packaged_path, read_model
+from deblend.priors.vae import VaePrior
+from deblend.render.decoded import Decoder, spline_coefficients
 from deblend.render.learned import LearnedTables
 
 WIDE = 95
@@ -35,6 +39,22 @@ def tables_of(classes: Sequence[SizeClass], dtype: np.dtype) -> LearnedTables:
     weight: Any = np.array([c.weight for c in classes], dtype)
     mean, spread = splines(continued(c.mean) for c in classes), splines(continued(c.spread) for c in classes)
     return LearnedTables(mean, spread, modes, weight)
+
+
+@lru_cache(maxsize=2)
+def packaged_decoder(dtype: np.dtype) -> Decoder:
+    """Return the decoder that comes with the package."""
+    prior, _ = read_model(packaged_path("vae"))
+    assert isinstance(prior, VaePrior)
+    return decoder_of(prior, dtype)
+
+
+def decoder_of(prior: VaePrior, dtype: np.dtype) -> Decoder:
+    """Return the decoder of a VAE, with the turn of its latent space in its first layer."""
+    first, *others = prior.decoder.weights
+    weights = tuple(np.asarray(weight, dtype) for weight in (prior.turn @ first, *others))
+    biases = tuple(np.asarray(bias, dtype) for bias in prior.decoder.biases)
+    return Decoder(weights, biases, spline_coefficients(prior.shape[0]).astype(dtype))  # type: ignore[arg-type]
 
 
 def _coefficients(picture: Float[np.ndarray, "side side"]) -> Float[np.ndarray, "side side"]:

@@ -26,9 +26,10 @@ from safetensors.numpy import save
 from deblend.priors.heads import Head
 from deblend.priors.interface import AbstractPrior
 from deblend.priors.lessons import LESSONS, AbstractLesson
-from deblend.priors.model_file import named_arrays, read_arrays, with_arrays, write_bytes
+from deblend.priors.model_file import LearnedPrior, named_arrays, read_arrays, with_arrays, write_bytes
 from deblend.priors.network import n_parameters
 from deblend.priors.stamps import Stamps
+from deblend.scene import N_LATENT
 
 MOST_TRIED = 256
 WARM_UP = 100
@@ -60,10 +61,12 @@ class TrainingSettings:
     """Blocks of a PixelCNN."""
     head: str = Head.LOGISTICS.value
     """What a PixelCNN says of a pixel: "gaussian", or "logistics" for a mixture of them."""
+    latent: int = N_LATENT
+    """Numbers that a VAE draws a picture from."""
 
     def __post_init__(self) -> None:
         Head(self.head)
-        for name in ("steps", "batch", "check_every", "patience", "width", "deep_width", "depth"):
+        for name in ("steps", "batch", "check_every", "patience", "width", "deep_width", "depth", "latent"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not 0 < self.learning_rate < 1:
@@ -79,7 +82,7 @@ class Trial:
     step: int
     loss: float
     """Of a denoiser the mean over `TRIED_LEVELS` of λ times the mean square error, 1 for a network that always says 0;
-    of a density its bits per pixel."""
+    of a density its bits per pixel; of a VAE what it is less probable by than its evidence, at most [nats]."""
     relative_errors: tuple[float, ...]
     """Of a denoiser, root mean square error over σ at each of `TRIED_LEVELS`."""
     learning_loss: float
@@ -163,6 +166,11 @@ class Training(Iterator[Trial]):
         self._loss = 0.0
         if self._best_trial() == len(self.trials) - 1:
             self.best = self.averaged
+
+    def finished(self) -> LearnedPrior:
+        """Return the best network so far as it is to be kept."""
+        prior: LearnedPrior = self.lesson.finished(self.best)
+        return prior
 
     def _best_trial(self) -> int:
         return int(np.argmin([trial.loss for trial in self.trials]))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxtyping import Complex, Float, Int, UInt8
 
 from deblend.observe.resampling import ResamplingTables
-from deblend.render.learned import LearnedTables
+from deblend.render.tables import GalaxyTables
 
 Array = Any
 """A NumPy array outside, a JAX array inside of compiled code."""
@@ -259,7 +259,7 @@ class ProblemData(NamedTuple):
     """None where there is no layer of stars."""
     full_scene: FullSceneData | None = None
     """None where no light covers the whole scene, nor ever did."""
-    learned: LearnedTables | None = None
+    learned: GalaxyTables | None = None
     """What galaxies look like; None where no source is believed to look so."""
 
     @property

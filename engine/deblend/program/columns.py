@@ -21,7 +21,7 @@ from deblend.program.aspects import outward, per_channel
 from deblend.program.compiled import compiled, register
 from deblend.program.layout import GroupLayout
 from deblend.program.pictures import over_slots, picture_of
-from deblend.render.learned import LearnedTables
+from deblend.render.tables import GalaxyTables
 
 CHUNK = 8
 """How many columns of a group are drawn in one call."""
@@ -81,7 +81,7 @@ def draw_columns(
     tables: tuple[ColumnTables, ...],
     moves: tuple[Float[Array, "slot 2"], ...],
     shares: tuple[Float[Array, "slot cell"] | None, ...],
-    tables_of_galaxies: LearnedTables | None = None,
+    tables_of_galaxies: GalaxyTables | None = None,
     depths: Float[Array, "slot channel side side"] | None = None,
 ) -> tuple[Float[Array, "slot band y x"], ...]:
     """Return, per observation, the used ones of CHUNK slots per unit flux.

@@ -22,6 +22,9 @@ import numpy as np
 from jax import export
 
 from deblend.program import arrays, kept
+from deblend.render.decoded import Decoder
+from deblend.render.learned import LearnedTables
+from deblend.render.tables import GalaxyTables
 
 OPTIONS: dict[str, str | bool] = {
     "xla_cpu_use_fusion_emitters": False,
@@ -231,5 +234,7 @@ register(
     arrays.ProblemData,
     arrays.ResamplingTables,
     arrays.StarData,
-    arrays.LearnedTables,
+    LearnedTables,
+    Decoder,
+    GalaxyTables,
 )

@@ -102,7 +102,7 @@ class Drawing:
             for k, (_, off) in enumerate(of_parts):
                 move[k] = off
         shares = tuple(_shares(p, parts, group.dtype) for p in self._prepared)
-        learned = device_tables(group.dtype) if group.kind.is_learned else None
+        learned = device_tables(group.dtype, [group.kind])
         depths = _depths(layers, parts, group, psf_variance) if is_dimmed else None
         more = (learned, depths) if is_dimmed else (learned,) if learned is not None else ()
         drawn = compiled_columns(layout, data, parameters, psf_variance, self._tables[side], moves, shares, *more)

@@ -124,9 +124,9 @@ def with_best_classes(
     layout: Any, data: ProblemData, groups: tuple[GroupParameters, ...]
 ) -> tuple[GroupParameters, ...]:
     """Return the parameters of all groups with those under a learned prior rewritten."""
-    tables = data.learned
-    if tables is None:
+    if data.learned is None or data.learned.classes is None:
         return groups
+    tables = data.learned.classes
     return tuple(
         rewritten(group, d, p, data.psf_variance, tables) if KINDS[group.kind].is_learned else p
         for group, d, p in zip(layout.groups, data.groups, groups, strict=True)

@@ -28,7 +28,7 @@ from deblend.program.full_scene_layer import (
 )
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.learned import volume_penalty
-from deblend.program.pictures import Linearization, Pictures, box_mask, over_slots, reach_mask
+from deblend.program.pictures import Linearization, Pictures, box_mask, classes_of, over_slots, reach_mask
 from deblend.program.placement import prior_energy, prior_precision
 from deblend.program.splitting import tether_energy
 from deblend.program.star_layer import star_penalty, star_penalty_gradient, star_penalty_product
@@ -116,7 +116,7 @@ def penalty(
         if d.tether is not None:
             total += jnp.sum(jnp.where(used, tether_energy(d.tether, p.flux, stack), 0.0))
         if KINDS[group.kind].is_learned and data.learned is not None:
-            total += volume_penalty(group, d, p, data.psf_variance, data.learned)
+            total += volume_penalty(group, d, p, data.psf_variance, classes_of(data.learned))
         if weights is None:
             continue
 

@@ -26,7 +26,9 @@ from deblend.program.aspects import aspects, outward
 from deblend.program.layout import GroupLayout, Layout
 from deblend.program.support import OWN_FLOOR, is_free, is_lit, is_own
 from deblend.render import KINDS, shift_matrix
+from deblend.render.decoded import Decoder, decoded_derivatives, decoded_light
 from deblend.render.learned import LearnedTables, learned_derivatives, learned_light
+from deblend.render.tables import GalaxyTables
 
 CORRECTION_FLOOR = 3e-6
 """Correction per pixel that one unit always stands for, relative to the flux of the source."""
@@ -102,21 +104,31 @@ def reach_mask(side: int, radius: Any, reach: Any, support: Any, dtype: Any) -> 
 
 
 def profile_of(
-    group: GroupLayout, theta: Any, scale: Any, psf_variance: Any, tables: LearnedTables | None
+    group: GroupLayout, theta: Any, scale: Any, psf_variance: Any, tables: GalaxyTables | None
 ) -> tuple[Float[Array, "side side"], Float[Array, "side side"]]:
     """Return the profile of one source, and its scatter, that the light of its pixels goes by."""
     kind = KINDS[group.kind]
     if kind.is_learned:
-        return learned_light(theta, scale, psf_variance, group.side, known(tables))
+        return learned_light(theta, scale, psf_variance, group.side, classes_of(tables))
+    if kind.is_decoded:
+        profile = decoded_light(theta, scale, psf_variance, group.side, decoder_of(tables))
+        return profile, profile
     profile = kind.profile(theta, scale, group.side, psf_variance)
     return profile, profile
 
 
-def known(tables: LearnedTables | None) -> LearnedTables:
-    """Return tables that there are; raises ValueError where a source needs what it was not given."""
-    if tables is None:
+def classes_of(tables: GalaxyTables | None) -> LearnedTables:
+    """Return the size classes that there are; raises ValueError where a source needs what it was not given."""
+    if tables is None or tables.classes is None:
         raise ValueError("A learned morphology is drawn from tables; pass those of deblend.priors.tables.")
-    return tables
+    return tables.classes
+
+
+def decoder_of(tables: GalaxyTables | None) -> Decoder:
+    """Return the decoder that there is; raises ValueError where a source needs what it was not given."""
+    if tables is None or tables.decoder is None:
+        raise ValueError("A vae morphology is drawn by a decoder; pass that of deblend.priors.tables.")
+    return tables.decoder
 
 
 def envelope_of(
@@ -142,7 +154,7 @@ def picture_of(
     correction: Any,
     radius: Any,
     psf_variance: Any,
-    tables: LearnedTables | None = None,
+    tables: GalaxyTables | None = None,
     support: Any = None,
 ) -> Float[Array, "side side"]:
     """Return one source per unit flux at its sub-pixel center."""
@@ -172,7 +184,7 @@ def linearize_group(
     data: GroupData,
     parameters: GroupParameters,
     psf_variance: Any,
-    tables: LearnedTables | None = None,
+    tables: GalaxyTables | None = None,
 ) -> Linearization:
     """Return pictures and their derivatives for every used slot."""
     kind, side = KINDS[group.kind], group.side
@@ -184,12 +196,16 @@ def linearize_group(
         masks = masks_of(group, data.radius[slot], None if data.support is None else data.support[slot], dtype)
         mask = masks.light
         if kind.is_learned:
-            profile, scatter = learned_light(theta, scale, psf_variance, side, known(tables))
-            tangents, of_scatter = learned_derivatives(theta, scale, psf_variance, side, known(tables))
+            profile, scatter = learned_light(theta, scale, psf_variance, side, classes_of(tables))
+            tangents, of_scatter = learned_derivatives(theta, scale, psf_variance, side, classes_of(tables))
             profile, scatter = profile * mask, scatter * mask
             tangents, of_scatter = tangents * mask[None], of_scatter * mask[None]
         else:
-            profile, tangents = kind.profile_with_derivatives(theta, scale, side, psf_variance)
+            if kind.is_decoded:
+                profile = decoded_light(theta, scale, psf_variance, side, decoder_of(tables))
+                tangents = decoded_derivatives(theta, scale, psf_variance, side, decoder_of(tables))
+            else:
+                profile, tangents = kind.profile_with_derivatives(theta, scale, side, psf_variance)
             profile, tangents = profile * mask, tangents * mask[None]
             scatter, of_scatter = profile, tangents
         out = outward(side, scale)
@@ -267,7 +283,7 @@ def group_pictures(
     data: GroupData,
     parameters: GroupParameters,
     psf_variance: Any,
-    tables: LearnedTables | None = None,
+    tables: GalaxyTables | None = None,
 ) -> Float[Array, "slot side side"]:
     """Return every used slot's picture, per unit flux at its sub-pixel center."""
 

@@ -386,7 +386,7 @@ class Program(AbstractSight):
         if self._has_links:
             groups, links = with_links(groups, self.members, self._scene.links)
         stars = None if self._stars is None else self._stars.data(self._scene.stars, self._terms)
-        learned = device_tables(self.dtype) if any(g.kind.is_learned for g in self._groups) else None
+        learned = device_tables(self.dtype, (g.kind for g in self._groups))
         layers = stars, None if self._full is None else self._full.data(), learned
         return ProblemData(groups, self._seen, self._psf_variance, freedom, self._passbands, links, ties, *layers)
 

@@ -22,6 +22,7 @@ from deblend.render.rings import rings_mixture
 from deblend.render.scale_mixtures import moffat_mixture, spergel_mixture
 from deblend.render.sersic import fixed_mixture, sersic_mixture
 from deblend.scene import (
+    N_LATENT,
     N_MODES,
     PROFILE_SIGMAS,
     RING_RADII,
@@ -38,6 +39,7 @@ from deblend.scene import (
     Spergel,
     Spline,
     Starlet,
+    Vae,
     typical_shares,
 )
 
@@ -56,6 +58,7 @@ TRUST = {
     "beta": 0.6,
     "modes": 10.0,
     "size_class": 1.0,
+    "latent": 1.0,
 }
 """Largest change in one step of a solver, of the entry of theta behind each parameter."""
 TYPICAL_SIGMA, TYPICAL_RANGE = 1.2, 0.9
@@ -104,6 +107,8 @@ class Kind:
     """Largest change in one step of a solver, of the entry of theta behind each parameter."""
     is_learned: bool = False
     """Whether its profile, and what its pixels may add, are drawn from tables (`render.learned`)."""
+    is_decoded: bool = False
+    """Whether its profile is drawn by a network (`render.decoded`)."""
     definition: str = ""
     """What tells two morphologies of a person's own apart that have one label."""
 
@@ -132,6 +137,11 @@ class Kind:
         if shape is None:
             return self.profile(theta, scale, side, psf_variance), jnp.zeros((len(theta), side, side), theta.dtype)
         return draw_with_derivatives(lambda t: shape(t, scale, psf_variance), theta, *_box(theta, side))
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether it is drawn from what was learned (`render.tables`)."""
+        return self.is_learned or self.is_decoded
 
     @property
     def is_own(self) -> bool:
@@ -252,6 +262,17 @@ KINDS: dict[str, Kind] = {
             is_normalised=False,
             priors={},
             is_learned=True,
+        ),
+        Kind(
+            Vae.label,
+            (("latent", N_LATENT),),
+            frozenset(),
+            None,
+            pixels="correction",
+            is_correction=True,
+            is_normalised=False,
+            priors={"latent": Prior(0.0, 1.0)},
+            is_decoded=True,
         ),
         *(Kind(label, (), frozenset(), None, pixels="pixels", is_normalised=False) for label in PIXELS_ALONE),
     )

@@ -50,12 +50,16 @@ def spline_matrix(side: int, n: int, offset: Any, stretch: Any) -> Float[Array, 
 
     The middle of the table lies `offset` from the middle of the box [pix]. Sums are kept.
     """
-    dtype = jnp.result_type(offset)
-    place = (jnp.arange(side, dtype=dtype) - side // 2 - offset) / stretch
-    away = jnp.abs(place[:, None] - (jnp.arange(n, dtype=dtype) - n // 2)[None, :])
+    place = (jnp.arange(side, dtype=jnp.result_type(offset)) - side // 2 - offset) / stretch
+    return spline_at(place, n) / stretch
+
+
+def spline_at(place: Float[Array, " place"], n: int) -> Float[Array, "place table"]:
+    """Return the matrix from n coefficients of a cubic spline, whose middle is at 0, to what it is at places."""
+    away = jnp.abs(place[:, None] - (jnp.arange(n, dtype=place.dtype) - n // 2)[None, :])
     near = 2.0 / 3.0 - away**2 + 0.5 * away**3
     far = jnp.maximum(2.0 - away, 0.0) ** 3 / 6.0
-    return jnp.where(away < 1.0, near, far) / stretch
+    return jnp.where(away < 1.0, near, far)
 
 
 def stretch_of(scale: Any, psf_variance: Any) -> Float[Array, ""]:

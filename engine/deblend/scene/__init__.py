@@ -62,6 +62,7 @@ from deblend.scene.source import (
 )
 from deblend.scene.stars import StarCatalog, StarField
 from deblend.scene.track import Motion, Track, fitted_motion
+from deblend.scene.vae import N_LATENT, Vae
 
 __all__ = [
     "ACTING_ORDER",
@@ -81,6 +82,7 @@ __all__ = [
     "MOFFAT_RANGE",
     "MORPHOLOGIES",
     "NORMALIZATIONS",
+    "N_LATENT",
     "N_MODES",
     "PROFILE_SIGMAS",
     "PSF_GROWTH_SCATTER",
@@ -140,6 +142,7 @@ __all__ = [
     "Template",
     "Track",
     "Uniform",
+    "Vae",
     "acting_order",
     "axis_ratio",
     "ellipticity_of",

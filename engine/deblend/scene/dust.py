@@ -14,12 +14,13 @@ from deblend.scene.learned import Learned
 from deblend.scene.morphologies import start_morphology
 from deblend.scene.morphology import Galaxy, Morphology, Point, Starlet
 from deblend.scene.parameter import Parameter, Status
+from deblend.scene.vae import Vae
 
 FREE, POWER_LAW = "free", "power-law"
 EXTINCTION_LAWS = ("G23", "F99", "CCM89", "LMC", "SMC", POWER_LAW, FREE)
 """Gordon et al. (2023), Fitzpatrick (1999), Cardelli, Clayton & Mathis (1989), Gordon et al. (2003: the mean of the
 Large Cloud, the bar of the Small one), (λ / 5500 Å)^-slope, or an optical depth of its own in every channel."""
-NOT_DUST = (Point, Starlet, Learned)
+NOT_DUST = (Point, Starlet, Learned, Vae)
 """Morphologies that are of light alone."""
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from deblend.scene.learned import Learned
 from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic, Starlet
 from deblend.scene.profiles import DeVaucouleurs, Exponential, Moffat, Spergel, Spline
+from deblend.scene.vae import Vae
 
 MORPHOLOGIES: dict[str, type[Morphology]] = {
     kind.label: kind
@@ -21,6 +22,7 @@ MORPHOLOGIES: dict[str, type[Morphology]] = {
         Spline,
         Galaxy,
         Learned,
+        Vae,
         FreeForm,
         Starlet,
     )

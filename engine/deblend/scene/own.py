@@ -5,7 +5,7 @@ The mathematics of one is an object that a person makes, of any class; `deblend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -36,13 +36,16 @@ class OwnParameter:
     """Whether it is positive and the fit sees its logarithm."""
     is_size: bool = False
     """Whether it is a length [pix] that starts in proportion to the half-light radius of a source."""
+    of_size: Callable[[float], Any] | None = None
+    """Where it starts for a source of a half-light radius [pix], where it is no length and yet depends on that."""
     step: float = 0.4
     """Furthest that a step of the fit believes the picture to follow its derivative, of the logarithm where it is
     `logarithmic`."""
 
     def start(self, half_light_radius: float) -> Parameter:
         """Return the parameter of a source of this half-light radius [pix]."""
-        value = np.asarray(self.value, float) * (half_light_radius if self.is_size else 1.0)
+        start = self.value if self.of_size is None else self.of_size(half_light_radius)
+        value = np.asarray(start, float) * (half_light_radius if self.is_size else 1.0)
         return Parameter(np.clip(value, self.lower, self.upper), lower=self.lower, upper=self.upper)
 
 

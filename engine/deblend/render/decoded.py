@@ -1,0 +1,74 @@
+"""Galaxies that a network draws: a few numbers in, a picture out, moved and stretched to where a source is.
+
+A network of dense layers leads from a latent vector, believed to be standard normal, to the pixels of a picture: the
+decoder of a variational autoencoder (Kingma & Welling 2014). Pixels are the square of a softplus, so that light is
+positive and faint wings are as easy to draw as bright cores. Between pixels a picture is a cubic spline. It was learned
+behind a Gaussian PSF of `LEARNED_SIGMA` pixels; behind another one it is drawn smaller or larger by the ratio of the
+two, as classes of learned galaxies are (`deblend.render.learned`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from deblend.render.learned import spline_matrix, stretch_of
+
+LATENT = slice(2, None)
+"""Place in theta, behind the offset."""
+SINK = 3.0
+"""How far below zero the last layer is pulled: a network that has learned nothing draws little light."""
+
+
+class Decoder(NamedTuple):
+    """The layers of a network that draws galaxies; data to whatever is compiled."""
+
+    weights: tuple[Float[Array, "given made"], ...]
+    biases: tuple[Float[Array, " made"], ...]
+    spline: Float[Array, "side side"]
+    """What makes coefficients of cubic splines from pixels, along one axis."""
+
+
+def drawn_by(
+    weights: Sequence[Float[Array, "given made"]],
+    biases: Sequence[Float[Array, " made"]],
+    latent: Float[Array, " latent"],
+) -> Float[Array, " pixel"]:
+    """Return the pixels that layers make of a latent vector."""
+    h = latent
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        h = jax.nn.silu(h @ weight + bias)
+    result: Float[Array, " pixel"] = jax.nn.softplus(h @ weights[-1] + biases[-1] - SINK) ** 2
+    return result
+
+
+def spline_coefficients(side: int) -> Float[np.ndarray, "side side"]:
+    """Return the matrix from pixels along an axis to coefficients of the cubic spline through them, 0 beyond."""
+    away = np.abs(np.subtract.outer(np.arange(side), np.arange(side)))
+    through = np.where(away == 0, 2.0 / 3.0, np.where(away == 1, 1.0 / 6.0, 0.0))
+    result: Float[np.ndarray, "side side"] = np.linalg.inv(through)
+    return result
+
+
+def decoded_light(
+    theta: Float[Array, " theta"], scale: Any, psf_variance: Any, side: int, decoder: Decoder
+) -> Float[Array, "side side"]:
+    """Return the picture of a latent vector on a box [1/pix], of any total."""
+    n = len(decoder.spline)
+    table = drawn_by(decoder.weights, decoder.biases, theta[LATENT]).reshape(n, n)
+    stretch = stretch_of(scale, psf_variance)
+    rows, columns = (spline_matrix(side, n, theta[axis], stretch) @ decoder.spline for axis in (0, 1))
+    return rows @ table @ columns.T
+
+
+def decoded_derivatives(
+    theta: Float[Array, " theta"], scale: Any, psf_variance: Any, side: int, decoder: Decoder
+) -> Float[Array, "theta side side"]:
+    """Return the derivatives of the light by theta."""
+    tangents = jax.jacfwd(lambda t: decoded_light(t, scale, psf_variance, side, decoder))(theta)
+    return jnp.moveaxis(tangents, -1, 0)
