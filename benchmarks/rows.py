@@ -64,6 +64,8 @@ ROWS: dict[str, Row] = {
     "default": Row(),
     AS_FITTED: Row(keeps_kinds=False),
     "default + monotonic": Row(constraints=(_MONOTONIC,)),
+    "learned": Row("learned"),
+    "vae": Row("vae"),
     "profile alone": Row(constraints=(Constraint(ConstraintKind.CORRECTION, HARDLY), _POSITIVE), only_these=True),
     "free-form, soft symmetry and monotonicity": Row("free-form"),
     "free-form, symmetric and monotonic": Row(

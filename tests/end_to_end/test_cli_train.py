@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
+from deblend import forget_morphology
 from deblend.cli import BAD_INPUT, main
 from deblend.observe import gaussian_psf
 from deblend.priors import read_model
+from tests.end_to_end.blend import Blend, with_companions
 
 SMALL = ["--side", "16", "--galaxies", "64", "--batch", "4", "--width", "8", "--check-every", "2", "--quiet"]
 
@@ -29,6 +32,27 @@ def test_a_prior_is_trained_broken_off_and_finished(tmp_path: Path, capsys: pyte
     assert json.loads(out.with_suffix(".json").read_text()) == card
     assert out.with_suffix(".png").stat().st_size > 10_000
     assert not out.with_suffix(".training").exists()
+
+
+def test_a_decoder_is_trained_and_galaxies_are_fitted_by_it(
+    blend: Blend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, out = tmp_path / "mine.safetensors", tmp_path / "out"
+    small = [*SMALL, "--width", "16", "--latent", "3", "--steps", "4"]
+    assert main(["train", "vae", "--generator", "--out", str(mine), *small]) == 0
+    given = [*blend.coarse, *with_companions(blend, "g", "r"), "--peaks", str(blend.folder / "peaks.csv"), "--quiet"]
+    command = ["fit", *given, "--out", str(out), "--kind", "mine", "--max-iterations", "2", "--no-errors"]
+    try:
+        main([*command, "--morphology", str(mine)])
+        assert set(Table.read(out / "catalog.ecsv")["kind"]) == {"mine"}
+    finally:
+        forget_morphology("mine")
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(b"no model")
+    capsys.readouterr()
+    assert main([*command, "--morphology", str(torn)]) == BAD_INPUT
+    told = capsys.readouterr().err
+    assert "torn.json is missing" in told and told.count("\n") == 1
 
 
 def test_what_cannot_be_learned_from_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ a picture (.png) of draws beside held-out stamps, and, until training ends, what
 Ctrl-C ends training and writes the best so far; a second one ends at once."""
 DONE, INTERRUPTED = 0, 130
 KINDS = ("score", "pixelcnn", "vae")
-WIDTHS = {"score": 48, "pixelcnn": 32, "vae": 256}
+WIDTHS = {"score": 48, "pixelcnn": 32, "vae": 384}
 """Channels of a network, where nothing else is said."""
 SIDES = {"score": 32, "pixelcnn": 32, "vae": 48}
 """Of generated stamps, where nothing else is said [pix]."""
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--width",
         type=_number(8),
         metavar="N",
-        help="of the network (default: 48 of a score, 32 of a pixelcnn, 256 of a vae)",
+        help="of the network (default: 48 of a score, 32 of a pixelcnn, 384 of a vae)",
     )
     add("--latent", type=_number(2), default=32, metavar="N", help="numbers of a vae (default: %(default)s)")
     add("--depth", type=_number(1), default=5, metavar="N", help="blocks of a pixelcnn (default: %(default)s)")

@@ -112,7 +112,7 @@ class NoiseSolver:
         """1 for a scene of usual size, less for a larger one, or one whose solutions take longer."""
         least, most = MOST_ITERATIONS
         limit = int(np.clip(most * self.ease, least, most))
-        if self.data.learned is not None:
+        if self.data.learned is not None and self.data.learned.classes is not None:
             tolerance, limit = STIFF_TOLERANCE, max(limit, round(STIFF_ITERATIONS * min(self.ease, 1.0)))
             self.ease = STIFF_EASE * min(self.ease, 1.0)
         self.step = compiled_linearized(self.layout, self.data, parameters)

@@ -17,8 +17,8 @@ from deblend.priors.interface import AbstractPrior
 from deblend.priors.network import UNet
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork, bits_per_pixel, new_pixel_cnn
 from deblend.priors.score import ScorePrior, new_score_prior
-from deblend.priors.stamps import CENTER_JITTER, RADII_OF_SIDE, Stamps
-from deblend.priors.vae import Layers, VaePrior, aligned, half_light_radii, new_vae
+from deblend.priors.stamps import CENTER_JITTER, RADII_OF_SIDE, Stamps, every_way
+from deblend.priors.vae import Layers, VaePrior, aligned, half_light_radii, new_vae, with_flow
 
 if TYPE_CHECKING:
     from deblend.priors.training import TrainingSettings, Trial
@@ -35,8 +35,10 @@ AT_ONCE = 64
 VAE_NOISE, VAE_RELATIVE_NOISE = 0.004, 0.05
 """Of a pixel that an autoencoder draws: of the peak, and of the pixel's own light. Wings are as faint as a thousandth
 of the peak and hold a good part of the light, so that noise of the peak alone would leave them to chance."""
-MOST_FOR_TURN = 4000
-"""Stamps, in all ways to turn and mirror them, by which an autoencoder's numbers are ordered."""
+MOST_FOR_FLOW, MOST_FOR_TURN = 16_000, 500
+"""Stamps, before they are turned and mirrored, that an autoencoder's flow is learned of, and that its numbers are
+ordered by."""
+STEPS_PER_FLOW_STEP = 8
 
 
 class Measured(NamedTuple):
@@ -190,12 +192,11 @@ class VaeLesson(AbstractLesson):
     center_jitter = 0.12
 
     def __init__(self, stamps: Stamps, settings: TrainingSettings) -> None:
-        self._side, self._latent, self._width = stamps.side, settings.latent, settings.width
-        self._some = every_way(stamps.learn[: MOST_FOR_TURN // 8, : stamps.side, : stamps.side])
-        self._held_out = stamps.held_out
+        self._stamps, self._latent, self._width = stamps, settings.latent, settings.width
+        self._flow_steps, self._seed = max(settings.steps // STEPS_PER_FLOW_STEP, 1), settings.seed
 
     def begun(self, key: PRNGKeyArray) -> VaePrior:
-        return new_vae(key, self._side, self._latent, self._width)
+        return new_vae(key, self._stamps.side, self._latent, self._width)
 
     @staticmethod
     def learning(prior: VaePrior) -> tuple[Layers, Layers]:
@@ -217,20 +218,24 @@ class VaeLesson(AbstractLesson):
         return Measured(float(_compiled_loss(VaeLesson, prior, jnp.asarray(stamps), key)))
 
     def finished(self, prior: VaePrior) -> VaePrior:
-        return aligned(prior, self._some)
+        side = self._stamps.side
+        stamps = self._stamps.learn[:MOST_FOR_FLOW, :side, :side]
+        flowing = with_flow(prior, stamps, self._flow_steps, self._seed)
+        return aligned(flowing, every_way(stamps[:MOST_FOR_TURN]))
 
     def card(self, best: Trial | None, n_tried: int) -> dict[str, Any]:
         return {
             "what": "decoder of single galaxies: pictures with their brightest pixel at about 1, of latent vectors "
             "that are standard normal",
-            "method": "variational autoencoder (Kingma & Welling 2014) of dense layers; noise of "
-            f"{VAE_NOISE:g} of the peak and {VAE_RELATIVE_NOISE:g} of the light of a pixel",
+            "method": "variational autoencoder (Kingma & Welling 2014) of dense layers, and a flow (Dinh et al. 2017) "
+            f"in front of its decoder; noise of {VAE_NOISE:g} of the peak and {VAE_RELATIVE_NOISE:g} of the light of "
+            "a pixel",
             "held_out": None if best is None else _of(best, n_tried),
         }
 
     def measured(self, prior: VaePrior) -> dict[str, Any]:
         """Return how well a finished prior draws held-out stamps, and how its numbers are distributed there."""
-        stamps = jnp.asarray(self._held_out)
+        stamps = jnp.asarray(self._stamps.held_out)
         latent, drawn = (np.asarray(part, float) for part in _autoencoded(prior, stamps))
         true = np.asarray(stamps, float)
         light = drawn.sum((1, 2)) / true.sum((1, 2)) - 1.0
@@ -255,18 +260,6 @@ def noisy_stamps(stamps: Float[np.ndarray, "stamp y x"], noise: float, seed: int
     """Return stamps with noise, the same for the same seed."""
     drawn = np.random.default_rng([seed, 77]).standard_normal(stamps.shape)
     return (stamps + noise * drawn).astype(np.float32)
-
-
-def every_way(stamps: Float[np.ndarray, "stamp side side"]) -> Float[np.ndarray, "stamp side side"]:
-    """Return stamps in all eight ways to turn and mirror them about their middle pixel, the row without a twin left."""
-    inner = np.zeros((8, *stamps.shape), stamps.dtype)
-    k = 0
-    for across in (stamps, stamps.transpose(0, 2, 1)):
-        for rows in (across, np.roll(across[:, ::-1], 1, axis=1)):
-            for turned in (rows, np.roll(rows[:, :, ::-1], 1, axis=2)):
-                inner[k] = turned
-                k += 1
-    return inner.reshape(-1, *stamps.shape[1:])
 
 
 @eqx.filter_jit

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from deblend.guard import parsed_json
+from deblend.priors.flow import new_flow
 from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.heads import Head
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork
@@ -191,6 +192,8 @@ def _of_vae(prior: VaePrior) -> dict[str, Any]:
         "side_pix": prior.shape[0],
         "latent": prior.n_latent,
         "width": len(prior.decoder.biases[1]),
+        "couplings": len(prior.flow),
+        "coupling_width": len(prior.flow[0].biases[0]) if prior.flow else 0,
         "log_size_at_zero": prior.sizes[0],
         "log_size_per_latent": prior.sizes[1],
         "noise_levels": list(prior.levels),
@@ -199,13 +202,17 @@ def _of_vae(prior: VaePrior) -> dict[str, Any]:
 
 def _blank_vae(says: Mapping[str, Any]) -> VaePrior:
     sizes = int(says["side_pix"]), int(says["latent"]), int(says["width"])
+    count, width = int(says["couplings"]), int(says["coupling_width"])
+    if not (0 <= count <= DEEPEST and 0 <= width <= WIDEST):
+        raise ValueError("a flow of that size is larger than any model of this program")
     shapes = eqx.filter_eval_shape(new_vae, jax.random.key(0), *sizes)
-    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    flows = eqx.filter_eval_shape(new_flow, jax.random.key(0), sizes[1], count, width) if count else ()
+    blank, flow = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), (shapes, flows))
     low, high = map(float, says["noise_levels"])
     law = float(says["log_size_at_zero"]), float(says["log_size_per_latent"])
     if not (0 < low < high < np.inf and np.all(np.isfinite(law))):
         raise ValueError(f"noise levels must be positive and in order, and sizes finite, got {low}, {high} and {law}")
-    return VaePrior(blank.encoder, blank.decoder, blank.turn, blank.shape, law, (low, high))
+    return VaePrior(blank.encoder, blank.decoder, flow, blank.turn, blank.shape, law, (low, high))
 
 
 READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {

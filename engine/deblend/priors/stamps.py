@@ -88,6 +88,18 @@ def generated_stamps(
     return Stamps(parts[0], parts[1][:, :side, :side], about)
 
 
+def every_way(stamps: Float[np.ndarray, "stamp side side"]) -> Float[np.ndarray, "stamp side side"]:
+    """Return stamps in all eight ways to turn and mirror them about their middle pixel, the row without a twin left."""
+    inner = np.zeros((8, *stamps.shape), stamps.dtype)
+    k = 0
+    for across in (stamps, stamps.transpose(0, 2, 1)):
+        for rows in (across, np.roll(across[:, ::-1], 1, axis=1)):
+            for turned in (rows, np.roll(rows[:, :, ::-1], 1, axis=2)):
+                inner[k] = turned
+                k += 1
+    return inner.reshape(-1, *stamps.shape[1:])
+
+
 def read_stamps(path: Path, seed: int) -> Stamps:
     """Return stamps of a file: a NumPy array or a FITS cube (stamp, y, x), each of one galaxy, noise-free.
 

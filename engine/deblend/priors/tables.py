@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
@@ -44,17 +45,19 @@ def tables_of(classes: Sequence[SizeClass], dtype: np.dtype) -> LearnedTables:
 @lru_cache(maxsize=2)
 def packaged_decoder(dtype: np.dtype) -> Decoder:
     """Return the decoder that comes with the package."""
-    prior, _ = read_model(packaged_path("vae"))
-    assert isinstance(prior, VaePrior)
-    return decoder_of(prior, dtype)
+    # whoever asks may be tracing a program of its own
+    with jax.ensure_compile_time_eval():
+        prior, _ = read_model(packaged_path("vae"))
+        assert isinstance(prior, VaePrior)
+        return decoder_of(prior, dtype)
 
 
 def decoder_of(prior: VaePrior, dtype: np.dtype) -> Decoder:
-    """Return the decoder of a VAE, with the turn of its latent space in its first layer."""
-    first, *others = prior.decoder.weights
-    weights = tuple(np.asarray(weight, dtype) for weight in (prior.turn @ first, *others))
-    biases = tuple(np.asarray(bias, dtype) for bias in prior.decoder.biases)
-    return Decoder(weights, biases, spline_coefficients(prior.shape[0]).astype(dtype))  # type: ignore[arg-type]
+    """Return the decoder of a VAE."""
+    spline = spline_coefficients(prior.shape[0])
+    decoder = Decoder(prior.decoder.weights, prior.decoder.biases, prior.flow, prior.turn, spline)  # type: ignore[arg-type]
+    result: Decoder = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), decoder)
+    return result
 
 
 def _coefficients(picture: Float[np.ndarray, "side side"]) -> Float[np.ndarray, "side side"]:

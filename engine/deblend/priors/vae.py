@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from deblend.priors.flow import learned_flow, uncoupled
 from deblend.priors.integrators import DEFAULT_STEPS, Scheme
 from deblend.priors.interface import AbstractPrior
-from deblend.render.decoded import drawn_by
+from deblend.priors.stamps import every_way
+from deblend.render.decoded import Coupling, drawn_by, flown
 
 LEVELS = (0.004, 3.0)
 """Noise levels that it is good for [peak]."""
@@ -29,7 +31,9 @@ LEAST_SCATTER, MOST_SCATTER = -8.0, 1.0
 SIDES = (8, 96)
 """Of stamps [pix]."""
 WIDEST, MOST_LATENT = 1024, 128
-MODE_STEPS = 12
+MODE_STEPS = 30
+PIECE = 500
+"""Stamps that are encoded at once, before they are turned and mirrored."""
 DAMPING, EASIER, HARDER = 1e-2, 0.3, 5.0
 """Of the search for a mode, relative to the curvature, and what becomes of it after a good and a bad step."""
 
@@ -59,8 +63,10 @@ class VaePrior(AbstractPrior):
 
     encoder: Layers
     decoder: Layers
+    flow: tuple[Coupling, ...]
+    """What leads from normal vectors to those of galaxies; () for nothing."""
     turn: Float[Array, "latent latent"]
-    """A rotation of the latent space, under which nothing changes but what each number stands for."""
+    """A rotation in front of the flow, under which nothing changes but what each number stands for."""
     shape: tuple[int, int] = eqx.field(static=True)
     sizes: tuple[float, float] = eqx.field(static=True, default=(0.0, 0.0))
     """Logarithm of half-light radii [pix], PSF included, where the first number is 0, and by how much it changes with
@@ -72,23 +78,22 @@ class VaePrior(AbstractPrior):
         return len(self.turn)
 
     def encode(self, x: Float[Array, "y x"]) -> tuple[Float[Array, " latent"], Float[Array, " latent"]]:
-        """Return which latent vector a picture is likely of, and the logarithm of its scatter per number, before the
-        turn."""
+        """Return which vector behind the flow a picture is likely of, and the logarithm of its scatter per number."""
         told = self.encoder(jnp.arcsinh(x.ravel() / SOFTENING))
         middle, scatter = jnp.split(told, 2)
         return middle, jnp.clip(scatter, LEAST_SCATTER, MOST_SCATTER)
 
     def latent_of(self, x: Float[Array, "y x"]) -> Float[Array, " latent"]:
         """Return the latent vector that a picture without noise is likely of."""
-        return self.turn @ self.encode(x)[0]
+        return self.turn @ uncoupled(self.flow, self.encode(x)[0])[0]
 
     def decode(self, latent: Float[Array, " latent"]) -> Float[Array, "y x"]:
         """Return the picture of a latent vector."""
-        return self.drawn(latent @ self.turn)
+        return self.drawn(flown(self.flow, latent @ self.turn))
 
-    def drawn(self, unturned: Float[Array, " latent"]) -> Float[Array, "y x"]:
-        """Return the picture of a latent vector as the network has it, before the turn."""
-        return drawn_by(self.decoder.weights, self.decoder.biases, unturned).reshape(self.shape)
+    def drawn(self, vector: Float[Array, " latent"]) -> Float[Array, "y x"]:
+        """Return the picture of a vector behind the flow."""
+        return drawn_by(self.decoder.weights, self.decoder.biases, vector).reshape(self.shape)
 
     def denoise(self, x: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, "y x"]:
         """Return the picture of the most likely latent vector given a noisy picture: a mode, for the mean.
@@ -141,9 +146,20 @@ def new_vae(key: PRNGKeyArray, side: int, n_latent: int, width: int) -> VaePrior
         )
     own, other = jax.random.split(key)
     n = side * side
-    encoder = Layers((n, width, width, 2 * n_latent), own)
+    # it only has to say about where to look; what it draws is what counts
+    encoder = Layers((n, width // 2, width // 2, 2 * n_latent), own)
     decoder = Layers((n_latent, width // 2, width, width, n), other)
-    return VaePrior(encoder, decoder, jnp.eye(n_latent), (side, side))
+    return VaePrior(encoder, decoder, (), jnp.eye(n_latent), (side, side))
+
+
+def with_flow(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"], steps: int, seed: int) -> VaePrior:
+    """Return a prior with a flow learned of what its encoder makes of stamps, turned and mirrored in all ways."""
+    pieces = [
+        _encoded(prior, jnp.asarray(every_way(stamps[first : first + PIECE]))) for first in range(0, len(stamps), PIECE)
+    ]
+    latent, scatter = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*pieces, strict=True))
+    flow = learned_flow(latent, np.exp(scatter), steps, seed)
+    return VaePrior(prior.encoder, prior.decoder, flow, prior.turn, prior.shape, prior.sizes, prior.levels)
 
 
 def aligned(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"]) -> VaePrior:
@@ -153,7 +169,7 @@ def aligned(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"]) -> VaePrior
     The first is the direction of least squares of the logarithm of half-light radii; the others are the main axes of
     what a small change of a latent vector does to pictures, averaged over `stamps`, at right angles to it.
     """
-    latent, bends = (np.asarray(part, float) for part in _encoded(prior, jnp.asarray(stamps)))
+    latent, bends = (np.asarray(part, float) for part in _bent(prior, jnp.asarray(stamps)))
     radii = np.log(half_light_radii(stamps))
     design = np.column_stack([np.ones(len(latent)), latent])
     at_zero, *slope = np.linalg.lstsq(design, radii, rcond=None)[0]
@@ -166,7 +182,8 @@ def aligned(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"]) -> VaePrior
     return VaePrior(
         prior.encoder,
         prior.decoder,
-        jnp.asarray(turn, prior.turn.dtype),
+        prior.flow,
+        jnp.asarray(turn @ np.asarray(prior.turn), prior.turn.dtype),
         prior.shape,
         (float(at_zero), length),
         prior.levels,
@@ -184,11 +201,16 @@ def half_light_radii(stamps: Float[np.ndarray, "stamp y x"]) -> Float[np.ndarray
 
 @eqx.filter_jit
 def _encoded(prior: VaePrior, stamps: Float[Array, "stamp y x"]) -> tuple[Array, Array]:
-    """Return the latent vectors of stamps, and the mean of Jᵀ J there, before any turn."""
+    return jax.lax.map(prior.encode, stamps, batch_size=256)
+
+
+@eqx.filter_jit
+def _bent(prior: VaePrior, stamps: Float[Array, "stamp y x"]) -> tuple[Array, Array]:
+    """Return the latent vectors of stamps, and the mean of Jᵀ J there."""
 
     def one(stamp: Any) -> tuple[Any, Any]:
-        z = prior.encode(stamp)[0]
-        slopes = jax.jacfwd(prior.drawn)(z).reshape(-1, prior.n_latent)
+        z = prior.latent_of(stamp)
+        slopes = jax.jacfwd(prior.decode)(z).reshape(-1, prior.n_latent)
         return z, slopes.T @ slopes
 
     latent, bends = jax.lax.map(one, stamps, batch_size=16)

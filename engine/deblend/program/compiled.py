@@ -22,7 +22,7 @@ import numpy as np
 from jax import export
 
 from deblend.program import arrays, kept
-from deblend.render.decoded import Decoder
+from deblend.render.decoded import Coupling, Decoder
 from deblend.render.learned import LearnedTables
 from deblend.render.tables import GalaxyTables
 
@@ -235,6 +235,7 @@ register(
     arrays.ResamplingTables,
     arrays.StarData,
     LearnedTables,
+    Coupling,
     Decoder,
     GalaxyTables,
 )

@@ -21,8 +21,17 @@ from deblend.render.learned import spline_matrix, stretch_of
 
 LATENT = slice(2, None)
 """Place in theta, behind the offset."""
+MOST_STRETCH = 2.0
+"""Of the logarithm of what a coupling stretches by."""
 SINK = 3.0
 """How far below zero the last layer is pulled: a network that has learned nothing draws little light."""
+
+
+class Coupling(NamedTuple):
+    """Layers that tell, from one half of a vector, by how much the other is stretched and moved."""
+
+    weights: tuple[Float[Array, "given made"], ...]
+    biases: tuple[Float[Array, " made"], ...]
 
 
 class Decoder(NamedTuple):
@@ -30,8 +39,32 @@ class Decoder(NamedTuple):
 
     weights: tuple[Float[Array, "given made"], ...]
     biases: tuple[Float[Array, " made"], ...]
+    flow: tuple[Coupling, ...]
+    """What leads from a normal vector to where galaxies are in front of the first layer."""
+    turn: Float[Array, "latent latent"]
+    """A rotation in front of the flow, by which the first numbers say most."""
     spline: Float[Array, "side side"]
     """What makes coefficients of cubic splines from pixels, along one axis."""
+
+
+def coupled(coupling: Coupling, number: int, vector: Float[Array, " latent"]) -> tuple[Array, Array, Array, Array]:
+    """Return the half of a vector that tells, the other half, the logarithm of its stretch, and its shift."""
+    middle = vector.size // 2
+    told, moved = (vector[:middle], vector[middle:]) if number % 2 == 0 else (vector[middle:], vector[:middle])
+    h = told
+    for weight, bias in zip(coupling.weights[:-1], coupling.biases[:-1], strict=True):
+        h = jax.nn.silu(h @ weight + bias)
+    logarithm, shift = jnp.split(h @ coupling.weights[-1] + coupling.biases[-1], 2)
+    return told, moved, MOST_STRETCH * jnp.tanh(logarithm / MOST_STRETCH), shift
+
+
+def flown(flow: Sequence[Coupling], vector: Float[Array, " latent"]) -> Float[Array, " latent"]:
+    """Return where a flow leads a vector."""
+    for number, coupling in enumerate(flow):
+        told, moved, logarithm, shift = coupled(coupling, number, vector)
+        moved = moved * jnp.exp(logarithm) + shift
+        vector = jnp.concatenate([told, moved] if number % 2 == 0 else [moved, told])
+    return vector
 
 
 def drawn_by(
@@ -60,7 +93,8 @@ def decoded_light(
 ) -> Float[Array, "side side"]:
     """Return the picture of a latent vector on a box [1/pix], of any total."""
     n = len(decoder.spline)
-    table = drawn_by(decoder.weights, decoder.biases, theta[LATENT]).reshape(n, n)
+    latent = flown(decoder.flow, theta[LATENT] @ decoder.turn)
+    table = drawn_by(decoder.weights, decoder.biases, latent).reshape(n, n)
     stretch = stretch_of(scale, psf_variance)
     rows, columns = (spline_matrix(side, n, theta[axis], stretch) @ decoder.spline for axis in (0, 1))
     return rows @ table @ columns.T

@@ -17,7 +17,7 @@ N_LATENT = 32
 """How many numbers a picture is drawn from."""
 LATENT_BOUND = 6.0
 """They are believed to be standard normal: none is ever further from 0."""
-LOG_SIZE_AT_ZERO, LOG_SIZE_PER_LATENT = 0.0, 1.0
+LOG_SIZE_AT_ZERO, LOG_SIZE_PER_LATENT = 1.0203380639648036, 0.5510297508088113
 """Half-light radii of the network's galaxies, its PSF included, by the first number: the logarithm at 0 [pix at that
 PSF], and by how much it changes with it."""
 VAE_LARGEST = 7.0
