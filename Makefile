@@ -75,6 +75,7 @@ dist-check: $(READY)  ## build wheel and sdist, install each into an environment
 screenshots: $(READY)  ## make the pictures of the documentation anew
 	@$(BIN)/python docs/screenshots.py
 	@$(BIN)/python docs/batch_report.py
+	@$(BIN)/python docs/learned_galaxies.py
 
 first-hour: $(READY)  ## make the pictures of docs/first_hour.md anew, from images that DEBLEND_DATA names
 	@$(BIN)/python docs/first_hour.py
