@@ -14,10 +14,14 @@ import pytest
 from deblend import (
     FitSettings,
     Observation,
+    Program,
+    empty_scene,
     fit,
     forget_morphology,
     make_source,
+    measure,
     register_morphology,
+    sample,
     scene_from_positions,
 )
 from deblend.detect.rescaled import rescaled
@@ -215,6 +219,13 @@ def test_irregular_galaxies_are_told_apart() -> None:
         assert 0.3 < np.sqrt(np.mean(latent**2)) < 1.5
 
 
+def test_chains_want_its_pixels_held() -> None:
+    observation, _, places = blend(3)
+    scene = scene_from_positions([observation], places[:1, 1], places[:1, 0], kind="vae")
+    with pytest.raises(ValueError, match="has free pixels"):
+        sample(scene, [observation], "nuts", 2)
+
+
 def test_a_source_on_finer_pixels_is_the_same_galaxy() -> None:
     source = make_source("vae", 20.0, 22.0, n_channels=1, flux=(5.0,), radius=12, half_light_radius=3.0)
     finer = rescaled(source, 1.5)
@@ -276,3 +287,26 @@ def test_a_decoder_of_ones_own_is_a_kind(trained: Training) -> None:
         assert np.all(np.isfinite(state.scene.fluxes)) and state.scene.sources[0].kind == "mine"
     finally:
         forget_morphology("mine")
+
+
+@pytest.mark.slow
+def test_a_posterior_under_a_decoder_is_drawn_by_chains(trained: Training) -> None:
+    """80 draws of NUTS around the fit: the flux within three errors, and scattered as Gaussian errors say within a
+    factor of 1.7 (8 % by chance, were draws independent)."""
+    register_morphology(DecodedGalaxies(trained.finished(), "mine"))
+    try:
+        start = make_source("mine", 15.0, 15.0, n_channels=1, flux=(1.0,), half_light_radius=1.5)
+        rng, blank = np.random.default_rng(1), np.ones((1, 32, 32))
+        psf = gaussian_psf(3.0)[None]
+        plain = Observation.from_arrays(np.zeros_like(blank), psf, blank)
+        model = np.asarray(Program([plain], empty_scene([plain]).add(start)).model(), float)
+        noise = float(np.sqrt((model**2).sum())) / 40.0
+        seen = Observation.from_arrays(model + noise * rng.normal(size=model.shape), psf, blank / noise**2)
+        best = fit(empty_scene([seen]).add(start), [seen]).run().scene
+        table = measure(best, [seen]).table
+        error = next(table[name].value[0] for name in table.colnames if name.startswith("flux_err"))
+        fluxes = np.array([draw.scene.fluxes[0, 0] for draw in sample(best, [seen], "nuts", 80, n_chains=1)])
+    finally:
+        forget_morphology("mine")
+    assert abs(fluxes.mean() - best.fluxes[0, 0]) < 3 * error
+    assert error / 1.7 < fluxes.std() < 1.7 * error

@@ -8,6 +8,7 @@ normal: a source that is drawn by it is fitted, and sampled, in these (Doux et a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +21,7 @@ from deblend.priors.flow import learned_flow, uncoupled
 from deblend.priors.integrators import DEFAULT_STEPS, Scheme
 from deblend.priors.interface import AbstractPrior
 from deblend.priors.stamps import every_way
-from deblend.render.decoded import Coupling, drawn_by, flown
+from deblend.render.decoded import Coupling, drawn_by, flown, through_layers
 
 LEVELS = (0.004, 3.0)
 """Noise levels that it is good for [peak]."""
@@ -39,7 +40,7 @@ DAMPING, EASIER, HARDER = 1e-2, 0.3, 5.0
 
 
 class Layers(eqx.Module):
-    """Dense layers with a smooth step (SiLU) between them."""
+    """Dense layers that learn."""
 
     weights: tuple[Float[Array, "given made"], ...]
     biases: tuple[Float[Array, " made"], ...]
@@ -53,9 +54,7 @@ class Layers(eqx.Module):
         self.biases = tuple(jnp.zeros(made) for made in sizes[1:])
 
     def __call__(self, x: Float[Array, " given"]) -> Float[Array, " made"]:
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = jax.nn.silu(x @ weight + bias)
-        return x @ self.weights[-1] + self.biases[-1]
+        return through_layers(self.weights, self.biases, x)
 
 
 class VaePrior(AbstractPrior):
@@ -158,8 +157,7 @@ def with_flow(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"], steps: in
         _encoded(prior, jnp.asarray(every_way(stamps[first : first + PIECE]))) for first in range(0, len(stamps), PIECE)
     ]
     latent, scatter = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*pieces, strict=True))
-    flow = learned_flow(latent, np.exp(scatter), steps, seed)
-    return VaePrior(prior.encoder, prior.decoder, flow, prior.turn, prior.shape, prior.sizes, prior.levels)
+    return replace(prior, flow=learned_flow(latent, np.exp(scatter), steps, seed))
 
 
 def aligned(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"]) -> VaePrior:
@@ -179,15 +177,8 @@ def aligned(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"]) -> VaePrior
     rest = np.linalg.svd(np.eye(len(first)) - np.outer(first, first))[0][:, : len(first) - 1]
     _, axes = np.linalg.eigh(rest.T @ bends @ rest)
     turn = np.vstack([first, (rest @ axes[:, ::-1]).T])
-    return VaePrior(
-        prior.encoder,
-        prior.decoder,
-        prior.flow,
-        jnp.asarray(turn @ np.asarray(prior.turn), prior.turn.dtype),
-        prior.shape,
-        (float(at_zero), length),
-        prior.levels,
-    )
+    turned = jnp.asarray(turn @ np.asarray(prior.turn), prior.turn.dtype)
+    return replace(prior, turn=turned, sizes=(float(at_zero), length))
 
 
 def half_light_radii(stamps: Float[np.ndarray, "stamp y x"]) -> Float[np.ndarray, " stamp"]:

@@ -47,14 +47,22 @@ class Decoder(NamedTuple):
     """What makes coefficients of cubic splines from pixels, along one axis."""
 
 
+def through_layers(
+    weights: Sequence[Float[Array, "given made"]],
+    biases: Sequence[Float[Array, " made"]],
+    vector: Float[Array, " first"],
+) -> Float[Array, " last"]:
+    """Return what dense layers make of a vector, with a smooth step (SiLU) between them."""
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        vector = jax.nn.silu(vector @ weight + bias)
+    return vector @ weights[-1] + biases[-1]
+
+
 def coupled(coupling: Coupling, number: int, vector: Float[Array, " latent"]) -> tuple[Array, Array, Array, Array]:
     """Return the half of a vector that tells, the other half, the logarithm of its stretch, and its shift."""
     middle = vector.size // 2
     told, moved = (vector[:middle], vector[middle:]) if number % 2 == 0 else (vector[middle:], vector[:middle])
-    h = told
-    for weight, bias in zip(coupling.weights[:-1], coupling.biases[:-1], strict=True):
-        h = jax.nn.silu(h @ weight + bias)
-    logarithm, shift = jnp.split(h @ coupling.weights[-1] + coupling.biases[-1], 2)
+    logarithm, shift = jnp.split(through_layers(coupling.weights, coupling.biases, told), 2)
     return told, moved, MOST_STRETCH * jnp.tanh(logarithm / MOST_STRETCH), shift
 
 
@@ -73,10 +81,7 @@ def drawn_by(
     latent: Float[Array, " latent"],
 ) -> Float[Array, " pixel"]:
     """Return the pixels that layers make of a latent vector."""
-    h = latent
-    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        h = jax.nn.silu(h @ weight + bias)
-    result: Float[Array, " pixel"] = jax.nn.softplus(h @ weights[-1] + biases[-1] - SINK) ** 2
+    result: Float[Array, " pixel"] = jax.nn.softplus(through_layers(weights, biases, latent) - SINK) ** 2
     return result
 
 
