@@ -35,7 +35,8 @@ from deblend.priors import (
     read_model,
     write_model,
 )
-from deblend.priors.flow import new_flow, surprise, uncoupled
+from deblend.priors.flow import new_flow, uncoupled
+from deblend.priors.flow_training import surprise
 from deblend.priors.lessons import VaeLesson
 from deblend.priors.tables import packaged_decoder
 from deblend.priors.training import Training, TrainingSettings

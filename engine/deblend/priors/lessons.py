@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from deblend.priors.flow_training import with_flow
 from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.heads import Head
 from deblend.priors.interface import AbstractPrior
@@ -18,7 +19,7 @@ from deblend.priors.network import UNet
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork, bits_per_pixel, new_pixel_cnn
 from deblend.priors.score import ScorePrior, new_score_prior
 from deblend.priors.stamps import CENTER_JITTER, RADII_OF_SIDE, Stamps, every_way
-from deblend.priors.vae import Layers, VaePrior, aligned, half_light_radii, new_vae, with_flow
+from deblend.priors.vae import Layers, VaePrior, aligned, half_light_radii, new_vae
 
 if TYPE_CHECKING:
     from deblend.priors.training import TrainingSettings, Trial

@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,11 @@ from deblend.priors.interface import AbstractPrior
 from deblend.priors.lessons import LESSONS, AbstractLesson
 from deblend.priors.model_file import LearnedPrior, named_arrays, read_arrays, with_arrays, write_bytes
 from deblend.priors.network import n_parameters
+from deblend.priors.optimizer import optimizer_of
 from deblend.priors.stamps import Stamps
 from deblend.scene import N_LATENT
 
 MOST_TRIED = 256
-WARM_UP = 100
-LONGEST_STEP = 1.0
-"""Gradients longer than that are shortened."""
 MAY_CHANGE = ("steps", "check_every", "patience")
 """Settings that may be others when training goes on: how long it takes, and when it is looked at."""
 
@@ -113,7 +110,7 @@ class Training(Iterator[Trial]):
         self.cpu_seconds = 0.0
         self.schedule: list[tuple[int, int]] = [(0, s.steps)]
         """From which step on how many were meant to be taken."""
-        self._optimizer = _optimizer(s.learning_rate, s.steps)
+        self._optimizer = optimizer_of(s.learning_rate, s.steps)
         self._state = self._optimizer.init(eqx.filter(self.lesson.learning(self.prior), eqx.is_array))
         self._tried = stamps.held_out[:MOST_TRIED]
         self._loss = 0.0
@@ -244,13 +241,6 @@ class Training(Iterator[Trial]):
             "calibration": "Not tested: draws may look right, and their scatter is no error bar.",
             **more,
         }
-
-
-@lru_cache(maxsize=8)
-def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
-    """Return the optimizer; one object for the same numbers, so that nothing compiles twice."""
-    rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, min(WARM_UP, steps // 2 + 1), steps)
-    return optax.chain(optax.clip_by_global_norm(LONGEST_STEP), optax.adam(rate))
 
 
 @eqx.filter_jit

@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from deblend.priors.flow import learned_flow, uncoupled
+from deblend.priors.flow import uncoupled
 from deblend.priors.integrators import DEFAULT_STEPS, Scheme
 from deblend.priors.interface import AbstractPrior
-from deblend.priors.stamps import every_way
 from deblend.render.decoded import Coupling, drawn_by, flown, through_layers
 
 LEVELS = (0.004, 3.0)
@@ -33,8 +32,6 @@ SIDES = (8, 96)
 """Of stamps [pix]."""
 WIDEST, MOST_LATENT = 1024, 128
 MODE_STEPS = 30
-PIECE = 500
-"""Stamps that are encoded at once, before they are turned and mirrored."""
 DAMPING, EASIER, HARDER = 1e-2, 0.3, 5.0
 """Of the search for a mode, relative to the curvature, and what becomes of it after a good and a bad step."""
 
@@ -151,15 +148,6 @@ def new_vae(key: PRNGKeyArray, side: int, n_latent: int, width: int) -> VaePrior
     return VaePrior(encoder, decoder, (), jnp.eye(n_latent), (side, side))
 
 
-def with_flow(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"], steps: int, seed: int) -> VaePrior:
-    """Return a prior with a flow learned of what its encoder makes of stamps, turned and mirrored in all ways."""
-    pieces = [
-        _encoded(prior, jnp.asarray(every_way(stamps[first : first + PIECE]))) for first in range(0, len(stamps), PIECE)
-    ]
-    latent, scatter = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*pieces, strict=True))
-    return replace(prior, flow=learned_flow(latent, np.exp(scatter), steps, seed))
-
-
 def aligned(prior: VaePrior, stamps: Float[np.ndarray, "stamp y x"]) -> VaePrior:
     """Return the same prior with latent numbers turned: the first says how large a galaxy is, the others change its
     picture, the first of them most.
@@ -188,11 +176,6 @@ def half_light_radii(stamps: Float[np.ndarray, "stamp y x"]) -> Float[np.ndarray
     order = np.argsort(away)
     light = np.cumsum(stamps.reshape(len(stamps), -1)[:, order], axis=1, dtype=float)
     return np.array([np.interp(0.5, each / each[-1], away[order]) for each in light])
-
-
-@eqx.filter_jit
-def _encoded(prior: VaePrior, stamps: Float[Array, "stamp y x"]) -> tuple[Array, Array]:
-    return jax.lax.map(prior.encode, stamps, batch_size=256)
 
 
 @eqx.filter_jit
