@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from deblend.priors import Stamps, generated_stamps, packaged_path, read_model, read_stamps, stacked, write_model
 from deblend.priors.lessons import TRIED_LEVELS
+from deblend.priors.optimizer import optimizer_of
 from deblend.priors.score import new_score_prior
 from deblend.priors.training import Training, TrainingSettings
 
@@ -52,6 +53,18 @@ def test_what_is_held_out_is_denoised_better_and_better(trained: tuple[Training,
     assert all(0 < error < np.inf for error in training.trials[-1].relative_errors)
     with pytest.raises(StopIteration):
         next(training)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 250])
+def test_trainings_of_any_length_have_a_rate_that_ends_at_nothing(steps: int) -> None:
+    optimizer = optimizer_of(0.01, steps)
+    state = optimizer.init(jnp.zeros(1))
+    moved = []
+    for _ in range(steps + 1):
+        step, state = optimizer.update(jnp.ones(1), state, jnp.zeros(1))
+        moved.append(abs(float(step[0])))
+    assert max(moved) == pytest.approx(0.01, rel=0.01)
+    assert moved[-1] < 1e-6
 
 
 def test_training_goes_on_as_if_it_had_not_been_broken_off(trained: tuple[Training, Path], stamps: Stamps) -> None:

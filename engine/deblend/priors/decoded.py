@@ -12,7 +12,7 @@ from deblend.priors.vae import VaePrior
 from deblend.render.decoded import spline_coefficients
 from deblend.render.learned import spline_at
 from deblend.scene import LEARNED_SIGMA, OwnParameter
-from deblend.scene.vae import LATENT_BOUND
+from deblend.scene.vae import LATENT_BOUND, size_number
 
 
 class DecodedGalaxies:
@@ -44,6 +44,5 @@ class DecodedGalaxies:
         at_zero, slope = self.prior.sizes
         result = np.zeros(self.prior.n_latent)
         if slope:
-            seen = np.hypot(half_light_radius, LEARNED_SIGMA * np.sqrt(2.0 * np.log(2.0)))
-            result[0] = np.clip((np.log(seen) - at_zero) / slope, -LATENT_BOUND, LATENT_BOUND)
+            result[0] = size_number(half_light_radius, at_zero, slope)
         return result

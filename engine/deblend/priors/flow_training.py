@@ -38,7 +38,7 @@ def learned_flow(
 ) -> tuple[Coupling, ...]:
     """Return the flow under which latent vectors of galaxies, each known with a scatter, are most likely normal."""
     flow = new_flow(jax.random.key(seed), latent.shape[1])
-    optimizer = optimizer_of(LEARNING_RATE, max(steps, 2))
+    optimizer = optimizer_of(LEARNING_RATE, max(steps, 1))
     state = optimizer.init(flow)
     rng = np.random.default_rng([seed, 11])
     for _ in range(steps):

@@ -13,6 +13,7 @@ LONGEST_STEP = 1.0
 
 @lru_cache(maxsize=8)
 def optimizer_of(learning_rate: float, steps: int) -> optax.GradientTransformation:
-    """Return the optimizer; one object for the same numbers, so that nothing compiles twice."""
-    rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, min(WARM_UP, steps // 2 + 1), steps)
+    """Return the optimizer of so many steps, at least one; one object for the same numbers, so that nothing compiles
+    twice."""
+    rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, min(WARM_UP, steps // 2), steps)
     return optax.chain(optax.clip_by_global_norm(LONGEST_STEP), optax.adam(rate))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from deblend.scene.constraint import Constraint
 from deblend.scene.constraint_kind import ConstraintKind
-from deblend.scene.morphology import Morphology, fit_box
+from deblend.scene.morphology import Corrected, no_correction
 from deblend.scene.parameter import Parameter
 
 N_MODES = 64
@@ -25,7 +25,7 @@ LEARNED_LARGEST = float(np.sqrt(LEARNED_RADII[-1] ** 2 - LEARNED_RADII[0] ** 2))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Learned(Morphology):
+class Learned(Corrected):
     """A galaxy that looks like galaxies do: a mean picture of its size, learned modes of differing from it, and what
     single pixels may add; for irregular ones.
 
@@ -33,7 +33,6 @@ class Learned(Morphology):
     """
 
     label: ClassVar[str] = "learned"
-    has_pixels: ClassVar[bool] = True
     size_class: Parameter = field(default_factory=lambda: Parameter(3.0, lower=0.0, upper=len(LEARNED_RADII) - 1.0))
     """Number of the size class; where it is free a fit chooses it anew in every step."""
     modes: Parameter = field(default_factory=lambda: Parameter(np.zeros(N_MODES)))
@@ -48,8 +47,7 @@ class Learned(Morphology):
     )
 
     def takes(self, kind: ConstraintKind) -> bool:
-        foreign = ConstraintKind.CORRECTION, ConstraintKind.SYMMETRY, ConstraintKind.MONOTONICITY, ConstraintKind.BOUNDS
-        return kind not in foreign
+        return kind is not ConstraintKind.CORRECTION and super().takes(kind)
 
     @classmethod
     def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Learned:
@@ -57,10 +55,9 @@ class Learned(Morphology):
         stretch = max(half_light_radius / LEARNED_LARGEST, 1.0)
         seen = np.hypot(half_light_radius / stretch, LEARNED_RADII[0])
         nearest = int(np.argmin(np.abs(np.log(np.asarray(LEARNED_RADII) / seen))))
-        side = 2 * radius + 1
         return cls(
             size_class=Parameter(float(nearest), lower=0.0, upper=len(LEARNED_RADII) - 1.0),
-            correction=Parameter(np.zeros((side, side))),
+            correction=no_correction(radius),
             scale=stretch,
         )
 
@@ -68,6 +65,3 @@ class Learned(Morphology):
     def half_light_radius_guess(self) -> float:
         seen = LEARNED_RADII[int(np.clip(round(float(self.size_class.value)), 0, len(LEARNED_RADII) - 1))]
         return float(np.sqrt(max(seen**2 - LEARNED_RADII[0] ** 2, 0.1)) * self.scale)
-
-    def resized(self, radius: int) -> Learned:
-        return replace(self, correction=self.correction.at(fit_box(self.correction.value, radius)))

@@ -157,22 +157,12 @@ class Sersic(Morphology):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Galaxy(Morphology):
-    """The default for extended sources: an elliptical profile of a few Gaussians plus a signed free-form correction.
+class Corrected(Morphology):
+    """A picture by a few numbers, and a parameter `correction`: what pixels of a box add to it."""
 
-    The correction is held to a fraction of the profile's own brightness, so that where the data say little the
-    source is its profile, and where they say much it takes any shape.
-    """
-
-    label: ClassVar[str] = "galaxy"
     has_pixels: ClassVar[bool] = True
-    amplitudes: Parameter
-    """Flux of each Gaussian of the profile; widths are `PROFILE_SIGMAS` times `scale`. One of 0 is no part of it."""
-    ellipticity: Parameter = field(default_factory=round_ellipticity)
-    correction: Parameter
-    """Signed light per pixel on top of the profile, (y, x), on a box centered on the source."""
     scale: float = 1.0
-    """Width of the profile's Gaussians, relative to `PROFILE_SIGMAS` [pix]."""
+    """Unit of the lengths of that picture, in terms of what they usually are."""
     constraints: tuple[Constraint, ...] = (
         Constraint(ConstraintKind.POSITIVITY),
         Constraint(ConstraintKind.CORRECTION, 0.3),
@@ -180,6 +170,34 @@ class Galaxy(Morphology):
 
     def takes(self, kind: ConstraintKind) -> bool:
         return kind not in (ConstraintKind.SYMMETRY, ConstraintKind.MONOTONICITY, ConstraintKind.BOUNDS)
+
+    def resized(self, radius: int) -> Any:
+        correction = self.parameters["correction"]
+        return self.with_parameters(correction=correction.at(fit_box(correction.value, radius)))
+
+
+def no_correction(radius: int) -> Parameter:
+    """Return the correction of a box of a radius [pix] in which there is none."""
+    side = 2 * radius + 1
+    return Parameter(np.zeros((side, side)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Galaxy(Corrected):
+    """The default for extended sources: an elliptical profile of a few Gaussians plus a signed free-form correction.
+
+    The correction is held to a fraction of the profile's own brightness, so that where the data say little the
+    source is its profile, and where they say much it takes any shape.
+    """
+
+    label: ClassVar[str] = "galaxy"
+    amplitudes: Parameter
+    """Flux of each Gaussian of the profile; widths are `PROFILE_SIGMAS` times `scale`. One of 0 is no part of it."""
+    ellipticity: Parameter = field(default_factory=round_ellipticity)
+    correction: Parameter
+    """Signed light per pixel on top of the profile, (y, x), on a box centered on the source."""
+    scale: float = 1.0
+    """Width of the profile's Gaussians, relative to `PROFILE_SIGMAS` [pix]."""
 
     @classmethod
     def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Galaxy:
@@ -191,10 +209,9 @@ class Galaxy(Morphology):
         sigmas = np.asarray(PROFILE_SIGMAS) * scale
         target = max(half_light_radius / 1.1774, 0.3 * scale)
         closeness = np.exp(-0.5 * (np.log(sigmas / target) / 0.45) ** 2) + 1e-3
-        side = 2 * radius + 1
         return cls(
             amplitudes=Parameter(closeness / closeness.sum(), lower=0.0),
-            correction=Parameter(np.zeros((side, side))),
+            correction=no_correction(radius),
             scale=scale,
         )
 
@@ -203,9 +220,6 @@ class Galaxy(Morphology):
         amplitudes = self.amplitudes.value
         total = max(float(amplitudes.sum()), 1e-30)
         return float(1.1774 * np.sum(amplitudes * np.asarray(PROFILE_SIGMAS)) / total * self.scale)
-
-    def resized(self, radius: int) -> Galaxy:
-        return replace(self, correction=self.correction.at(fit_box(self.correction.value, radius)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -280,6 +294,7 @@ def fit_box(pixels: Float[np.ndarray, "y x"], radius: int) -> Float[np.ndarray, 
 
 __all__ = [
     "PROFILE_SIGMAS",
+    "Corrected",
     "FreeForm",
     "Galaxy",
     "Gaussian",
@@ -288,6 +303,7 @@ __all__ = [
     "Sersic",
     "Starlet",
     "fit_box",
+    "no_correction",
     "round_ellipticity",
     "sized",
 ]

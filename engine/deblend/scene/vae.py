@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
-from deblend.scene.constraint import Constraint
-from deblend.scene.constraint_kind import ConstraintKind
 from deblend.scene.learned import LEARNED_SIGMA
-from deblend.scene.morphology import Morphology, fit_box
+from deblend.scene.morphology import Corrected, no_correction
 from deblend.scene.parameter import Parameter
 
 N_LATENT = 32
@@ -25,8 +23,15 @@ VAE_LARGEST = 7.0
 _PSF_RADIUS = LEARNED_SIGMA * float(np.sqrt(2.0 * np.log(2.0)))
 
 
+def size_number(half_light_radius: float, log_at_zero: float, log_per_latent: float) -> float:
+    """Return the first number of a galaxy of a half-light radius without the PSF [pix at that PSF], by the law of sizes
+    of its network."""
+    seen = np.hypot(half_light_radius, _PSF_RADIUS)
+    return float(np.clip((np.log(seen) - log_at_zero) / log_per_latent, -LATENT_BOUND, LATENT_BOUND))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Vae(Morphology):
+class Vae(Corrected):
     """A galaxy that a variational autoencoder draws from a few numbers, believed to be standard normal, and what single
     pixels add to that; for spirals and irregulars as for smooth ones.
 
@@ -34,7 +39,6 @@ class Vae(Morphology):
     """
 
     label: ClassVar[str] = "vae"
-    has_pixels: ClassVar[bool] = True
     latent: Parameter = field(
         default_factory=lambda: Parameter(np.zeros(N_LATENT), lower=-LATENT_BOUND, upper=LATENT_BOUND)
     )
@@ -42,20 +46,12 @@ class Vae(Morphology):
     """Signed light per pixel on top of that picture, (y, x), on a box centered on the source."""
     scale: float = 1.0
     """How much larger than what was learned it is, beyond what the model PSF says."""
-    constraints: tuple[Constraint, ...] = (
-        Constraint(ConstraintKind.POSITIVITY),
-        Constraint(ConstraintKind.CORRECTION, 0.3),
-    )
-
-    def takes(self, kind: ConstraintKind) -> bool:
-        return kind not in (ConstraintKind.SYMMETRY, ConstraintKind.MONOTONICITY, ConstraintKind.BOUNDS)
 
     @classmethod
     def start(cls, half_light_radius: float, radius: int, scale: float = 1.0) -> Vae:
         # what is larger than all that was learned is like the largest of it, seen from nearer
         stretch = max(half_light_radius / VAE_LARGEST, 1.0)
-        side = 2 * radius + 1
-        start = cls(correction=Parameter(np.zeros((side, side))), scale=stretch)
+        start = cls(correction=no_correction(radius), scale=stretch)
         return start.with_parameters(latent=start.latent.at(start._sized(half_light_radius)))
 
     @property
@@ -67,11 +63,7 @@ class Vae(Morphology):
         result: Vae = self.with_parameters(latent=self.latent.edited(self._sized(size)))
         return result
 
-    def resized(self, radius: int) -> Vae:
-        return replace(self, correction=self.correction.at(fit_box(self.correction.value, radius)))
-
     def _sized(self, half_light_radius: float) -> np.ndarray:
         """Return the numbers of the same galaxy of another size."""
-        seen = np.hypot(half_light_radius / self.scale, _PSF_RADIUS)
-        first = (np.log(seen) - LOG_SIZE_AT_ZERO) / LOG_SIZE_PER_LATENT
-        return np.concatenate([[np.clip(first, -LATENT_BOUND, LATENT_BOUND)], self.latent.value[1:]])
+        first = size_number(half_light_radius / self.scale, LOG_SIZE_AT_ZERO, LOG_SIZE_PER_LATENT)
+        return np.concatenate([[first], self.latent.value[1:]])
