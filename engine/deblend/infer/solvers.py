@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from deblend.algebra import small_matrices
+from deblend.infer.astray import Strays, held_around
 from deblend.infer.coarse import CoarseLevel
 from deblend.infer.full_scene_blocks import FullSceneBlocks
 from deblend.infer.gauss_newton import (
@@ -176,7 +177,7 @@ class GaussNewton(AbstractSolver):
     def start(self, damping: float, before: Callable[[], Any] | None = None) -> Position:
         """Return the position of the program's scene, while the parts of the first step compile."""
         layout, data, parameters = self._program.layout, self._program.data, self._program.parameters
-        self._data = on_device(data)
+        self._data, self._strays = on_device(data), Strays()
         if all(part.is_ready(layout) for part in (compiled_linearized, compiled_blocks, compiled_direction)):
             self._blocks = None
             return self._held(started_position(self._program, damping, before))
@@ -213,22 +214,21 @@ class GaussNewton(AbstractSolver):
         return np.asarray(CG_TOLERANCE, self._program.dtype), np.int32(inner)
 
     def advance(self, position: Position) -> Position:
-        layout, data = self._program.layout, tethered(self._data, position.split)
-        parameters = position.held
-        step, data, laws = linearized_at(layout, data, position)
-        damped = self._damped(position.damping)
-        with small_matrices():
-            if self._blocks is None:
-                self._blocks = compiled_blocks(layout, data, parameters, step, *damped)
-            direction, predicted = compiled_direction(
-                layout, data, parameters, step, self._blocks, *damped, *self._numbers(position)
-            )
-            promise = float(predicted)
+        direction, promise, step, data, laws = self._directed(position)
+        astray = self._strays.seen(self._program, direction)
+        if not astray <= self._strays.ids:
+            self._strays.take(astray | self._strays.ids)
+            self._blocks = None
+            direction, promise, step, data, laws = self._directed(position)
+            astray = self._strays.seen(self._program, direction)
         if not np.isfinite(promise):
             # no step leads on from a derivative that is no number
             return replace(position, loss=np.nan, step=0.0)
         if promise > REMADE * position.loss or position.split is not None:
             self._blocks = None
+        if astray != self._strays.ids:
+            self._blocks = None
+        self._strays.take(astray)
         following = promise > FOLLOWED * position.loss
         end, length = None, 0.0
         for fraction in STEP_FRACTIONS:
@@ -246,6 +246,20 @@ class GaussNewton(AbstractSolver):
             return self._held_anew(data, after, end.loss)
         stayed = moved(position, None, 0.0, min(position.damping * 10.0, DAMPING_RANGE[1]), promise)
         return self._held_anew(data, stayed, position.merit)
+
+    def _directed(self, position: Position) -> tuple[Parameters, float, Step, ProblemData, Laws | None]:
+        """Return a direction, the fall of the loss that it promises, and the linearized problem that it is of."""
+        data = held_around(self._program, tethered(self._data, position.split), self._strays.ids)
+        layout, damped = self._program.layout, self._damped(position.damping)
+        step, data, laws = linearized_at(layout, data, position)
+        with small_matrices():
+            if self._blocks is None:
+                self._blocks = compiled_blocks(layout, data, position.held, step, *damped)
+            numbers = self._numbers(position)
+            direction, predicted = compiled_direction(
+                layout, data, position.held, step, self._blocks, *damped, *numbers
+            )
+            return direction, float(predicted), step, data, laws
 
 
 class ProximalGradient(AbstractSolver):
