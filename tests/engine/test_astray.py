@@ -39,8 +39,8 @@ def direction(program: Any, moves: list[tuple[float, float]]) -> Any:
 
 
 def test_a_galaxy_placed_three_pixels_off_comes_home(systems: Any, truth: Scene) -> None:
-    """Without being held, corrections left it 0.2 to 0.4 px off, after 17 to 28 steps. (Not where it was put between the
-    two: whose light that is, is a question of its own.)"""
+    """Without being held, corrections left it 0.2 to 0.4 px off, after 17 to 28 steps. (Between the two it was not put:
+    whose light that is, is a question of its own.)"""
     observation = systems.observe(truth)
     best = systems.fit(truth, [observation]).run().scene
     for angle in np.deg2rad([110.0, 200.0, 290.0]):

@@ -44,7 +44,7 @@ def test_hsc_with_hst(data_folder: Path) -> None:
     images = [folder / "hsc_grizy.fits", folder / "hst_f814w.fits"]
     psfs = [folder / "hsc_psf.fits", folder / "hst_psf.fits"]
     hsc, hst = read_observations(images, psf=psfs)
-    assert (hsc.name, hst.name) == ("hsc_grizy", "hst_f814w")
+    assert (hsc.name, hst.name) == ("hsc_grizy", "hst")
     assert [c.band for c in hsc.channels] == list("grizy") and [c.band for c in hst.channels] == ["F814W"]
     assert "its file's name says g, r, i, z, y, it seems" in "\n".join(hsc.notes)
     assert hsc.images.shape == (5, 50, 50) and hst.images.shape == (1, 250, 250)

@@ -151,6 +151,27 @@ def test_bands_of_different_sampling_come_to_one(tmp_path: Path, image: Callable
     close_to(seen.psf[1], native(3.5), 2e-3)
 
 
+def test_the_psf_of_the_images_own_file_is_used(tmp_path: Path, rng: np.random.Generator) -> None:
+    """An HDU called PSF, as many cutouts have it; nothing else has to be said, and nothing is told of an HDU left
+    aside."""
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(rng.normal(size=SHAPE).astype("f4"), WCS.to_header(), name="SCI"),
+        fits.ImageHDU(np.ones(SHAPE, "f4"), name="VARIANCE"),
+        fits.ImageHDU(native(3.0), name="PSF"),
+    ]
+    path = tmp_path / "blend_r.fits"
+    hdus[1].header["FILTER"], hdus[1].header["BUNIT"] = "r", "nJy"
+    fits.HDUList(hdus).writeto(path)
+    fits.PrimaryHDU(native(6.0)).writeto(tmp_path / "blend_r_psf.fits")
+    (seen,) = read_observations(path)
+    close_to(seen.psf[0], native(3.0), 1e-4)
+    assert "No PSF given; blend_r.fits[PSF] of the images' own files are used." in seen.notes
+    assert not any("left aside" in note for note in seen.notes)
+    # what is said comes first
+    close_to(opened(path, tmp_path / "blend_r_psf.fits").psf[0], native(6.0), 1e-4)
+
+
 def test_a_grid_of_stpsf_varies_over_the_image(tmp_path: Path, image: Callable[..., Path]) -> None:
     """Cards DET_YX hold (y, x); stamps are integrated and sum to the square of their sampling."""
     places = [(x, y) for y in (0, 35) for x in (0, 41)]

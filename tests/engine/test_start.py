@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import galsim
 import numpy as np
 import pytest
 
 from deblend import Observation, empty_scene, fit, make_source, scene_from_positions, unlisted
 from deblend.detect import stacked
-from deblend.detect.profile import Round, round_psf, with_profiles
+from deblend.detect.profile import Round, peeled, round_psf
 from deblend.detect.stack import cutout, distances, rings
 from deblend.observe import gaussian_psf
 from deblend.program import Program
@@ -85,7 +86,7 @@ def test_a_bright_neighbour_does_not_make_a_profile_wide() -> None:
 def test_without_light_a_profile_stays_what_it_was() -> None:
     observation = seen(galaxy(20.0, 20.0, 5000.0, 2.0))
     blank = make_source("galaxy", 60.0, 60.0, n_channels=2)
-    (same,) = with_profiles(stacked([observation]), [blank])
+    (same,) = peeled(stacked([observation]), [blank]).sources
     before, after = (s.components[0].morphology.amplitudes.value for s in (blank, same))
     np.testing.assert_allclose(after, before / before.sum(), atol=5e-3)
 
@@ -111,3 +112,46 @@ def test_a_source_does_not_take_the_light_of_an_object_without_one() -> None:
     np.testing.assert_allclose(found.flux, 1500.0, rtol=0.15)
     # what is left out stays out
     assert np.all(found.components[0].morphology.amplitudes.value[reaching] == 0)
+
+
+def halo_with_companions(seed: int = 4) -> tuple[Observation, np.ndarray, np.ndarray]:
+    """Return a flat galaxy of index 1.5 and half-light radius 18 px, with three small ones on its light, and where and
+    how bright all of them are; drawn by GalSim."""
+    side, fluxes = 160, np.array([60000.0, 1500.0, 800.0, 2500.0])
+    places = np.array([[79.3, 80.6], [104.0, 93.0], [66.0, 112.0], [45.0, 62.0]])
+    psf, scale = galsim.Gaussian(fwhm=3.5), 1.0
+    large = galsim.Sersic(1.5, half_light_radius=18.0).shear(q=0.7, beta=35 * galsim.degrees)
+    small = [galsim.Exponential(half_light_radius=r) for r in (1.5, 2.0, 2.5)]
+    image = np.zeros((side, side))
+    for flux, (x, y), light in zip(fluxes, places, [large, *small], strict=True):
+        drawn = (
+            galsim.Convolve(light, psf)
+            .withFlux(flux)
+            .drawImage(nx=side, ny=side, scale=scale, offset=(x - (side - 1) / 2, y - (side - 1) / 2))
+        )
+        image += drawn.array
+    images = image + np.random.default_rng(seed).normal(size=(2, side, side))
+    observation = Observation.from_arrays(
+        images, gaussian_psf(3.5), np.ones_like(images), channels=["g", "r"], name="test"
+    )
+    return observation, places, fluxes
+
+
+def test_companions_of_a_large_galaxy_are_sized_without_its_light() -> None:
+    observation, places, _ = halo_with_companions()
+    scene = scene_from_positions([observation], places[:, 0], places[:, 1], solve=False)
+    large, *small = (source.components[0] for source in scene.sources)
+    # its profile is wide enough for all of its light
+    assert large.radius >= 45 and large.morphology.scale * PROFILE_SIGMAS[-1] >= 16.0
+    for component in small:
+        assert component.radius <= 31 and component.morphology.scale == 1.0
+
+
+def test_companions_of_a_large_galaxy_keep_their_fluxes() -> None:
+    """Started as large as the light they lie on, they took 2 to 10 times their own flux of it."""
+    observation, places, fluxes = halo_with_companions()
+    state = fit(scene_from_positions([observation], places[:, 0], places[:, 1]), [observation]).run()
+    ratios = state.scene.fluxes.mean(axis=1) / fluxes
+    assert 0.85 < ratios[0] < 1.1
+    np.testing.assert_allclose(ratios[1:], 1.0, atol=0.35)
+    assert state.chi2 < 1.1

@@ -7,7 +7,7 @@ after the light of the others was taken off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,7 +65,44 @@ def round_psf(psf: Float[np.ndarray, "side side"]) -> Round:
     return Round(flux / flux.sum(), variance)
 
 
-def with_profiles(stack: Stack, sources: Sequence[Source]) -> list[Source]:
+@dataclass(frozen=True, eq=False)
+class Peeled:
+    """Sources with profiles that follow the light around where they were placed, and what these leave."""
+
+    stack: Stack
+    sources: list[Source]
+    light: dict[int, Round]
+    """Of galaxies, by their number, before the PSF."""
+    left: Float[np.ndarray, "y x"]
+    """The stack without the light of galaxies [nJy/pix]."""
+    psf: Round
+
+    def outshone(self, least: float) -> list[int]:
+        """Return the galaxies in whose middle there is more light of others than that [nJy/pix]."""
+        found = []
+        for k, shape in self.light.items():
+            x, y = self.sources[k].center.value
+            row, column = (
+                int(np.clip(np.floor(v + 0.5), 0, n - 1)) for v, n in zip((y, x), self.left.shape, strict=True)
+            )
+            away = np.array([np.hypot(row - y, column - x)])
+            of_all = self.stack.light[row, column] - self.left[row, column]
+            if of_all - float(shape.behind(self.psf).at(away)[0]) > least:
+                found.append(k)
+        return found
+
+    def alone(self, numbers: Sequence[int]) -> Iterator[tuple[int, Float[np.ndarray, "y x"]]]:
+        """Yield galaxies, and for each the signal to noise of the stack without the light of all others; it holds until
+        the next one is asked for."""
+        root = np.sqrt(self.stack.weight)
+        picture = self.left * root
+        for k in numbers:
+            _add(picture, self.sources[k], self.light[k], self.psf, root)
+            yield k, picture
+            _add(picture, self.sources[k], self.light[k], self.psf, -root)
+
+
+def peeled(stack: Stack, sources: Sequence[Source]) -> Peeled:
     """Return the sources, galaxies among them with profiles that follow the light around where they were placed."""
     psf = round_psf(stack.psf)
     left = stack.light.copy()
@@ -73,7 +110,7 @@ def with_profiles(stack: Stack, sources: Sequence[Source]) -> list[Source]:
     peaks = [np.nanmax(cutout(stack.light, source.x, source.y, 1), initial=0.0) for source in sources]
     order = np.argsort(peaks)[::-1]
     for _ in range(SWEEPS if len(sources) > 1 else 1):
-        for k in order:
+        for k in order.tolist():
             source = sources[k]
             galaxy = source.components[0].morphology
             if not isinstance(galaxy, Galaxy):
@@ -82,7 +119,8 @@ def with_profiles(stack: Stack, sources: Sequence[Source]) -> list[Source]:
                 _add(left, source, shapes[k], psf, 1.0)
             shapes[k] = _profile(stack, left, source, galaxy, psf)
             _add(left, source, shapes[k], psf, -1.0)
-    return [_shaped(source, shapes[k].flux) if k in shapes else source for k, source in enumerate(sources)]
+    shaped = [_shaped(source, shapes[k].flux) if k in shapes else source for k, source in enumerate(sources)]
+    return Peeled(stack, shaped, shapes, left, psf)
 
 
 def _profile(stack: Stack, left: Float[np.ndarray, "y x"], source: Source, galaxy: Galaxy, psf: Round) -> Round:
@@ -112,20 +150,25 @@ def _profile(stack: Stack, left: Float[np.ndarray, "y x"], source: Source, galax
     return Round(flux, variance)
 
 
-def _add(left: Float[np.ndarray, "y x"], source: Source, shape: Round, psf: Round, sign: float) -> None:
-    """Add a source's light to a picture."""
+def _add(
+    left: Float[np.ndarray, "y x"],
+    source: Source,
+    shape: Round,
+    psf: Round,
+    factor: float | Float[np.ndarray, "y x"],
+) -> None:
+    """Add a source's light, times a factor, to a picture."""
     reach = source.components[0].radius
     x, y = source.center.value
     height, width = left.shape
-    rows = np.arange(max(int(y) - reach, 0), min(int(y) + reach + 1, height))
-    columns = np.arange(max(int(x) - reach, 0), min(int(x) + reach + 1, width))
-    if not (len(rows) and len(columns)):
+    rows = slice(max(int(y) - reach, 0), max(min(int(y) + reach + 1, height), 0))
+    columns = slice(max(int(x) - reach, 0), max(min(int(x) + reach + 1, width), 0))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
         return
-    distance = np.hypot(rows[:, None] - y, columns - x)
+    distance = np.hypot(np.arange(rows.start, rows.stop)[:, None] - y, np.arange(columns.start, columns.stop) - x)
     grid = np.arange(0.0, distance.max() + 1.0, 0.25)
-    left[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += sign * np.interp(
-        distance, grid, shape.behind(psf).at(grid)
-    )
+    here = factor if isinstance(factor, float) else factor[rows, columns]
+    left[rows, columns] += here * np.interp(distance, grid, shape.behind(psf).at(grid))
 
 
 def _shaped(source: Source, flux: Float[np.ndarray, " gaussian"]) -> Source:

@@ -190,7 +190,7 @@ def distances(reach: int) -> Float[np.ndarray, "side side"]:
     return result
 
 
-def box_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, *, smallest: int = 7, largest: int = 60) -> int:
+def box_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, *, smallest: int = 7, largest: int = 127) -> int:
     """Return how far the light of a source reaches [pix], for a picture of signal to noise per pixel.
 
     Walks outward until a ring holds no light of its own: the median of the part that is there on both sides falls

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from deblend.detect.find import DEFAULT_METHOD, Method, find_peaks
 from deblend.detect.known import without_stars
 from deblend.detect.peaks import Peaks
-from deblend.detect.profile import with_amplitudes, with_profiles
-from deblend.detect.stack import FULL_WIDTH, NEAR, Stack, box_radius, rings, stacks, symmetric_part
+from deblend.detect.profile import peeled, with_amplitudes
+from deblend.detect.stack import FULL_WIDTH, LIMIT, NEAR, Stack, box_radius, rings, stacks, symmetric_part
 from deblend.detect.unlisted import kept_from, unlisted_in
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.observe.kernel_check import waves_beyond
@@ -45,8 +45,12 @@ WELL_SAMPLED = 0.7
 MOST_OVERSAMPLED = 3
 LOST_WAVES = 2e-3
 """Share of a PSF's peak in waves that may be too short for the scene's pixels."""
-REACH_OF_PROFILE = 4.0
-"""How far a profile reaches [widths of its widest Gaussian]."""
+PEELINGS = 2
+"""How often sources are sized anew without the light of others."""
+REACH_OF_PROFILE = 2.0
+"""How far a profile reaches beyond a box of the usual radius [widths of its widest Gaussian]."""
+USUAL_RADIUS = 16
+"""Of boxes that the profile's widths suit as they are [pix]."""
 RIVAL = 0.5
 """Of the brightest source that a coarse image does not tell apart: from there on its light may be another's, too."""
 SNAP = 1.25
@@ -262,13 +266,36 @@ def _started(
     for k, (stack, affine, (rows, columns)) in enumerate(zip(seen, places, own, strict=True)):
         mine = np.flatnonzero(chosen == k)
         objects = None if alone or not mine.size else unlisted_in(stack, *_listed(scene, affine, columns, rows))
-        sources = [
-            _sized(stack, n_channels, columns[i], rows[i], kind, box_scale, objects, radii[i] / affine.scale)
-            for i in mine
-        ]
-        for i, source in zip(mine.tolist(), with_profiles(stack, sources), strict=True):
+        reaches = radii[mine] / affine.scale
+        sources = _seen_on(stack, columns[mine], rows[mine], reaches, n_channels, kind, box_scale, objects)
+        for i, source in zip(mine.tolist(), sources, strict=True):
             result[i] = _carried(source, affine, radii[i] * box_scale)
     return [result[i] for i in range(len(x))]
+
+
+def _seen_on(
+    stack: Stack,
+    x: Float[np.ndarray, " source"],
+    y: Float[np.ndarray, " source"],
+    reaches: Float[np.ndarray, " source"],
+    n_channels: int,
+    kind: str,
+    box_scale: float,
+    objects: Peaks | None,
+) -> list[Source]:
+    """Return sources for places of a stack, as it shows them, each without the light of the others."""
+
+    def sized(i: int, picture: Float[np.ndarray, "y x"]) -> Source:
+        return _sized(picture, stack.psf_sigma, n_channels, x[i], y[i], kind, box_scale, objects, reaches[i])
+
+    start = peeled(stack, [sized(i, stack.signal_to_noise) for i in range(len(x))])
+    for _ in range(PEELINGS):
+        # what lies on the light of others is as large as it is without that
+        anew = {i: sized(i, picture) for i, picture in start.alone(start.outshone(LIMIT * stack.noise))}
+        if not anew:
+            break
+        start = peeled(stack, [anew.get(i, source) for i, source in enumerate(start.sources)])
+    return start.sources
 
 
 def _listed(scene: Scene, affine: PixelAffine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -329,7 +356,8 @@ def _carried(source: Source, affine: PixelAffine, reach: float = 0.0) -> Source:
 
 
 def _sized(
-    stack: Stack,
+    picture: Float[np.ndarray, "y x"],
+    psf_sigma: float,
     n_channels: int,
     x: float,
     y: float,
@@ -340,15 +368,15 @@ def _sized(
 ) -> Source:
     """Return a round source of about the size of the light there, that reaches no object without a source.
 
-    `reach` is how far its light is known to go from elsewhere [pix].
+    `picture` is of signal to noise per pixel; `reach` is how far its light is known to go from elsewhere [pix].
     """
-    picture = stack.signal_to_noise
     extent = box_radius(picture, x, y)
-    size = half_light_radius(picture, x, y, stack.psf_sigma)
+    size = half_light_radius(picture, x, y, psf_sigma)
     radius = int(np.clip(round(max(snapped(extent), SMALLEST_RADIUS) * box_scale), 3, LARGEST_RADIUS))
     # the profile's widths suit galaxies of a few pixels; larger ones stretch them, also those that reach far beyond a
     # sharp core
-    scale = max(size / 3.0, max(radius, reach * box_scale) / (REACH_OF_PROFILE * PROFILE_SIGMAS[-1]), 1.0)
+    beyond = max(radius, reach * box_scale) - USUAL_RADIUS
+    scale = max(size / 3.0, beyond / (REACH_OF_PROFILE * PROFILE_SIGMAS[-1]), 1.0)
     source = make_source(kind, x, y, n_channels=n_channels, half_light_radius=size, radius=radius, scale=scale)
     return source if unlisted is None else kept_from(source, unlisted, extent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -188,7 +189,7 @@ def _observations(pairs: list[tuple[Picture, GivenPsf]], notes: list[str]) -> tu
     observations: list[Observation] = []
     for i, group in enumerate(groups):
         pictures = [picture for picture, _ in group]
-        name = _unique(pictures[0].survey or stem(pictures[0].path), [o.name for o in observations])
+        name = _unique(_name(pictures[0]), [o.name for o in observations])
         elsewhere = {channel for o in observations for channel in o.channels}
         channels = [channel for p in pictures for channel in _channels(p, name, elsewhere)]
         twice = next((c for c in channels if channels.count(c) > 1), None)
@@ -264,6 +265,16 @@ def _renamed(pictures: list[Picture], bands: Sequence[str]) -> list[Picture]:
         )
     remaining = iter(names)
     return [p.with_bands([next(remaining) for _ in range(count)]) for p, count in zip(pictures, counts, strict=True)]
+
+
+def _name(picture: Picture) -> str:
+    """Return how to call an observation: its survey, else its first file without what that says of the band."""
+    if picture.survey:
+        return picture.survey
+    bands = {band.lower() for band in picture.bands}
+    words = re.split(r"([-_. ])", stem(picture.path))
+    kept = "".join(word for word in words if word.lower() not in bands).strip("-_. ")
+    return re.sub(r"([-_. ])[-_. ]+", r"\1", kept) or "image"
 
 
 def _unique(name: str, taken: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from deblend.io.fits_file import (
     split_hdu,
 )
 from deblend.io.masks import MASK_NAMES
+from deblend.io.psf_image import WITHIN_NAMES
 from deblend.io.sdss import frame_variance
 from deblend.io.weights import KIND_OF_WORD, Kind, as_header_says
 from deblend.io.world import visit_remarks, wcs_of
@@ -70,6 +71,7 @@ def parts_of(path: Path, cut: Cut | None = None) -> Parts:
         is_fitting = bool(masks) and (is_lsst or hdus[masks[0]].shape[-2:] == hdus[number].shape[-2:])
         mask = image_of(hdus, masks[0], path, cut=image.cut) if is_fitting else None
         used = {part.hdu for part in (mask, weights[0] if weights else None) if part is not None}
+        used |= {label(hdus, n) for n in names if names[n] in WITHIN_NAMES}
         aside = () if hdu is not None else tuple(label(hdus, n) for n in names if label(hdus, n) not in used)
         wcs, remarks = wcs_of(image)
         place = wcs, (*remarks, *(visit_remarks(image) if is_lsst else ()))

@@ -17,8 +17,9 @@ from deblend.io.given_psf import GivenPsf
 from deblend.io.peaks import places_in
 from deblend.io.picture import Picture
 from deblend.io.psf_grid import is_grid, read_grid
-from deblend.io.psf_image import read_psf_image
+from deblend.io.psf_image import psf_within, read_psf_image
 from deblend.io.psfex import is_psfex, read_psfex
+from deblend.io.roman import is_roman
 from deblend.io.seeing import is_width_map, words_of_header, words_of_map
 from deblend.observe import double_gaussian_psf, gaussian_psf, moffat_psf
 from deblend.observe.star_psf import fit_stars
@@ -112,23 +113,32 @@ def profile_psf(said: str, pixel_scale: float | None) -> Float[np.ndarray, "side
 
 
 def found_psfs(pictures: Sequence[Picture], found: Sequence[Companions]) -> tuple[list[Path], list[str]]:
-    """Return the PSF of every picture that lies beside it or that its header tells, and sentences that say so.
+    """Return the PSF of every picture that is in its file, lies beside it or is told by its header, and sentences that
+    say so.
 
     Raises ValueError where one has none.
     """
-    paths, files, notes = [], [], []
+    paths: list[Path] = []
+    within: list[str] = []
+    beside: list[str] = []
+    notes: list[str] = []
     for picture, companions in zip(pictures, found, strict=True):
-        told = words_of_header(picture) if companions.psf is None else None
-        if companions.psf is not None:
+        own = None if is_roman(picture.path) else psf_within(picture.path)
+        told = words_of_header(picture) if own is None and companions.psf is None else None
+        if own is not None:
+            paths.append(own)
+            within.append(own.name)
+        elif companions.psf is not None:
             paths.append(companions.psf)
-            files.append(companions.psf.name)
+            beside.append(companions.psf.name)
         elif told is not None:
             paths.append(Path(told[0]))
             notes.append(told[1])
         else:
             raise ValueError(f"{picture.path}: its PSF is not known; give --psf FILE, one per image or one for all.")
-    if files:
-        notes.insert(0, f"No PSF given; {', '.join(dict.fromkeys(files))} beside the images are used.")
+    for names, where in ((beside, "beside the images"), (within, "of the images' own files")):
+        if names:
+            notes.insert(0, f"No PSF given; {', '.join(dict.fromkeys(names))} {where} are used.")
     return paths, notes
 
 
