@@ -20,6 +20,8 @@ from deblend.scene import PROFILE_SIGMAS, Galaxy, Source
 SWEEPS = 2
 PSF_WIDTHS = 12
 """Gaussians that a PSF is described by."""
+LARGE = 31
+"""Radius of a box beyond which a source is a large one [pix]."""
 SEEN = 5.0
 """Signal to noise from which on the light of a source tells its profile."""
 MODEL_ERROR = 0.1
@@ -107,10 +109,9 @@ def peeled(stack: Stack, sources: Sequence[Source]) -> Peeled:
     psf = round_psf(stack.psf)
     left = stack.light.copy()
     shapes: dict[int, Round] = {}
-    peaks = [np.nanmax(cutout(stack.light, source.x, source.y, 1), initial=0.0) for source in sources]
-    order = np.argsort(peaks)[::-1]
+    order = sorted(range(len(sources)), key=lambda k: _precedence(stack, sources[k]), reverse=True)
     for _ in range(SWEEPS if len(sources) > 1 else 1):
-        for k in order.tolist():
+        for k in order:
             source = sources[k]
             galaxy = source.components[0].morphology
             if not isinstance(galaxy, Galaxy):
@@ -123,15 +124,34 @@ def peeled(stack: Stack, sources: Sequence[Source]) -> Peeled:
     return Peeled(stack, shaped, shapes, left, psf)
 
 
-def _profile(stack: Stack, left: Float[np.ndarray, "y x"], source: Source, galaxy: Galaxy, psf: Round) -> Round:
-    """Return the Gaussians of a source that its rings ask for."""
+def _precedence(stack: Stack, source: Source) -> tuple[float, float]:
+    """Return what sources are taken by, the largest first: the light of large ones, then the peaks of all.
+
+    What lies on the light of a large one may have the brighter peak, and would take that light.
+    """
+    peak = float(np.nanmax(cutout(stack.light, source.x, source.y, 1), initial=0.0))
+    if source.components[0].radius <= LARGE:
+        return 0.0, peak
+    return float(np.sum(np.prod(_falling(stack, stack.light, source), axis=0))), peak
+
+
+def _falling(
+    stack: Stack, left: Float[np.ndarray, "y x"], source: Source
+) -> tuple[Float[np.ndarray, " ring"], Float[np.ndarray, " ring"]]:
+    """Return the light of the rings around a source [nJy/pix], and how many pixels each has."""
     box = cutout(left, source.x, source.y, source.components[0].radius)
     turned = box[::-1, ::-1]
     # light that is there on both sides; off the image the other side counts by itself
     own = np.nan_to_num(np.fmin(box, turned)) + LEAST_OF_TWO * stack.noise * np.isfinite(box + turned)
     around = rings(source.components[0].radius)
-    light = around.medians(own)
-    error = np.hypot(MODEL_ERROR * light, 1.5 * stack.noise / np.sqrt(around.counts))
+    return around.medians(own), around.counts
+
+
+def _profile(stack: Stack, left: Float[np.ndarray, "y x"], source: Source, galaxy: Galaxy, psf: Round) -> Round:
+    """Return the Gaussians of a source that its rings ask for."""
+    light, counts = _falling(stack, left, source)
+    around = rings(source.components[0].radius)
+    error = np.hypot(MODEL_ERROR * light, 1.5 * stack.noise / np.sqrt(counts))
     variance = (np.asarray(PROFILE_SIGMAS) * galaxy.scale) ** 2
     columns = np.stack([Round(np.ones(1), v[None]).behind(psf).at(around.radius) for v in variance], axis=1)
     typical = galaxy.amplitudes.value

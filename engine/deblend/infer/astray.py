@@ -68,5 +68,7 @@ def held_around(program: Program, data: ProblemData, sources: frozenset[str]) ->
         touches = np.any(apart <= radius[:, None] + radii[chosen][None], axis=1)
         loose = np.ones(len(d.radius), d.pixels_free.dtype)
         loose[: len(touches)] = ~touches
-        groups.append(d._replace(pixels_free=d.pixels_free * loose, aspect_free=d.aspect_free * loose[:, None, None]))
+        # by NumPy: JAX would compile a product of each shape
+        pixels, aspects = np.asarray(d.pixels_free) * loose, np.asarray(d.aspect_free) * loose[:, None, None]
+        groups.append(d._replace(pixels_free=pixels, aspect_free=aspects))
     return data._replace(groups=tuple(groups))
