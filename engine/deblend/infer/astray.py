@@ -43,11 +43,13 @@ class Strays:
                     result.add(source.id)
         return frozenset(result)
 
-    def take(self, ids: frozenset[str]) -> None:
-        """Let these be astray from now on, but for those that have been for long."""
+    def take(self, ids: frozenset[str]) -> bool:
+        """Let these be astray from now on, but for those that have been for long; return whether others were before."""
+        before = self.ids
         for each in ids:
             self._steps[each] = self._steps.get(each, 0) + 1
         self.ids = frozenset(each for each in ids if self._steps[each] <= PATIENCE)
+        return self.ids != before
 
 
 def held_around(program: Program, data: ProblemData, sources: frozenset[str]) -> ProblemData:

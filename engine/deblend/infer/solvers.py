@@ -217,8 +217,7 @@ class GaussNewton(AbstractSolver):
         direction, promise, step, data, laws = self._directed(position)
         astray = self._strays.seen(self._program, direction)
         if not astray <= self._strays.ids:
-            self._strays.take(astray | self._strays.ids)
-            self._blocks = None
+            self._hold_around(astray | self._strays.ids)
             direction, promise, step, data, laws = self._directed(position)
             astray = self._strays.seen(self._program, direction)
         if not np.isfinite(promise):
@@ -226,9 +225,7 @@ class GaussNewton(AbstractSolver):
             return replace(position, loss=np.nan, step=0.0)
         if promise > REMADE * position.loss or position.split is not None:
             self._blocks = None
-        if astray != self._strays.ids:
-            self._blocks = None
-        self._strays.take(astray)
+        self._hold_around(astray)
         following = promise > FOLLOWED * position.loss
         end, length = None, 0.0
         for fraction in STEP_FRACTIONS:
@@ -246,6 +243,11 @@ class GaussNewton(AbstractSolver):
             return self._held_anew(data, after, end.loss)
         stayed = moved(position, None, 0.0, min(position.damping * 10.0, DAMPING_RANGE[1]), promise)
         return self._held_anew(data, stayed, position.merit)
+
+    def _hold_around(self, sources: frozenset[str]) -> None:
+        """Hold all but profiles and fluxes around these sources from the next direction on."""
+        if self._strays.take(sources):
+            self._blocks = None
 
     def _directed(self, position: Position) -> tuple[Parameters, float, Step, ProblemData, Laws | None]:
         """Return a direction, the fall of the loss that it promises, and the linearized problem that it is of."""

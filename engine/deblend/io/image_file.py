@@ -82,6 +82,7 @@ def read_picture(path: Path, given: Given, found: Companions, cut: Cut | None = 
         is_noise_measured=is_measured,
         weight_origins=origins,
         cards=image.cards,
+        psf=parts.psf,
         piece=image.piece,
     )
 

@@ -45,6 +45,8 @@ class Parts:
     mask: FitsImage | None = None
     variance: Float[np.ndarray, "band y x"] | None = None
     """Worked out from the calibration that the file holds [unit²/pix²]."""
+    psf: Path | None = None
+    """The HDU with the PSF of the image, as FILE[HDU]."""
     left_aside: tuple[str, ...] = ()
     """HDUs that nobody asked for."""
     is_lsst: bool = False
@@ -60,11 +62,13 @@ def parts_of(path: Path, cut: Cut | None = None) -> Parts:
         number = image_number(hdus, path, hdu, IMAGE_NAMES)
         image = image_of(hdus, number, path, cut=cut)
         names = {n: part_name(hdus[n].header) for n in flat_numbers(hdus) if n != number}
+        own = next((name for name in WITHIN_NAMES if name in names.values()), None)
+        psf = None if own is None else path.with_name(f"{path.name}[{own}]")
         is_whole = hdu is None or names == {} or part_name(hdus[number].header) in IMAGE_NAMES
         if not is_whole:
             # another HDU than the one that the others describe was asked for
             wcs, remarks = wcs_of(image)
-            return Parts(image, (wcs, tuple(remarks)))
+            return Parts(image, (wcs, tuple(remarks)), psf=psf)
         is_lsst = part_name(hdus[number].header) == "IMAGE" and bool({"MASK", "VARIANCE"} & set(names.values()))
         weights = _best_weights(hdus, number, names, image, is_lsst)
         masks = [n for name in MASK_NAMES for n in names if names[n] == name]
@@ -75,7 +79,7 @@ def parts_of(path: Path, cut: Cut | None = None) -> Parts:
         aside = () if hdu is not None else tuple(label(hdus, n) for n in names if label(hdus, n) not in used)
         wcs, remarks = wcs_of(image)
         place = wcs, (*remarks, *(visit_remarks(image) if is_lsst else ()))
-        return Parts(image, place, weights, mask, frame_variance(hdus, image), aside, is_lsst)
+        return Parts(image, place, weights, mask, frame_variance(hdus, image), psf, aside, is_lsst)
 
 
 def _best_weights(

@@ -40,6 +40,8 @@ class Picture:
     """Header cards, where the file has some."""
     epoch: str | None = None
     """When it was taken, where that tells it from others of its band."""
+    psf: Path | None = None
+    """The HDU of its file with its PSF, as FILE[HDU]; None where it has none."""
     piece: Piece | None = None
     """What part of the file's image this is; None for the whole."""
 

@@ -17,9 +17,8 @@ from deblend.io.given_psf import GivenPsf
 from deblend.io.peaks import places_in
 from deblend.io.picture import Picture
 from deblend.io.psf_grid import is_grid, read_grid
-from deblend.io.psf_image import psf_within, read_psf_image
+from deblend.io.psf_image import read_psf_image
 from deblend.io.psfex import is_psfex, read_psfex
-from deblend.io.roman import is_roman
 from deblend.io.seeing import is_width_map, words_of_header, words_of_map
 from deblend.observe import double_gaussian_psf, gaussian_psf, moffat_psf
 from deblend.observe.star_psf import fit_stars
@@ -123,11 +122,10 @@ def found_psfs(pictures: Sequence[Picture], found: Sequence[Companions]) -> tupl
     beside: list[str] = []
     notes: list[str] = []
     for picture, companions in zip(pictures, found, strict=True):
-        own = None if is_roman(picture.path) else psf_within(picture.path)
-        told = words_of_header(picture) if own is None and companions.psf is None else None
-        if own is not None:
-            paths.append(own)
-            within.append(own.name)
+        told = words_of_header(picture) if picture.psf is None and companions.psf is None else None
+        if picture.psf is not None:
+            paths.append(picture.psf)
+            within.append(picture.psf.name)
         elif companions.psf is not None:
             paths.append(companions.psf)
             beside.append(companions.psf.name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deblend.io.fits_file import FitsImage, flat_numbers, opened, part_name, read_image, split_hdu
+from deblend.io.fits_file import FitsImage, read_image
 from deblend.io.given_psf import WHOLE, GivenPsf
 from deblend.sky import TangentWcs
 
@@ -56,14 +56,6 @@ def read_psf_image(
                 "the pixels of the image; --psf-integrated yes says otherwise."
             )
     return GivenPsf((stamps,), step=step, is_integrated=is_integrated, remarks=tuple(remarks))
-
-
-def psf_within(path: Path) -> Path | None:
-    """Return the HDU with the PSF of the image that a file holds, as FILE[HDU]; None where it has none."""
-    file, _ = split_hdu(path)
-    with opened(file) as hdus:
-        names = [part_name(hdus[n].header) for n in flat_numbers(hdus)]
-    return next((file.with_name(f"{file.name}[{name}]") for name in WITHIN_NAMES if name in names), None)
 
 
 def step_of(image: FitsImage, wcs: TangentWcs | None) -> tuple[float, str]:
