@@ -327,8 +327,8 @@ class Workbench:
         if self.panels.pointed is View.RESIDUAL and self.frame is not None:
             self.leftovers.add_at(x, y)
             return
-        source = start_source(document.observations, document.scene, x, y, self.kind, self.box_scale, seen=self.stacks)
-        document.add(source)
+        observations, scene, seen = document.observations, document.scene, self.stacks
+        document.add(start_source(observations, scene, x, y, self.kind, self.box_scale, seen, scene.sources))
 
     def preview_peaks(self, threshold: float) -> None:
         """Show where detection would find sources; the answer comes by and by."""

@@ -25,6 +25,7 @@ from deblend import (
     with_missed,
 )
 from deblend.observe import gaussian_psf
+from deblend.program.goodness import chi2_per_observation, total_chi2
 
 SHARP_SHAPE, COARSE_SHAPE = (90, 96), (40, 42)
 NOISE = {"sharp": (1.0,), "coarse": (3.0, 4.0)}
@@ -180,3 +181,16 @@ def test_one_telescope_with_a_narrow_psf_is_fitted_on_finer_pixels() -> None:
     table.sort("x")
     np.testing.assert_allclose(table["x"].value, [14.3, 26.8], atol=0.05)
     np.testing.assert_allclose(table["flux_sharp_i"].value, [400.0, 250.0], rtol=0.03)
+
+
+def test_observations_of_one_name_are_told_apart() -> None:
+    """As arrays are called that nobody has named."""
+    images = np.zeros((1, 12, 12))
+    channels = [[Channel("a", "g")], [Channel("b", "g")]]
+    pair = [
+        Observation.from_arrays(images + k, np.ones((1, 1, 1)), images + 1.0, channels=c)
+        for k, c in enumerate(channels)
+    ]
+    each = chi2_per_observation(pair, [images, images])
+    assert each == {"image": 0.0, "image (2)": 1.0}
+    assert total_chi2(pair, each) == 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import galsim
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 
 from deblend import Observation, empty_scene, fit, make_source, scene_from_positions, unlisted
-from deblend.detect import stacked
+from deblend.detect import stacked, start_source
 from deblend.detect.profile import Round, peeled, round_psf
 from deblend.detect.stack import cutout, distances, rings
 from deblend.observe import gaussian_psf
 from deblend.program import Program
 from deblend.scene import PROFILE_SIGMAS
+from deblend.sky import TangentWcs
 
 SIZE = 80
 
@@ -155,3 +157,35 @@ def test_companions_of_a_large_galaxy_keep_their_fluxes() -> None:
     assert 0.85 < ratios[0] < 1.1
     np.testing.assert_allclose(ratios[1:], 1.0, atol=0.35)
     assert state.chi2 < 1.1
+
+
+@pytest.mark.parametrize("kind", ["galaxy", "sersic"])
+def test_a_source_placed_on_a_large_one_is_sized_without_its_light(kind: str) -> None:
+    """As by a click, whatever the large one is taken for; and one that is placed on a star beside it."""
+    observation, places, _ = halo_with_companions()
+    empty = empty_scene([observation])
+    (x, y), *others = places.tolist()
+    large = make_source(kind, x, y, n_channels=2, half_light_radius=18.0, radius=63)
+    star = make_source("point", *others[0], n_channels=2)
+    for placed_x, placed_y in others:
+        by_itself = start_source([observation], empty, placed_x, placed_y)
+        placed = start_source([observation], empty, placed_x, placed_y, among=[large, star])
+        assert placed.radius < by_itself.radius and placed.radius <= 19
+        sizes = [s.components[0].morphology.half_light_radius_guess for s in (placed, by_itself)]
+        assert sizes[0] < 0.8 * sizes[1]
+    # the large one itself keeps its size among its companions
+    small = [make_source("galaxy", *place, n_channels=2) for place in others]
+    assert start_source([observation], empty, x, y, among=small).radius >= 45
+
+
+def test_two_telescopes_size_companions_without_the_large_galaxy() -> None:
+    """What the blurred one shows of the halo, too, makes no companion's box as large as the halo is."""
+    sharp, places, _ = halo_with_companions()
+    wcs = TangentWcs((150.0, 2.0), (79.5, 79.5), ((-0.1, 0.0), (0.0, 0.1)))
+    coarse = TangentWcs((150.0, 2.0), (39.5, 39.5), ((-0.2, 0.0), (0.0, 0.2)))
+    binned = sharp.images[:1].reshape(1, 80, 2, 80, 2).sum(axis=(2, 4))
+    blurred = Observation.from_arrays(binned, gaussian_psf(2.0), np.full_like(binned, 0.25), channels=["i"], wcs=coarse)
+    observations = [replace(sharp, wcs=wcs), blurred]
+    scene = scene_from_positions(observations, places[:, 0], places[:, 1], solve=False)
+    large, *small = (source.radius for source in scene.sources)
+    assert max(small) <= 40 < 60 <= large

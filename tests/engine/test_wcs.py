@@ -9,6 +9,7 @@ import pytest
 from astropy.io.fits import Header
 from astropy.wcs import WCS
 
+from deblend.observe import Observation
 from deblend.sky import PixelGrid, TangentWcs, plane_to_sky, sky_to_plane
 
 SHAPE = (58, 48)
@@ -92,6 +93,24 @@ def test_a_cutout_keeps_its_place(form: Header) -> None:
     np.testing.assert_allclose(
         np.stack(wcs.shifted(5, 8).pixel_to_sky(x - 5, y - 8)), np.stack(wcs.pixel_to_sky(x, y)), atol=1e-10
     )
+
+
+def test_it_is_made_of_whatever_says_where_pixels_are(form: Header) -> None:
+    own = TangentWcs.from_header(form, SHAPE)
+    assert TangentWcs.of(WCS(form), SHAPE) == TangentWcs.of(form, SHAPE) == TangentWcs.of(own, SHAPE) == own
+    assert TangentWcs.of(None, SHAPE) is None and TangentWcs.of(WCS(naxis=2), SHAPE) is None
+    images = np.ones((1, *SHAPE))
+    seen = Observation.from_arrays(images, np.ones((1, 1, 1)), np.ones_like(images), wcs=WCS(form))
+    assert seen.wcs == own
+
+
+def test_axes_that_are_not_equatorial_are_refused() -> None:
+    cards = header(**cd(turned(0)))
+    cards["CTYPE1"], cards["CTYPE2"] = "GLON-TAN", "GLAT-TAN"
+    with pytest.raises(ValueError, match="GLON-TAN and GLAT-TAN; RA and DEC are needed"):
+        TangentWcs.of(WCS(cards), SHAPE)
+    with pytest.raises(TypeError, match="not a str"):
+        TangentWcs.of("a.fits", SHAPE)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from deblend.detect.peaks import Peaks
 from deblend.detect.plain import as_free_as, plain
 from deblend.detect.search import Search
 from deblend.detect.seen import as_seen
+from deblend.detect.sizes import snapped
 from deblend.detect.stack import Stack, box_radius, signal_to_noise, stacked, stacks
 from deblend.detect.start import (
     detect,
@@ -19,7 +20,6 @@ from deblend.detect.start import (
     model_psf_sigma,
     positions_within,
     scene_from_positions,
-    snapped,
     start_source,
     start_sources,
 )

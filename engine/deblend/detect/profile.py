@@ -79,8 +79,9 @@ class Peeled:
     """The stack without the light of galaxies [nJy/pix]."""
     psf: Round
 
-    def outshone(self, least: float) -> list[int]:
-        """Return the galaxies in whose middle there is more light of others than that [nJy/pix]."""
+    def outshone(self, least: float, share: float = 0.0) -> list[int]:
+        """Return the galaxies in whose middle there is more light of others than that [nJy/pix], and than a share of
+        their own."""
         found = []
         for k, shape in self.light.items():
             x, y = self.sources[k].center.value
@@ -89,7 +90,8 @@ class Peeled:
             )
             away = np.array([np.hypot(row - y, column - x)])
             of_all = self.stack.light[row, column] - self.left[row, column]
-            if of_all - float(shape.behind(self.psf).at(away)[0]) > least:
+            own = float(shape.behind(self.psf).at(away)[0])
+            if of_all - own > max(least, share * own):
                 found.append(k)
         return found
 

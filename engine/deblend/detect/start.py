@@ -11,17 +11,15 @@ from jaxtyping import Bool, Float
 
 from deblend.detect.find import DEFAULT_METHOD, Method, find_peaks
 from deblend.detect.known import without_stars
-from deblend.detect.peaks import Peaks
-from deblend.detect.profile import peeled, with_amplitudes
-from deblend.detect.stack import FULL_WIDTH, LIMIT, NEAR, Stack, box_radius, rings, stacks, symmetric_part
-from deblend.detect.unlisted import kept_from, unlisted_in
+from deblend.detect.profile import with_amplitudes
+from deblend.detect.sizes import LARGEST_RADIUS, extents_on, snapped, sources_on, standing_in
+from deblend.detect.stack import FULL_WIDTH, Stack, stacks
+from deblend.detect.unlisted import unlisted_in
 from deblend.observe import Observation, full_width_half_maximum
 from deblend.observe.kernel_check import waves_beyond
 from deblend.program import Program
-from deblend.program.layout import SIDES
 from deblend.scene import (
     MODEL_PSF_SIGMA,
-    PROFILE_SIGMAS,
     Galaxy,
     Scene,
     Source,
@@ -31,11 +29,6 @@ from deblend.scene import (
 )
 from deblend.sky import Cover, PixelAffine, PixelGrid, common_grid
 
-LARGEST_RADIUS = SIDES[-1] // 2
-SMALLEST_RADIUS = SIDES[1] // 2
-"""Wings of a small source lie below the noise, and the smallest compiled box has room for them [pix]."""
-LARGEST_SIZE = 40
-"""Where a starting half-light radius is cut [pix]."""
 SEEN_WELL = 5.0
 """Signal to noise with which a stack is believed to show how large a source is."""
 LEAST_MODEL_SIGMA = 0.5
@@ -45,16 +38,8 @@ WELL_SAMPLED = 0.7
 MOST_OVERSAMPLED = 3
 LOST_WAVES = 2e-3
 """Share of a PSF's peak in waves that may be too short for the scene's pixels."""
-PEELINGS = 2
-"""How often sources are sized anew without the light of others."""
-REACH_OF_PROFILE = 2.0
-"""How far a profile reaches beyond a box of the usual radius [widths of its widest Gaussian]."""
-USUAL_RADIUS = 16
-"""Of boxes that the profile's widths suit as they are [pix]."""
 RIVAL = 0.5
 """Of the brightest source that a coarse image does not tell apart: from there on its light may be another's, too."""
-SNAP = 1.25
-"""How much larger than a compiled box a box may be to be cut to it."""
 
 
 def detect(
@@ -215,14 +200,17 @@ def start_source(
     kind: str = "galaxy",
     box_scale: float = 1.0,
     seen: Sequence[Stack] | None = None,
+    among: Sequence[Source] = (),
 ) -> Source:
     """Return a source for a place on the scene's grid, of about the size of the light there, without fluxes.
 
-    `seen` is `stacks(observations)`, where they are known already.
+    `seen` is `stacks(observations)`, where they are known already; `among` are the sources of the scene whose light
+    is in there, too, and does not count for this one.
     """
     if seen is None:
         seen = stacks(observations)
-    (source,) = _started(seen, scene, np.array([x]), np.array([y]), kind, box_scale, alone=True)
+    near = [source for source in among if max(abs(source.x - x), abs(source.y - y)) <= source.radius]
+    (source,) = _started(seen, scene, np.array([x]), np.array([y]), kind, box_scale, alone=True, among=near)
     return source
 
 
@@ -247,55 +235,34 @@ def _started(
     box_scale: float,
     *,
     alone: bool = False,
+    among: Sequence[Source] = (),
 ) -> list[Source]:
     """Return sources for places on the scene's grid, each as the finest stack that sees it well shows it.
 
-    With `alone`, a source is put where it was asked for, whatever else the image shows.
+    With `alone`, a source is put where it was asked for, whatever else the image shows. The light of those `among`
+    which it is does not count for it.
     """
     n_channels = len(scene.channels)
     places = [stack.grid.affine_to(scene.grid) for stack in seen]
     own = [affine.inverse(y, x) for affine in places]
+    others = [[standing_in(source, affine) for source in among] for affine in places]
     chosen, radii = np.zeros(len(x), int), np.zeros(len(x))
     if len(seen) > 1:
         by_stack = np.stack([_significance(stack, *place) for stack, place in zip(seen, own, strict=True)])
         is_seen = by_stack >= SEEN_WELL
         chosen = np.where(is_seen.any(axis=0), is_seen.argmax(axis=0), by_stack.argmax(axis=0))
-        for stack, affine, place, snr in zip(seen, places, own, by_stack, strict=True):
-            radii = np.maximum(radii, affine.scale * _reaches(stack, *place, snr, by_stack[0]))
+        for stack, affine, place, taken, snr in zip(seen, places, own, others, by_stack, strict=True):
+            radii = np.maximum(radii, affine.scale * _reaches(stack, *place, taken, snr, by_stack[0]))
     result: dict[int, Source] = {}
     for k, (stack, affine, (rows, columns)) in enumerate(zip(seen, places, own, strict=True)):
         mine = np.flatnonzero(chosen == k)
         objects = None if alone or not mine.size else unlisted_in(stack, *_listed(scene, affine, columns, rows))
         reaches = radii[mine] / affine.scale
-        sources = _seen_on(stack, columns[mine], rows[mine], reaches, n_channels, kind, box_scale, objects)
+        here = columns[mine], rows[mine], reaches
+        sources = sources_on(stack, *here, n_channels, kind, box_scale, objects, others[k])
         for i, source in zip(mine.tolist(), sources, strict=True):
             result[i] = _carried(source, affine, radii[i] * box_scale)
     return [result[i] for i in range(len(x))]
-
-
-def _seen_on(
-    stack: Stack,
-    x: Float[np.ndarray, " source"],
-    y: Float[np.ndarray, " source"],
-    reaches: Float[np.ndarray, " source"],
-    n_channels: int,
-    kind: str,
-    box_scale: float,
-    objects: Peaks | None,
-) -> list[Source]:
-    """Return sources for places of a stack, as it shows them, each without the light of the others."""
-
-    def sized(i: int, picture: Float[np.ndarray, "y x"]) -> Source:
-        return _sized(picture, stack.psf_sigma, n_channels, x[i], y[i], kind, box_scale, objects, reaches[i])
-
-    start = peeled(stack, [sized(i, stack.signal_to_noise) for i in range(len(x))])
-    for _ in range(PEELINGS):
-        # what lies on the light of others is as large as it is without that
-        anew = {i: sized(i, picture) for i, picture in start.alone(start.outshone(LIMIT * stack.noise))}
-        if not anew:
-            break
-        start = peeled(stack, [anew.get(i, source) for i, source in enumerate(start.sources)])
-    return start.sources
 
 
 def _listed(scene: Scene, affine: PixelAffine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -319,6 +286,7 @@ def _reaches(
     stack: Stack,
     y: Float[np.ndarray, " source"],
     x: Float[np.ndarray, " source"],
+    others: Sequence[Source],
     snr: Float[np.ndarray, " source"],
     apart: Float[np.ndarray, " source"],
 ) -> Float[np.ndarray, " source"]:
@@ -326,11 +294,13 @@ def _reaches(
 
     `apart` is how bright they are where they can be told apart.
     """
-    result = np.zeros(len(x))
+    told = np.zeros(len(x), bool)
     for k in np.flatnonzero(snr >= SEEN_WELL):
         near = np.hypot(y - y[k], x - x[k]) < FULL_WIDTH * stack.psf_sigma
-        if apart[k] >= RIVAL * apart[near].max():
-            result[k] = box_radius(stack.signal_to_noise, x[k], y[k])
+        told[k] = apart[k] >= RIVAL * apart[near].max()
+    # a place that is not told from another's has no light of its own here
+    result = np.zeros(len(x))
+    result[told] = extents_on(stack, x[told], y[told], others)
     return result
 
 
@@ -353,57 +323,3 @@ def _carried(source: Source, affine: PixelAffine, reach: float = 0.0) -> Source:
     )
     carried = replace(carried, center=carried.center.at((float(x), float(y))))
     return with_amplitudes(carried, morphology.amplitudes.value) if isinstance(morphology, Galaxy) else carried
-
-
-def _sized(
-    picture: Float[np.ndarray, "y x"],
-    psf_sigma: float,
-    n_channels: int,
-    x: float,
-    y: float,
-    kind: str,
-    box_scale: float,
-    unlisted: Peaks | None = None,
-    reach: float = 0.0,
-) -> Source:
-    """Return a round source of about the size of the light there, that reaches no object without a source.
-
-    `picture` is of signal to noise per pixel; `reach` is how far its light is known to go from elsewhere [pix].
-    """
-    extent = box_radius(picture, x, y)
-    size = half_light_radius(picture, x, y, psf_sigma)
-    radius = int(np.clip(round(max(snapped(extent), SMALLEST_RADIUS) * box_scale), 3, LARGEST_RADIUS))
-    # the profile's widths suit galaxies of a few pixels; larger ones stretch them, also those that reach far beyond a
-    # sharp core
-    beyond = max(radius, reach * box_scale) - USUAL_RADIUS
-    scale = max(size / 3.0, beyond / (REACH_OF_PROFILE * PROFILE_SIGMAS[-1]), 1.0)
-    source = make_source(kind, x, y, n_channels=n_channels, half_light_radius=size, radius=radius, scale=scale)
-    return source if unlisted is None else kept_from(source, unlisted, extent)
-
-
-def snapped(radius: int) -> int:
-    """Return a box's radius, cut to a compiled box's where it is hardly larger: the next costs four times as much."""
-    for side in SIDES:
-        if side // 2 <= radius <= SNAP * (side // 2):
-            return side // 2
-    return radius
-
-
-def half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, psf_sigma: float) -> float:
-    """Return about the half-light radius of a source before the PSF [pix].
-
-    From where the median around it, of the light that is there on both sides, has fallen to half of the peak.
-    """
-    for reach in (NEAR, LARGEST_SIZE):
-        medians = rings(reach).medians(symmetric_part(picture, x, y, reach))
-        peak = max(medians[:2])
-        if not peak > 0:
-            return psf_sigma
-        falls = np.flatnonzero(medians[1:] < 0.5 * peak) + 1
-        if falls.size:
-            break
-    outer = int(falls[0]) if falls.size else reach
-    inner_value, outer_value = medians[outer - 1], medians[outer]
-    half = outer - (0.5 * peak - outer_value) / max(inner_value - outer_value, 1e-9)
-    # a Gaussian of width s falls to half at 1.18 s, which is its half-light radius
-    return float(np.sqrt(max(half**2 - (1.1774 * psf_sigma) ** 2, psf_sigma**2)))

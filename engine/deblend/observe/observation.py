@@ -9,6 +9,8 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+from astropy.io.fits import Header
+from astropy.wcs import WCS
 from jaxtyping import Bool, Float
 
 from deblend.observe.correlation import NoiseCorrelation
@@ -66,7 +68,7 @@ class Observation:
         *,
         channels: Sequence[Channel | str] | None = None,
         name: str = "image",
-        wcs: TangentWcs | None = None,
+        wcs: TangentWcs | WCS | Header | None = None,
         unit: str = "nJy",
         njy_per_unit: Any = 1.0,
         notes: Sequence[str] = (),
@@ -85,6 +87,8 @@ class Observation:
             Inverse variances of the images' shape [1/(unit/pix)²]; without them the noise is measured.
         channels
             A `Channel` or a band name per band.
+        wcs
+            Where the pixels are on the sky, as astropy has it, its FITS header, or a `TangentWcs`; None if not known.
         njy_per_unit
             Flux of one unit [nJy], a number or one per band.
         psf_oversampling
@@ -134,7 +138,7 @@ class Observation:
             images=_frozen(np.where(usable, images, 0.0) * scale[:, None, None]),
             weights=_frozen(np.where(usable, weights, 0.0) / scale[:, None, None] ** 2),
             psf=_frozen(native_psf(fine, psf_oversampling)),
-            wcs=wcs,
+            wcs=TangentWcs.of(wcs, (images.shape[1], images.shape[2])),
             unit=unit,
             njy_per_unit=_frozen(scale),
             notes=(*notes, *psf_notes),

@@ -16,8 +16,12 @@ def residual_sigma(observation: Observation, model: Float[np.ndarray, "band y x"
 
 
 def chi2_per_observation(observations: Sequence[Observation], models: Sequence[np.ndarray]) -> dict[str, float]:
-    """Return χ² per unmasked pixel of every observation, by name."""
-    return {o.name: o.chi2(m) / max(o.n_unmasked, 1) for o, m in zip(observations, models, strict=True)}
+    """Return χ² per unmasked pixel of every observation, by name; one whose name is taken has its number after it."""
+    result: dict[str, float] = {}
+    for number, (observation, model) in enumerate(zip(observations, models, strict=True), start=1):
+        name = f"{observation.name} ({number})" if observation.name in result else observation.name
+        result[name] = observation.chi2(model) / max(observation.n_unmasked, 1)
+    return result
 
 
 def total_chi2(observations: Sequence[Observation], each: dict[str, float]) -> float:

@@ -137,6 +137,28 @@ class TangentWcs:
             raise ValueError(f"The WCS of the header cannot be used: {error}") from error
 
     @classmethod
+    def of(cls, wcs: TangentWcs | WCS | Header | None, shape: tuple[int, int]) -> TangentWcs | None:
+        """Return this description of what says where an image of `shape` (height, width) is on the sky.
+
+        Raises ValueError for axes that are not equatorial or cannot be used, TypeError for anything else.
+        """
+        if wcs is None or isinstance(wcs, TangentWcs):
+            return wcs
+        if isinstance(wcs, Header):
+            return cls.from_header(wcs, shape)
+        if not isinstance(wcs, WCS):
+            raise TypeError(f"A WCS is one of astropy, a FITS header or a TangentWcs, not a {type(wcs).__name__}.")
+        if not wcs.has_celestial:
+            return None
+        axes = list(wcs.celestial.wcs.ctype)
+        if not (axes[0].startswith("RA--") and axes[1].startswith("DEC-")):
+            raise ValueError(f"The WCS has the axes {axes[0]} and {axes[1]}; RA and DEC are needed, in this order.")
+        try:
+            return cls._from_astropy(wcs.celestial, shape)
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise ValueError(f"The WCS cannot be used: {error}") from error
+
+    @classmethod
     def fitted(cls, pixel_to_sky: Callable[..., Any], shape: tuple[int, int]) -> TangentWcs:
         """Return the affine map that fits a projection best over an image of `shape` (height, width).
 
