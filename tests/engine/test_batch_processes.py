@@ -87,7 +87,13 @@ def started(*words: str) -> Iterator[subprocess.Popen[str]]:
 
 def workers_of(pid: int) -> list[psutil.Process]:
     """Return the processes below this one that a pool or Dask has spawned to work."""
-    return [p for p in psutil.Process(pid).children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        # one may end while it is looked at
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "spawn_main" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def done_in(folder: Path) -> list[int]:

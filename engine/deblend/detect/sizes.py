@@ -6,13 +6,14 @@ What lies on the light of a larger source is sized without that light.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend.detect.peaks import Peaks
 from deblend.detect.profile import peeled
-from deblend.detect.stack import LIMIT, NEAR, Stack, box_radius, rings, symmetric_part
+from deblend.detect.stack import LIMIT, NEAR, Stack, box_radius, cutout, distances, rings, symmetric_part
 from deblend.detect.unlisted import kept_from
 from deblend.program.layout import SIDES
 from deblend.scene import PROFILE_SIGMAS, Source, make_source
@@ -33,6 +34,22 @@ LEAST_STAND_IN = 0.3
 """Half-light radius of what stands in for a star [pix]."""
 OUTSHONE = 0.05
 """Light of others in the middle of a source from which on what is around it is theirs [of its own]."""
+FAINT_WIDTHS = np.geomspace(1.0, 11.3, 15)
+"""Of Gaussians that faint sources are looked at through [pix]."""
+WIDEST, FAR_FROM = 45, 36
+"""How far these go, and from where on the light is that of others [pix]."""
+FAINT_SNR = 8.0
+"""Signal to noise in such a Gaussian with which it tells a size."""
+WORSE = 0.5
+"""Signal to noise that is lost by Gaussians that are too wide."""
+FAINT_SIZE = 1.4
+"""Half-light radius of an exponential galaxy [widths of the Gaussian that sees it best]."""
+FAINT_REACH = 3.0
+"""Radius of the box of a faint source; 4 % of an exponential's light is beyond [half-light radii]."""
+FAINT_APART = 1.5
+"""How far a brighter source has to be, not to be what is seen [half-light radii]."""
+LESS_OF_TWO, SCATTER_OF_TWO = 0.564, 0.826
+"""By how much the smaller of two noisy values is less in the mean, and its standard deviation [of that of one]."""
 SNAP = 1.25
 """How much larger than a compiled box a box may be to be cut to it."""
 
@@ -52,9 +69,11 @@ def sources_on(
 
     `others` are galaxies that have a size already, on the stack's pixels.
     """
+    places = np.array([*zip(x, y, strict=True), *(other.center.value for other in others)])
+    apart = _from_brighter(stack.signal_to_noise, places)
 
     def sized(i: int, picture: Float[np.ndarray, "y x"]) -> Source:
-        return _sized(picture, stack.psf_sigma, n_channels, x[i], y[i], kind, box_scale, objects, reaches[i])
+        return _sized(picture, stack.psf_sigma, n_channels, x[i], y[i], kind, box_scale, apart[i], objects, reaches[i])
 
     begun = [*(sized(i, stack.signal_to_noise) for i in range(len(x))), *others]
     start = peeled(stack, begun)
@@ -67,6 +86,18 @@ def sources_on(
             begun[k] = sized(k, picture)
         start = peeled(stack, begun)
     return start.sources[: len(x)]
+
+
+def _from_brighter(
+    picture: Float[np.ndarray, "y x"], places: Float[np.ndarray, "source 2"]
+) -> Float[np.ndarray, " source"]:
+    """Return how far it is from each place (x, y) to the next that is brighter [pix]; infinite where none is."""
+    if not len(places):
+        return np.zeros(0)
+    peaks = np.array([np.nanmax(cutout(picture, x, y, 1), initial=0.0) for x, y in places])
+    distance = np.hypot(*(places[:, None] - places).T)
+    result: Float[np.ndarray, " source"] = np.where(peaks > peaks[:, None], distance, np.inf).min(axis=1)
+    return result
 
 
 def extents_on(
@@ -100,15 +131,20 @@ def _sized(
     y: float,
     kind: str,
     box_scale: float,
+    apart: float = np.inf,
     unlisted: Peaks | None = None,
     reach: float = 0.0,
 ) -> Source:
     """Return a round source of about the size of the light there, that reaches no object without a source.
 
-    `picture` is of signal to noise per pixel; `reach` is how far its light is known to go from elsewhere [pix].
+    `picture` is of signal to noise per pixel; `apart` is how far the next brighter source is, and `reach` how far its
+    own light is known to go from elsewhere [pix].
     """
     extent = box_radius(picture, x, y)
     size = half_light_radius(picture, x, y, psf_sigma)
+    faint = faint_half_light_radius(picture, x, y)
+    if FAINT_REACH * faint > max(extent, SMALLEST_RADIUS) and FAINT_APART * faint < apart:
+        extent, size = int(np.ceil(FAINT_REACH * faint)), max(before_psf(faint, psf_sigma), size)
     radius = int(np.clip(round(max(snapped(extent), SMALLEST_RADIUS) * box_scale), 3, LARGEST_RADIUS))
     scale = _scale(size, max(radius, reach * box_scale))
     source = make_source(kind, x, y, n_channels=n_channels, half_light_radius=size, radius=radius, scale=scale)
@@ -121,6 +157,36 @@ def _scale(size: float, reach: float) -> float:
     They suit galaxies of a few pixels; larger ones stretch them, also those that reach far beyond a sharp core.
     """
     return max(size / 3.0, (reach - USUAL_RADIUS) / (REACH_OF_PROFILE * PROFILE_SIGMAS[-1]), 1.0)
+
+
+def faint_half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float) -> float:
+    """Return about the half-light radius of a source whose light may lie below the noise of each pixel [pix].
+
+    From the Gaussian that sees it best, of the light that is there on both sides; 0 where none sees it well.
+    """
+    box = cutout(picture, x, y, WIDEST)
+    # masked pixels are 0, and the other side tells what is there
+    box = np.where(box == 0, np.nan, box)
+    turned = box[::-1, ::-1]
+    light = np.nan_to_num(np.fmin(box, turned)) + LESS_OF_TWO * np.isfinite(box + turned)
+    # others lie around it, and their light on two sides is no part of it
+    light -= max(float(light[distances(WIDEST) > FAR_FROM].mean()), 0.0)
+    snr = _gaussians() @ light.ravel()
+    # what others add to still wider ones makes these no better
+    ends = np.flatnonzero(snr < np.maximum.accumulate(snr) - WORSE)
+    best = int(snr[: ends[0] if ends.size else None].argmax())
+    is_told = snr[best] > FAINT_SNR and best < len(snr) - 1
+    return FAINT_SIZE * float(FAINT_WIDTHS[best]) if is_told else 0.0
+
+
+@lru_cache
+def _gaussians() -> Float[np.ndarray, "width pixel"]:
+    """Return filters that give a Gaussian's signal to noise in the light that is there on both sides."""
+    gaussians = np.exp(-0.5 * (distances(WIDEST).ravel() / FAINT_WIDTHS[:, None]) ** 2)
+    # half of the pixels say what the other half does
+    noise = SCATTER_OF_TWO * np.sqrt(2.0 * (gaussians**2).sum(axis=1))
+    result: Float[np.ndarray, "width pixel"] = gaussians / noise[:, None]
+    return result
 
 
 def snapped(radius: int) -> int:
@@ -147,5 +213,9 @@ def half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float, psf
     outer = int(falls[0]) if falls.size else reach
     inner_value, outer_value = medians[outer - 1], medians[outer]
     half = outer - (0.5 * peak - outer_value) / max(inner_value - outer_value, 1e-9)
-    # a Gaussian of width s falls to half at 1.18 s, which is its half-light radius
-    return float(np.sqrt(max(half**2 - (1.1774 * psf_sigma) ** 2, psf_sigma**2)))
+    return before_psf(half, psf_sigma)
+
+
+def before_psf(half_light_radius: float, psf_sigma: float) -> float:
+    """Return a half-light radius as it is before the PSF [pix]; a Gaussian of width s has 1.18 s."""
+    return float(np.sqrt(max(half_light_radius**2 - (1.1774 * psf_sigma) ** 2, psf_sigma**2)))
