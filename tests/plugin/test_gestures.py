@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from deblend import Observation, make_source
+from deblend.observe import gaussian_psf
 from napari_deblend.machine import Picture, PictureKind
 from napari_deblend.views import Role
 
@@ -117,6 +119,20 @@ def test_shift_and_a_click_add_a_source_also_on_top_of_another(
     assert opened.document.scene.is_solved
     opened.document.undo()
     assert len(opened.document.scene) == 3
+
+
+def test_a_source_added_on_the_light_of_a_large_one_has_its_own_size(bench: Any, make_hands: Any, settle: Any) -> None:
+    y, x = np.mgrid[:120, :120]
+    image = 40.0 * np.exp(-np.hypot(x - 60, y - 60) / 14) + 15.0 * np.exp(-0.5 * ((x - 80) ** 2 + (y - 68) ** 2) / 4)
+    noisy = image + np.random.default_rng(1).normal(size=image.shape)
+    bench.open([Observation.from_arrays(noisy, gaussian_psf(3.5), np.ones_like(noisy))])
+    large = make_source("galaxy", 60.0, 60.0, n_channels=1, half_light_radius=20.0, radius=55)
+    bench.document.add(large)
+    settle(bench)
+    make_hands(bench).click(80.0, 68.0, SHIFT)
+    settle(bench)
+    added = bench.document.scene.sources[-1]
+    assert added.id != large.id and added.radius <= 19
 
 
 def test_in_add_mode_a_plain_click_adds(opened: Any, hands: Any) -> None:

@@ -164,7 +164,7 @@ def measure(
         add_covariances(table, scene, draws, to_image, shares_of_bias)
     table["half_light_radius"] = shapes[:, 2] * to_image.scale * u.pix
     table["snr"], table["blendedness"] = significance, blendedness
-    table["box_radius"] = np.array([s.radius for s in sources]) * to_image.scale * u.pix
+    table["box_radius"] = np.round([s.radius * to_image.scale for s in sources], 3) * u.pix
     for name, is_set in flags_of(program, converged).items():
         table[f"flag_{name}"] = is_set
     if draws is not None and sources:
