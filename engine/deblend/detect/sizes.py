@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
 from deblend.detect.peaks import Peaks
 from deblend.detect.profile import peeled
@@ -91,12 +92,14 @@ def sources_on(
 def _from_brighter(
     picture: Float[np.ndarray, "y x"], places: Float[np.ndarray, "source 2"]
 ) -> Float[np.ndarray, " source"]:
-    """Return how far it is from each place (x, y) to the next that is brighter [pix]; infinite where none is."""
-    if not len(places):
-        return np.zeros(0)
+    """Return how far it is from each place (x, y) to the next that is brighter [pix]; infinite where it is far."""
+    result = np.full(len(places), np.inf)
+    if len(places) < 2:
+        return result
+    pairs = cKDTree(places).query_pairs(FAINT_APART * FAINT_SIZE * FAINT_WIDTHS[-1], output_type="ndarray")
     peaks = np.array([np.nanmax(cutout(picture, x, y, 1), initial=0.0) for x, y in places])
-    distance = np.hypot(*(places[:, None] - places).T)
-    result: Float[np.ndarray, " source"] = np.where(peaks > peaks[:, None], distance, np.inf).min(axis=1)
+    fainter = np.where(peaks[pairs[:, 0]] < peaks[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
+    np.minimum.at(result, fainter, np.hypot(*(places[pairs[:, 0]] - places[pairs[:, 1]]).T))
     return result
 
 
