@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
 
-from deblend.detect.stack import Stack, cutout, rings
+from deblend.detect.stack import Stack, cutout, on_both_sides, rings
 from deblend.scene import PROFILE_SIGMAS, Galaxy, Source
 
 SWEEPS = 2
@@ -142,11 +142,8 @@ def _falling(
 ) -> tuple[Float[np.ndarray, " ring"], Float[np.ndarray, " ring"]]:
     """Return the light of the rings around a source [nJy/pix], and how many pixels each has."""
     box = cutout(left, source.x, source.y, source.components[0].radius)
-    turned = box[::-1, ::-1]
-    # light that is there on both sides; off the image the other side counts by itself
-    own = np.nan_to_num(np.fmin(box, turned)) + LEAST_OF_TWO * stack.noise * np.isfinite(box + turned)
     around = rings(source.components[0].radius)
-    return around.medians(own), around.counts
+    return around.medians(on_both_sides(box, LEAST_OF_TWO * stack.noise)), around.counts
 
 
 def _profile(stack: Stack, left: Float[np.ndarray, "y x"], source: Source, galaxy: Galaxy, psf: Round) -> Round:

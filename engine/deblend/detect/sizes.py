@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from deblend.detect.peaks import Peaks
 from deblend.detect.profile import peeled
-from deblend.detect.stack import LIMIT, NEAR, Stack, box_radius, cutout, distances, rings, symmetric_part
+from deblend.detect.stack import LIMIT, NEAR, Stack, box_radius, cutout, distances, on_both_sides, rings, symmetric_part
 from deblend.detect.unlisted import kept_from
 from deblend.program.layout import SIDES
 from deblend.scene import PROFILE_SIGMAS, Source, make_source
@@ -169,9 +169,7 @@ def faint_half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: floa
     """
     box = cutout(picture, x, y, WIDEST)
     # masked pixels are 0, and the other side tells what is there
-    box = np.where(box == 0, np.nan, box)
-    turned = box[::-1, ::-1]
-    light = np.nan_to_num(np.fmin(box, turned)) + LESS_OF_TWO * np.isfinite(box + turned)
+    light = on_both_sides(np.where(box == 0, np.nan, box), LESS_OF_TWO)
     # others lie around it, and their light on two sides is no part of it
     light -= max(float(light[distances(WIDEST) > FAR_FROM].mean()), 0.0)
     snr = _gaussians() @ light.ravel()

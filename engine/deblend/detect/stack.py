@@ -148,8 +148,17 @@ def symmetric_part(picture: Float[np.ndarray, "y x"], x: float, y: float, reach:
 
     What a source's neighbour adds on one side is not in it. Off the image the other side counts by itself.
     """
-    cut = cutout(picture, x, y, reach)
-    return np.nan_to_num(np.fmin(cut, cut[::-1, ::-1]))
+    return on_both_sides(cutout(picture, x, y, reach))
+
+
+def on_both_sides(box: Float[np.ndarray, "side side"], less: float = 0.0) -> Float[np.ndarray, "side side"]:
+    """Return the smaller of a box and the box turned by 180°, of what is known, plus `less` where both sides are.
+
+    By so much the noise of two makes the smaller one less.
+    """
+    turned = box[::-1, ::-1]
+    smaller = np.nan_to_num(np.fmin(box, turned))
+    return smaller + less * np.isfinite(box + turned) if less else smaller
 
 
 @dataclass(frozen=True)
