@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import galsim
 import numpy as np
 from jaxtyping import Float
-from scores import with_error
+from scores import print_flux_scores
 
 from deblend import Channel, Observation, fit, scene_from_positions
 
@@ -114,17 +113,7 @@ def main() -> int:
             f"{chi2[-1]:.3f}, {steps[-1]} iterations, {time.process_time() - began:.1f} CPU s",
             flush=True,
         )
-    for name, score in (
-        ("median |ΔF/F|", np.median),
-        ("wrong by half", lambda e: np.mean(e > 0.5)),
-        ("mean, cut at 1", lambda e: np.mean(np.minimum(e, 1.0))),
-    ):
-
-        def of_scenes(take: list[int], score: Callable[[np.ndarray], float] = score) -> float:
-            return float(score(np.abs(np.concatenate([errors[k] for k in take]))))
-
-        value, spread = with_error(of_scenes, len(errors))
-        print(f"companions, {name}: {value:.3f} ± {spread:.3f}")
+    print_flux_scores("companions", errors)
     print(
         f"large ones: {np.median(large):+.3f} in the median, {np.abs(large).max():.3f} at most; chi² "
         f"{np.median(chi2):.3f} in the median, {np.max(chi2):.3f} at most; {np.median(steps):.0f} iterations"

@@ -166,6 +166,25 @@ def with_error(statistic: Callable[[list[int]], float], n_scenes: int) -> tuple[
     return value, float(np.nanstd(spread)) if np.isfinite(spread).any() else np.nan
 
 
+FLUX_SCORES: dict[str, Callable[[np.ndarray], float]] = {
+    "median |ΔF/F|": lambda e: float(np.median(abs(e))),
+    "median ΔF/F": lambda e: float(np.median(e)),
+    "wrong by half": lambda e: float(np.mean(abs(e) > 0.5)),
+    "mean |ΔF/F|, cut at 1": lambda e: float(np.mean(np.minimum(abs(e), 1.0))),
+}
+
+
+def print_flux_scores(label: str, errors: Sequence[np.ndarray]) -> None:
+    """Print how right fluxes are, from ΔF/F of every scene, a score with its error to a line."""
+    for name, score in FLUX_SCORES.items():
+
+        def of_scenes(take: list[int], score: Callable[[np.ndarray], float] = score) -> float:
+            return score(np.concatenate([errors[k] for k in take]))
+
+        value, spread = with_error(of_scenes, len(errors))
+        print(f"{label}, {name}: {value:.3f} ± {spread:.3f}")
+
+
 def cells(results: Sequence[Result], which: str = "flux") -> list[str]:
     """Return a row of the table: every statistic with its error and its ratio to the floor, and how the fits went."""
     result = []

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import galsim
 import numpy as np
 from astropy.wcs import WCS
 from jaxtyping import Float
-from scores import with_error
+from scores import print_flux_scores
 
 from deblend import Channel, Observation, fit, scene_from_positions
 
@@ -135,19 +134,8 @@ def main() -> int:
             f"{steps[-1]} iterations, {seconds[-1]:.0f} CPU s",
             flush=True,
         )
-    for band, column in (("sharp", 0), ("blurred i", 3)):
-        for name, score in (
-            ("median |ΔF/F|", lambda e: np.median(abs(e))),
-            ("median ΔF/F", np.median),
-            ("wrong by half", lambda e: np.mean(abs(e) > 0.5)),
-            ("mean |ΔF/F|, cut at 1", lambda e: np.mean(np.minimum(abs(e), 1.0))),
-        ):
-
-            def of_scenes(take: list[int], score: Callable[[np.ndarray], float] = score, column: int = column) -> float:
-                return float(score(np.concatenate([errors[k][:, column] for k in take])))
-
-            value, spread = with_error(of_scenes, len(errors))
-            print(f"{band}, {name}: {value:.3f} ± {spread:.3f}")
+    print_flux_scores("sharp", [each[:, 0] for each in errors])
+    print_flux_scores("blurred i", [each[:, 3] for each in errors])
     print(
         f"chi² {np.median(chi2):.3f}, {np.median(steps):.0f} iterations, {np.median(seconds):.0f} CPU s in the median"
     )
