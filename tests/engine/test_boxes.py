@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deblend import Fit, FitSettings, Observation, Program, Scene, Status, fit, make_source
+from deblend import Fit, FitSettings, Observation, Outcome, Program, Scene, Status, StopRule, fit, make_source
 from deblend.infer.boxes import radii_of, wanted_radius
 from deblend.observe import gaussian_psf
 from deblend.program.layout import SIDES, bucket
+from deblend.scene import LEAST_SHARE, PROFILE_SIGMAS, Galaxy, filling
 
 SIDE = 63
 
@@ -94,3 +95,44 @@ def test_what_a_person_has_sized_or_locked_keeps_its_box(wide: Any, status: Stat
     held = truth.with_sources(s.resized(17).with_status(status) for s in truth.sources)
     running = fit(held, [seen], FitSettings(max_iterations=4), program)
     assert running.run().scene.sources[0].radius == 17
+
+
+def test_where_a_fit_would_end_a_box_goes_on_beyond_what_was_compiled(wide: Any) -> None:
+    """Light is cut off at 15 px: the flux within is known to 1 %, and a third of all light lies outside."""
+    errors = []
+    for grows in (False, True):
+        running = fitted(wide, 15, grow_boxes=grows)
+        best = running.best.scene
+        errors.append(abs(float(best.fluxes[0, 0]) / 9000.0 - 1))
+        assert running.state.outcome is Outcome.CONVERGED
+        assert (best.sources[0].radius > 15) is grows
+    assert errors[0] > 0.08 and errors[1] < 0.04
+
+
+def test_a_rough_fit_does_not_wait_for_larger_boxes(wide: Any) -> None:
+    running = fitted(wide, 15, stop=StopRule.ROUGH)
+    assert running.best.scene.sources[0].radius == 15
+
+
+def test_a_larger_box_has_a_profile_that_fills_it() -> None:
+    galaxy = Galaxy.of_size(4.0, 15)
+    larger = galaxy.resized(40)
+    assert larger.scale == pytest.approx(filling(40)) and galaxy.resized(15).scale == galaxy.scale == 1.0
+    for before, after in ((galaxy, larger), (galaxy, galaxy.resized(60))):
+        old, new = (np.asarray(PROFILE_SIGMAS) * g.scale for g in (before, after))
+        light, wider = before.amplitudes.value, after.amplitudes.value
+        assert wider.sum() == pytest.approx(light.sum()) and np.all(wider > 0)
+        # the mean width squared is that of before but for what every Gaussian gets
+        least = LEAST_SHARE * np.sum(new**2)
+        assert np.sum(light * old**2) <= np.sum(wider * new**2) <= np.sum(light * old**2) + 1.01 * least
+    assert larger.resized(15).scale == larger.scale, "what was seen further out is not forgotten"
+
+
+def test_a_profile_that_leaves_light_to_others_further_out_does_not_take_it_in_a_larger_box() -> None:
+    galaxy = Galaxy.of_size(3.0, 15)
+    inner = np.where(np.arange(6) < 4, galaxy.amplitudes.value, 0.0)
+    larger = galaxy.with_parameters(amplitudes=galaxy.amplitudes.at(inner)).resized(40)
+    reaching = np.asarray(PROFILE_SIGMAS) * larger.scale > PROFILE_SIGMAS[4]
+    assert np.all(larger.amplitudes.value[reaching] == 0.0) and larger.amplitudes.value.sum() == pytest.approx(
+        inner.sum()
+    )

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 
 from deblend.detect.stack import Stack, cutout, on_both_sides, rings
-from deblend.scene import PROFILE_SIGMAS, Galaxy, Source
+from deblend.scene import LEAST_SHARE, PROFILE_SIGMAS, Galaxy, Source
 
 SWEEPS = 2
 PSF_WIDTHS = 12
@@ -30,8 +30,6 @@ LEAST_OF_TWO = 0.545
 """By how many σ the median of the smaller one of two noisy values lies below that of one."""
 FAMILIARITY = 1.0
 """Standard deviation of each Gaussian's share of the light around that of a galaxy of this size."""
-LEAST_SHARE = 1e-3
-"""Of the light, in each Gaussian: a fit finds its way from little, not from nothing."""
 
 
 @dataclass(frozen=True)

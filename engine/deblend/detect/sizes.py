@@ -17,7 +17,7 @@ from deblend.detect.profile import peeled
 from deblend.detect.stack import LIMIT, NEAR, Stack, box_radius, cutout, distances, on_both_sides, rings, symmetric_part
 from deblend.detect.unlisted import kept_from
 from deblend.program.layout import SIDES
-from deblend.scene import PROFILE_SIGMAS, Source, make_source
+from deblend.scene import Source, filling, make_source
 from deblend.sky import PixelAffine
 
 LARGEST_RADIUS = SIDES[-1] // 2
@@ -27,10 +27,6 @@ LARGEST_SIZE = 40
 """Where a starting half-light radius is cut [pix]."""
 PEELINGS = 2
 """How often sources are sized anew without the light of others."""
-REACH_OF_PROFILE = 2.0
-"""How far a profile reaches beyond a box of the usual radius [widths of its widest Gaussian]."""
-USUAL_RADIUS = 16
-"""Of boxes that the profile's widths suit as they are [pix]."""
 LEAST_STAND_IN = 0.3
 """Half-light radius of what stands in for a star [pix]."""
 OUTSHONE = 0.05
@@ -159,7 +155,7 @@ def _scale(size: float, reach: float) -> float:
 
     They suit galaxies of a few pixels; larger ones stretch them, also those that reach far beyond a sharp core.
     """
-    return max(size / 3.0, (reach - USUAL_RADIUS) / (REACH_OF_PROFILE * PROFILE_SIGMAS[-1]), 1.0)
+    return max(size / 3.0, filling(reach), 1.0)
 
 
 def faint_half_light_radius(picture: Float[np.ndarray, "y x"], x: float, y: float) -> float:

@@ -1,6 +1,7 @@
 """Boxes that follow their sources during a fit: larger where light is cut off, smaller where there is none.
 
-A box's radius is data of the compiled program, within the side that it was compiled for; this rule stays within it.
+A box's radius is data of the compiled program, within the side that it was compiled for; from step to step this rule
+stays within it. Where a fit would end, and light is cut off still, boxes go on to the next side, which may compile.
 A box grows where its outermost rings of pixels hold light that the data see, and more would follow outside; it shrinks
 to where all that is left outside is neither seen nor counts. Between the two lies a wide gap, and a box that has grown
 never shrinks again in the same fit, so that no box goes back and forth.
@@ -38,11 +39,14 @@ EARLIEST = 2
 """Steps before which sources are not yet what they are."""
 
 
+PartId = tuple[str, int]
+"""Of a source, and the index of its component: both stay what they are where a larger box is of another group."""
+
+
 class Change(NamedTuple):
     """A box of another radius."""
 
-    group: int
-    slot: int
+    part: PartId
     radius: int
 
 
@@ -51,10 +55,10 @@ class Boxes:
 
     def __init__(self, may_grow: bool = True, may_shrink: bool = True) -> None:
         self._may_grow, self._may_shrink = may_grow, may_shrink
-        self._grown: set[tuple[str, int]] = set()
+        self._grown: set[PartId] = set()
 
-    def changes(self, program: Program, position: Position, iteration: int) -> list[Change]:
-        """Return the boxes that are to change where the fit stands, all within what is compiled."""
+    def changes(self, program: Program, position: Position, iteration: int, *, compiles: bool = False) -> list[Change]:
+        """Return the boxes that are to change where the fit stands; within what is compiled, unless it `compiles`."""
         result: list[Change] = []
         is_off = not (self._may_grow or self._may_shrink)
         if is_off or position.pictures is None or iteration < EARLIEST:
@@ -67,14 +71,15 @@ class Boxes:
             for slot, (source, index) in enumerate(members):
                 if not _may_change(source, index):
                     continue
-                radius, limits = source.components[index].radius, radii_of(layouts[k].side)
+                radius, (least, largest) = source.components[index].radius, radii_of(layouts[k].side)
+                limits = least, SIDES[-1] // 2 if compiles else largest
                 flux = float(np.linalg.norm(p.flux[slot]))
                 wanted = wanted_radius(pictures[slot], flux, radius, limits)
                 if wanted > radius and self._may_grow:
                     self._grown.add((source.id, index))
-                    result.append(Change(k, slot, wanted))
+                    result.append(Change((source.id, index), wanted))
                 elif wanted < radius and self._may_shrink and (source.id, index) not in self._grown:
-                    result.append(Change(k, slot, wanted))
+                    result.append(Change((source.id, index), wanted))
         return result
 
 
@@ -128,25 +133,30 @@ def with_boxes(program: Program, scene: Scene, position: Position, changes: list
 
     `scene` is that of the position, with its sources in the program's slots.
     """
-    members = [(change, *program.members[change.group][change.slot]) for change in changes]
     before = _pictures(program, position.parameters)
-    for change, source, index in members:
-        scene = scene.replace(_with(scene[source.id], index, scene[source.id].components[index].resized(change.radius)))
+    radii = {}
+    for (source_id, index), radius in changes:
+        component = scene[source_id].components[index]
+        radii[source_id, index] = min(component.radius, radius)
+        scene = scene.replace(_with(scene[source_id], index, component.resized(radius)))
     program.take(scene)
     after = _pictures(program, program.parameters)
-    for change, source, index in members:
-        kept = min(source.components[index].radius, change.radius)
-        old, new = (_inner(pictures[change.group][change.slot], kept) for pictures in (before, after))
-        component = scene[source.id].components[index]
-        spectrum = component.spectrum.at(component.spectrum.value * (old.sum() / new.sum() if new.sum() > 0 else 1.0))
-        scene = scene.replace(_with(scene[source.id], index, replace(component, spectrum=spectrum)))
+    for part, kept in radii.items():
+        old, new = (_inner(pictures[part], kept).sum() for pictures in (before, after))
+        source, component = scene[part[0]], scene[part[0]].components[part[1]]
+        spectrum = component.spectrum.at(component.spectrum.value * (old / new if new > 0 else 1.0))
+        scene = scene.replace(_with(source, part[1], replace(component, spectrum=spectrum)))
     program.take(scene)
     return scene
 
 
-def _pictures(program: Program, parameters: Parameters) -> list[Float[np.ndarray, "slot side side"]]:
+def _pictures(program: Program, parameters: Parameters) -> dict[PartId, Float[np.ndarray, "side side"]]:
     lines = compiled_linearized(program.layout, program.data, parameters).lines
-    return [np.asarray(line.picture) for line in lines]
+    return {
+        (source.id, index): picture
+        for members, line in zip(program.members, lines, strict=True)
+        for (source, index), picture in zip(members, np.asarray(line.picture), strict=False)
+    }
 
 
 def _inner(picture: Float[np.ndarray, "side side"], radius: int) -> Float[np.ndarray, "inner inner"]:

@@ -183,12 +183,14 @@ class Fit(Iterator[FitState]):
             self.program.take(self.program.snapshot(after.laws)(after.parameters))
             after = self._solver.resume(after.damping)
         state = self._take(after, outcome)
-        changes = self._boxes.changes(self.program, after, self._iteration)
+        is_at_end = outcome is Outcome.CONVERGED
+        changes = self._boxes.changes(self.program, after, self._iteration, compiles=is_at_end)
         if not changes or outcome in (Outcome.STOPPED_AT_LIMIT, self._undefined):
             return state
         with_boxes(self.program, state.scene, after, changes)
         self._quiet, self._best = 0, None
-        return self._take(self._solver.resume(after.damping), Outcome.RUNNING)
+        begin = self._solver.start if is_at_end else self._solver.resume
+        return self._take(begin(after.damping), Outcome.RUNNING)
 
     def _is_quiet(self, before: Position, after: Position) -> bool:
         """Tell whether a step changed neither the loss nor any flux by what matters."""

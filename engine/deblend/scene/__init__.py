@@ -19,21 +19,13 @@ from deblend.scene.constraint_kind import (
 from deblend.scene.dust import EXTINCTION_LAWS, Dust, Extinction, start_dust
 from deblend.scene.ellipse import axis_ratio, ellipticity_of, major_angle
 from deblend.scene.full_scene import ROUGHNESS, FullScene
+from deblend.scene.galaxy import LEAST_SHARE, PROFILE_SIGMAS, Galaxy, filling
 from deblend.scene.law import BlackBody, Break, CustomLaw, EmissionLine, Law, PowerLaw, Template
 from deblend.scene.learned import LEARNED_LARGEST, LEARNED_RADII, LEARNED_REACH, LEARNED_SIGMA, N_MODES, Learned
 from deblend.scene.link import Link
 from deblend.scene.mask import PixelMask
 from deblend.scene.morphologies import MORPHOLOGIES, start_morphology
-from deblend.scene.morphology import (
-    PROFILE_SIGMAS,
-    FreeForm,
-    Galaxy,
-    Gaussian,
-    Morphology,
-    Point,
-    Sersic,
-    Starlet,
-)
+from deblend.scene.morphology import FreeForm, Gaussian, Morphology, Point, Sersic, Starlet
 from deblend.scene.own import OwnMorphology, OwnParameter
 from deblend.scene.parameter import LockedParameterError, Parameter, Status
 from deblend.scene.prior import Color, LogNormal, Normal, Prior, SizeMagnitude, Uniform
@@ -78,6 +70,7 @@ __all__ = [
     "LEARNED_RADII",
     "LEARNED_REACH",
     "LEARNED_SIGMA",
+    "LEAST_SHARE",
     "MODEL_PSF_SIGMA",
     "MOFFAT_RANGE",
     "MORPHOLOGIES",
@@ -146,6 +139,7 @@ __all__ = [
     "acting_order",
     "axis_ratio",
     "ellipticity_of",
+    "filling",
     "fitted_motion",
     "joined",
     "major_angle",

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from deblend.scene.galaxy import Galaxy
 from deblend.scene.learned import Learned
 from deblend.scene.morphologies import start_morphology
-from deblend.scene.morphology import Galaxy, Morphology, Point, Starlet
+from deblend.scene.morphology import Morphology, Point, Starlet
 from deblend.scene.parameter import Parameter, Status
 from deblend.scene.vae import Vae
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from deblend.scene.constraint import Constraint
 from deblend.scene.constraint_kind import ConstraintKind
-from deblend.scene.morphology import Corrected, no_correction
+from deblend.scene.galaxy import Corrected, no_correction
 from deblend.scene.parameter import Parameter
 
 N_MODES = 64

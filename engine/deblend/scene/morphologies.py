@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from deblend.scene.galaxy import Galaxy
 from deblend.scene.learned import Learned
-from deblend.scene.morphology import FreeForm, Galaxy, Gaussian, Morphology, Point, Sersic, Starlet
+from deblend.scene.morphology import FreeForm, Gaussian, Morphology, Point, Sersic, Starlet
 from deblend.scene.profiles import DeVaucouleurs, Exponential, Moffat, Spergel, Spline
 from deblend.scene.vae import Vae
 

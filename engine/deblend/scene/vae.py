@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from deblend.scene.galaxy import Corrected, no_correction
 from deblend.scene.learned import LEARNED_SIGMA
-from deblend.scene.morphology import Corrected, no_correction
 from deblend.scene.parameter import Parameter
 
 N_LATENT = 32
