@@ -11,7 +11,7 @@ import pytest
 from deblend import Fit, FitSettings, Observation, Outcome, Program, Scene, Status, StopRule, fit, make_source
 from deblend.infer.boxes import radii_of, wanted_radius
 from deblend.observe import gaussian_psf
-from deblend.program.layout import SIDES, bucket
+from deblend.program.layout import SIDES, GroupLayout, bucket
 from deblend.scene import LEAST_SHARE, PROFILE_SIGMAS, Galaxy, filling
 
 SIDE = 63
@@ -107,6 +107,21 @@ def test_where_a_fit_would_end_a_box_goes_on_beyond_what_was_compiled(wide: Any)
         assert running.state.outcome is Outcome.CONVERGED
         assert (best.sources[0].radius > 15) is grows
     assert errors[0] > 0.08 and errors[1] < 0.04
+
+
+def test_boxes_take_the_room_that_there_is_where_nothing_may_compile(wide: Any, compiles_nothing: Any) -> None:
+    radii = []
+    for room in ((), (GroupLayout("galaxy", 63),)):
+        seen, truth, _ = wide
+        start = truth.with_sources(
+            replace(s, components=tuple(c.resized(15) for c in s.components)) for s in truth.sources
+        )
+        program = Program([seen], start, room=room)
+        running = fit(start, [seen], FitSettings(compile_larger=False), program)
+        next(running)
+        compiles_nothing(running.run)
+        radii.append(running.best.scene.sources[0].radius)
+    assert radii[0] == 15 < radii[1]
 
 
 def test_a_rough_fit_does_not_wait_for_larger_boxes(wide: Any) -> None:

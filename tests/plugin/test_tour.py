@@ -252,14 +252,14 @@ def is_in_view(halo: Halo, is_on_canvas: bool) -> bool:
     return is_seen and halo.rect() == halo.target.rect()
 
 
-def test_every_step_has_something_to_point_at(strolling: Any, qtbot: Any) -> None:
+def test_every_step_has_something_to_point_at(strolling: Any, wait: Any) -> None:
     bench = strolling.bench
     for step in STEPS:
         assert bench.tour.step is step
         (halo,) = halos(bench)
         is_on_canvas = halo.target is canvas_of(bench.viewer).native
         assert is_on_canvas if step.target == CANVAS else halo.target.objectName() == step.target
-        qtbot.waitUntil(partial(is_in_view, halo, is_on_canvas))
+        wait(partial(is_in_view, halo, is_on_canvas))
         bench.tour.skip()
     assert bench.tour.step is None and not halos(bench)
 

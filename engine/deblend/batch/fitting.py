@@ -180,8 +180,10 @@ def _fit(task: Task, frame: Frame) -> tuple[Program, Fit]:
     scene = scene_of(replace(task, observations=observations), frame)
     layouts = layouts_of(task, frame)
     program = Program(observations, scene, solve=False, room=layouts, reach=frame.reach)
+    # all blends share what is compiled for their box
+    settings = replace(frame.settings, compile_larger=False)
     if not frame.passes:
-        fit = Fit(scene, observations, frame.settings, program)
+        fit = Fit(scene, observations, settings, program)
         fit.run()
         return program, fit
     # as `deblend fit` does it: what plain profiles cannot follow stands out, and all are freed at the end
@@ -192,12 +194,12 @@ def _fit(task: Task, frame: Frame) -> tuple[Program, Fit]:
         return with_room(named, -np.arange(len(named), dtype=float), layouts, scene.sources)
 
     search = Search(scene, frame.passes, kind=frame.kind, prepare=with_names_and_room)
-    fit = Fit(search.start, observations, replace(frame.settings, stop=StopRule.ROUGH), program)
+    fit = Fit(search.start, observations, replace(settings, stop=StopRule.ROUGH), program)
     best = fit.run()
     while (more := search.after(best.scene, observations, _models(best, observations), best.sources())) is not None:
         fit.edit(more)
         best = fit.run()
-    fit.settings = frame.settings
+    fit.settings = settings
     fit.edit(search.freed(best.scene))
     best = fit.run()
     if faded := search.faded(best.scene, observations, best.sources()):

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from deblend.infer.solvers import Position, compiled_linearized
 from deblend.program import Program
 from deblend.program.arrays import Parameters
-from deblend.program.layout import SIDES
+from deblend.program.layout import SIDES, bucket
 from deblend.scene import Component, FreeForm, Point, Scene, Source
 
 SEEN = 4.0
@@ -53,17 +53,18 @@ class Change(NamedTuple):
 class Boxes:
     """What is to be known from step to step."""
 
-    def __init__(self, may_grow: bool = True, may_shrink: bool = True) -> None:
-        self._may_grow, self._may_shrink = may_grow, may_shrink
+    def __init__(self, may_grow: bool = True, may_shrink: bool = True, may_compile: bool = True) -> None:
+        self._may_grow, self._may_shrink, self._may_compile = may_grow, may_shrink, may_compile
         self._grown: set[PartId] = set()
 
-    def changes(self, program: Program, position: Position, iteration: int, *, compiles: bool = False) -> list[Change]:
-        """Return the boxes that are to change where the fit stands; within what is compiled, unless it `compiles`."""
+    def changes(self, program: Program, position: Position, iteration: int, *, is_end: bool = False) -> list[Change]:
+        """Return the boxes that are to change where the fit stands; where it would end, beyond their side, too."""
         result: list[Change] = []
         is_off = not (self._may_grow or self._may_shrink)
         if is_off or position.pictures is None or iteration < EARLIEST:
             return result
         layouts = program.layout.groups
+        free = {(g.kind, g.side): g.capacity - len(own) for g, own in zip(layouts, program.members, strict=True)}
         for k, (members, p) in enumerate(zip(program.members, position.parameters.groups, strict=True)):
             if not members:
                 continue
@@ -72,9 +73,14 @@ class Boxes:
                 if not _may_change(source, index):
                     continue
                 radius, (least, largest) = source.components[index].radius, radii_of(layouts[k].side)
-                limits = least, SIDES[-1] // 2 if compiles else largest
                 flux = float(np.linalg.norm(p.flux[slot]))
+                limits = least, SIDES[-1] // 2 if is_end else largest
                 wanted = wanted_radius(pictures[slot], flux, radius, limits)
+                if wanted > largest:
+                    larger = layouts[k].kind, bucket(wanted)
+                    has_room = free.get(larger, 0) > 0
+                    wanted = wanted if has_room or self._may_compile else largest
+                    free[larger] = free.get(larger, 0) - has_room
                 if wanted > radius and self._may_grow:
                     self._grown.add((source.id, index))
                     result.append(Change((source.id, index), wanted))

@@ -79,7 +79,7 @@ class Fit(Iterator[FitState]):
         self._position: Position | None = None
         self._state: FitState | None = None
         self._best: FitState | None = None
-        self._boxes = Boxes(self.settings.grow_boxes, self.settings.shrink_boxes)
+        self._boxes = Boxes(self.settings.grow_boxes, self.settings.shrink_boxes, self.settings.compile_larger)
         self._rank = True, np.inf
         """Of the best state."""
         self._quiet = 0
@@ -184,7 +184,7 @@ class Fit(Iterator[FitState]):
             after = self._solver.resume(after.damping)
         state = self._take(after, outcome)
         is_at_end = outcome is Outcome.CONVERGED
-        changes = self._boxes.changes(self.program, after, self._iteration, compiles=is_at_end)
+        changes = self._boxes.changes(self.program, after, self._iteration, is_end=is_at_end)
         if not changes or outcome in (Outcome.STOPPED_AT_LIMIT, self._undefined):
             return state
         with_boxes(self.program, state.scene, after, changes)

@@ -58,8 +58,9 @@ class FitSettings:
     inner_iterations: int = 14
     """Conjugate-gradient iterations in a step of the Gauss-Newton solver, or steps of the others in one iteration."""
     grow_boxes: bool = True
-    """Whether the box of a free source with a profile becomes larger where it cuts light off, within what is
-    compiled."""
+    """Whether the box of a free source with a profile becomes larger where it cuts light off."""
+    compile_larger: bool = True
+    """Whether it does so, where a fit would end, also beyond what is compiled; then the fit goes on in larger boxes."""
     shrink_boxes: bool = False
     """Whether it becomes smaller where there is none at its edge."""
     scheme: Scheme = Scheme.AMSGRAD
