@@ -1,7 +1,7 @@
 """How likely the picture of a fitted source is as one galaxy, under the learned density of the package.
 
 It is for looking at the least likely sources of a field first, and is no flag. Of sources fitted as the default galaxy
-at S/N 20 to 200 in five bands, the limit that 2 % of single galaxies of the sky are beyond is passed by 6 or 7 % of
+at S/N 20 to 200 in five bands, the limit that 2 % of single galaxies of the sky are beyond is passed by 2 to 7 % of
 pairs, 2 to 8 px apart, that were fitted as one (`benchmarks/one_galaxy.py`): a fit makes of a pair what one galaxy
 could be, and galaxies of the sky are lumpier than those that the density has learned from.
 """
