@@ -133,7 +133,7 @@ def test_what_it_does_not_know_is_told(systems: Any, scene: Scene, prior: Gaussi
         sample(scene, observations, "gaussian", 2, prior=prior)
     with pytest.raises(NoDensityError, match="NUTS accepts or refuses a step by the density"):
         sample(scene, observations, "nuts", 2, prior=packaged_path())
-    with pytest.raises(ValueError, match="this prior is a density"):
+    with pytest.raises(ValueError, match="this prior is no denoiser"):
         asked(scene, prior=packaged_path("pixelcnn"))
 
 

@@ -1,5 +1,5 @@
-"""`deblend train`: learn what galaxies look like, as a denoiser, a density or a decoder, from stamps or from the
-generator."""
+"""`deblend train`: learn what galaxies look like, as a denoiser, an energy, a density or a decoder, from
+stamps or from the generator."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ EXAMPLES = """examples:
       from a cube (stamp, y, x) of single galaxies without noise, FITS or .npy
   deblend train score seen.fits --em --psf psf.fits --noise 0.02 --out field.safetensors
       from a cube of observed galaxies, with the PSF and the noise of a pixel: by expectation and maximization
+  deblend train energy --generator --out energy.safetensors --minutes 50
+      a denoiser with a density: for diffusion sampling, and for what accepts steps by densities
   deblend train vae --generator --out mine.safetensors --steps 20000
       a decoder: deblend fit IMAGES --morphology mine.safetensors --kind mine draws galaxies by it
   deblend train score --generator --out galaxies.safetensors --resume
@@ -35,10 +37,10 @@ Beside FILE are written: a card (.json) of what was learned from and how well it
 a picture (.png) of draws beside held-out stamps, and, until training ends, what it needs to go on (.training).
 Ctrl-C ends training and writes the best so far; a second one ends at once."""
 DONE, INTERRUPTED = 0, 130
-KINDS = ("score", "pixelcnn", "vae")
-WIDTHS = {"score": 48, "pixelcnn": 32, "vae": 384}
+KINDS = ("score", "energy", "pixelcnn", "vae")
+WIDTHS = {"score": 48, "energy": 48, "pixelcnn": 32, "vae": 384}
 """Channels of a network, where nothing else is said."""
-SIDES = {"score": 32, "pixelcnn": 32, "vae": 48}
+SIDES = {"score": 32, "energy": 32, "pixelcnn": 32, "vae": 48}
 """Of generated stamps, where nothing else is said [pix]."""
 DATA_DEFAULT = 12_000
 
@@ -49,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     add = parser.add_argument
-    add("what", choices=KINDS, help="score: a denoiser, for diffusion sampling; pixelcnn: a density; vae: a decoder")
+    add(
+        "what",
+        choices=KINDS,
+        help="score: a denoiser, for diffusion sampling; energy: one with a density; pixelcnn: a density; "
+        "vae: a decoder",
+    )
     add("data", type=Path, nargs="?", metavar="DATA", help="a cube of stamps (stamp, y, x), FITS or .npy")
     add("--generator", action="store_true", help="learn from generated galaxies instead")
     add("--out", type=Path, required=True, metavar="FILE", help="where to write; ends in .safetensors")
@@ -65,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--width",
         type=_number(8),
         metavar="N",
-        help="of the network (default: 48 of a score, 32 of a pixelcnn, 384 of a vae)",
+        help="of the network (default: 48 of a score or an energy, 32 of a pixelcnn, 384 of a vae)",
     )
     add("--latent", type=_number(2), default=32, metavar="N", help="numbers of a vae (default: %(default)s)")
     add("--depth", type=_number(1), default=5, metavar="N", help="blocks of a pixelcnn (default: %(default)s)")

@@ -1,10 +1,13 @@
 """Metropolis-adjusted Langevin steps for pictures under a prior with a density: a referee for small problems.
 
 Proposals follow the slope of the log posterior; densities accept or refuse them (Roberts & Tweedie 1996), so that what
-is drawn is exact whatever the step. It takes no prior whose density is not known: see `deblend.priors.interface`.
+is drawn is exact whatever the step. It takes no prior whose density is not known: see `deblend.priors.interface`. NUTS
+for such problems, which goes further with each draw, is `deblend.infer.picture_nuts`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -43,15 +46,23 @@ def metropolis(
     return np.asarray(chain)[n_burn + thin - 1 :: thin], float(jnp.mean(accepted[n_burn:]))
 
 
-@eqx.filter_jit
-def _run(
-    problem: Problem, prior: AbstractDensityPrior, step: Float[Array, ""], keys: PRNGKeyArray
-) -> tuple[Float[Array, "draw source y x"], Float[Array, " draw"]]:
+def energy_of(
+    problem: Problem, prior: AbstractDensityPrior
+) -> Callable[[Float[Array, "source y x"]], Float[Array, ""]]:
+    """Return minus the logarithm of the posterior density of pictures, but for a constant [nats]."""
+
     def energy(x: Float[Array, "source y x"]) -> Float[Array, ""]:
         off = jax.tree.map(jnp.subtract, problem.operator(x), problem.data)
         return 0.5 * dot(off, off) - jnp.sum(jax.vmap(prior.log_prob)(x))
 
-    value_and_slope = jax.value_and_grad(energy)
+    return energy
+
+
+@eqx.filter_jit
+def _run(
+    problem: Problem, prior: AbstractDensityPrior, step: Float[Array, ""], keys: PRNGKeyArray
+) -> tuple[Float[Array, "draw source y x"], Float[Array, " draw"]]:
+    value_and_slope = jax.value_and_grad(energy_of(problem, prior))
 
     def move(carry: tuple[Array, Array, Array], key: PRNGKeyArray) -> tuple[tuple[Array, Array, Array], Array]:
         x, value, slope = carry

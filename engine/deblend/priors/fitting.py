@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from deblend.priors.energy import AbstractEnergyPrior
 from deblend.priors.interface import AbstractDensityPrior, AbstractPrior, require_density
 
 PAD_ROUNDS = 8
@@ -52,7 +53,7 @@ class Scaled(AbstractPrior):
 
 
 class ScaledDensity(Scaled, AbstractDensityPrior):
-    """The same for a prior with a density."""
+    """The same for a prior with a density, which is as much normalized as that one is."""
 
     def log_prob(self, x: Float[Array, "y x"]) -> Float[Array, ""]:
         density = require_density(self.prior, "A density of brighter pictures")
@@ -87,6 +88,32 @@ class TemperedDensity(Tempered, AbstractDensityPrior):
 
     def log_prob(self, x: Float[Array, "y x"]) -> Float[Array, ""]:
         return require_density(self.prior, "A tempered density").log_prob(x) / self.temperature
+
+
+class Behind(AbstractPrior):
+    """Pictures that have noise of their own: its variance adds to that of whatever they are seen through."""
+
+    prior: AbstractPrior
+    noise: float = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.prior.shape
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        return self.prior.levels
+
+    def denoise(self, x: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, "y x"]:
+        return x + sigma**2 * self.prior.score(x, jnp.sqrt(sigma**2 + self.noise**2))
+
+
+class EnergyBehind(Behind, AbstractEnergyPrior):
+    """The same for a prior that is an energy, which is known behind any noise."""
+
+    def energy(self, x: Float[Array, "y x"], sigma: Float[Array, ""]) -> Float[Array, ""]:
+        assert isinstance(self.prior, AbstractEnergyPrior)
+        return self.prior.energy(x, jnp.sqrt(sigma**2 + self.noise**2))
 
 
 class Cut(AbstractPrior):
@@ -165,6 +192,17 @@ def tempered(prior: AbstractPrior, temperature: float) -> AbstractPrior:
     return (TemperedDensity if isinstance(prior, AbstractDensityPrior) else Tempered)(prior, float(temperature))
 
 
+def behind(prior: AbstractPrior, noise: float) -> AbstractPrior:
+    """Return the prior of its pictures with noise [unit of pictures], with a density if it is an energy.
+
+    Of a learned energy little is known where noise is much less than what pictures scatter by: densities are to be
+    taken behind some.
+    """
+    if not noise > 0:
+        raise ValueError(f"The noise of pictures must be positive, got {noise}.")
+    return (EnergyBehind if isinstance(prior, AbstractEnergyPrior) else Behind)(prior, float(noise))
+
+
 def on_box(prior: AbstractPrior, shape: tuple[int, int]) -> AbstractPrior:
     """Return the prior of pictures of another shape (y, x): cut where smaller, tiled where larger."""
     smaller = tuple(n < m for n, m in zip(shape, prior.shape, strict=True))
@@ -194,4 +232,16 @@ def _fading(n: int) -> Float[np.ndarray, " n"]:
     return result
 
 
-__all__ = ["Convention", "Cut", "Scaled", "Tempered", "Tiled", "corner_of", "on_box", "scaled", "tempered"]
+__all__ = [
+    "Behind",
+    "Convention",
+    "Cut",
+    "Scaled",
+    "Tempered",
+    "Tiled",
+    "behind",
+    "corner_of",
+    "on_box",
+    "scaled",
+    "tempered",
+]

@@ -15,13 +15,13 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from deblend.priors.classes import SizeClass
-from deblend.priors.interface import AbstractDensityPrior, AbstractPrior
+from deblend.priors.interface import AbstractNormalizedPrior, AbstractPrior
 
 LEVELS = (1e-3, 10.0)
 """Noise levels of a Gaussian, times the largest standard deviation along any direction."""
 
 
-class GaussianPrior(AbstractDensityPrior):
+class GaussianPrior(AbstractNormalizedPrior):
     """A Gaussian of pictures."""
 
     mean: Float[Array, "y x"]
@@ -126,7 +126,7 @@ class GaussianPrior(AbstractDensityPrior):
         return flat.T @ flat + np.diag(np.asarray(self.variance, np.float64).ravel())
 
 
-class MixturePrior(AbstractDensityPrior):
+class MixturePrior(AbstractNormalizedPrior):
     """One of several Gaussians, each with its share: the simplest prior that is none."""
 
     parts: tuple[GaussianPrior, ...]

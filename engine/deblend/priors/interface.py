@@ -3,7 +3,9 @@
 A prior that is learned as a denoiser knows the posterior mean of a noisy picture and, by Tweedie's formula (Robbins
 1956; Efron 2011), the slope of its log density behind noise. The density itself it does not know. Samplers that accept
 or refuse by densities must not be given one: with a constant in its place they draw, without any sign of trouble, from
-something else. So a density is a class of its own here, and `require_density` refuses whatever is not of it.
+something else. So a density is a class of its own here, and `require_density` refuses whatever is not of it. They need
+it but for a factor; where densities of two priors are compared, as in bits per pixel, both have to be normalized, which
+is a class again.
 """
 
 from abc import abstractmethod
@@ -66,11 +68,15 @@ class AbstractPrior(eqx.Module):
 
 
 class AbstractDensityPrior(AbstractPrior):
-    """A prior whose density is known."""
+    """A prior whose density is known, but for a factor: enough for whoever compares two pictures under it."""
 
     @abstractmethod
     def log_prob(self, x: Float[Array, "y x"]) -> Float[Array, ""]:
-        """Return the logarithm of the density of a picture [nats]."""
+        """Return the logarithm of the density of a picture but for a constant of the prior [nats]."""
+
+
+class AbstractNormalizedPrior(AbstractDensityPrior):
+    """A prior whose density integrates to 1: `log_prob` lacks no constant, and may be compared between such priors."""
 
 
 def stacked(prior: AbstractPrior) -> Denoiser:

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from deblend.priors.energy import EnergyPrior, new_energy_prior
 from deblend.priors.flow_training import with_flow
-from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.heads import Head
-from deblend.priors.interface import AbstractPrior
+from deblend.priors.interface import AbstractNormalizedPrior, AbstractPrior
 from deblend.priors.network import UNet
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork, bits_per_pixel, new_pixel_cnn
-from deblend.priors.score import ScorePrior, new_score_prior
+from deblend.priors.score import LEVELS, ScorePrior, new_score_prior
 from deblend.priors.stamps import CENTER_JITTER, RADII_OF_SIDE, Stamps, every_way
 from deblend.priors.vae import Layers, VaePrior, aligned, half_light_radii, new_vae
 
@@ -94,24 +94,23 @@ class AbstractLesson(ABC):
         """Return what is to be known of this kind of prior, and of its best trial."""
 
 
-class ScoreLesson(AbstractLesson):
+class AbstractDenoiserLesson(AbstractLesson):
     """A denoiser, by the loss of EDM (Karras et al. 2022, eq. 8 with their table 1): λ(σ) |D(x + σ z, σ) - x|² with
     λ = (σ² + σ_d²) / (σ σ_d)² and ln σ normal, so that the network's own error counts alike at every noise level."""
 
-    kind = "score"
+    what: ClassVar[str]
+    """In words, for the card; and by which network."""
+    network: ClassVar[str]
 
     def __init__(self, stamps: Stamps, settings: TrainingSettings) -> None:
-        self._side, self._widths = stamps.side, (settings.width, settings.deep_width)
-
-    def begun(self, key: PRNGKeyArray) -> ScorePrior:
-        return new_score_prior(key, self._side, *self._widths)
+        self.side, self.widths = stamps.side, (settings.width, settings.deep_width)
 
     @staticmethod
-    def learning(prior: ScorePrior) -> UNet:
+    def learning(prior: ScorePrior | EnergyPrior) -> UNet:
         return prior.network
 
     @staticmethod
-    def loss(prior: ScorePrior, batch: Float[Array, "stamp y x"], key: PRNGKeyArray) -> Float[Array, ""]:
+    def loss(prior: ScorePrior | EnergyPrior, batch: Float[Array, "stamp y x"], key: PRNGKeyArray) -> Float[Array, ""]:
         own, other = jax.random.split(key)
         low, high = prior.levels
         sigma = jnp.exp(jnp.log(LEVEL_CENTER) + LEVEL_SPREAD * jax.random.normal(own, (len(batch),)))
@@ -120,7 +119,7 @@ class ScoreLesson(AbstractLesson):
         off = jax.vmap(prior.denoise)(noisy, sigma) - batch
         return jnp.mean(_weight(sigma, prior.sigma_data)[:, None, None] * off**2)
 
-    def tried(self, prior: ScorePrior, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> Measured:
+    def tried(self, prior: ScorePrior | EnergyPrior, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> Measured:
         clean, key = jnp.asarray(stamps), jax.random.fold_in(jax.random.key(seed), 2**31 - 2)
         errors = tuple(float(_relative_error(prior, clean, jnp.float32(sigma), key)) for sigma in TRIED_LEVELS)
         levels = np.array(TRIED_LEVELS)
@@ -130,10 +129,33 @@ class ScoreLesson(AbstractLesson):
         errors = () if best is None else best.relative_errors
         told = {str(s): round(e, 4) for s, e in zip(TRIED_LEVELS, errors, strict=False)}
         return {
-            "what": "denoiser of single galaxies: stamps with their brightest pixel at 1, linear in flux",
-            "method": "EDM (Karras et al. 2022): preconditioned U-Net, loss of log-normal noise, averaged over steps",
+            "what": f"{self.what} of single galaxies: stamps with their brightest pixel at 1, linear in flux",
+            "method": f"EDM (Karras et al. 2022): preconditioned {self.network}, loss of log-normal noise, averaged "
+            "over steps",
             "held_out": None if best is None else {**_of(best, n_tried), "rms_error_over_sigma": told},
         }
+
+
+class ScoreLesson(AbstractDenoiserLesson):
+    """A denoiser that is what a network makes of a picture."""
+
+    kind = "score"
+    what = "denoiser"
+    network = "U-Net"
+
+    def begun(self, key: PRNGKeyArray) -> ScorePrior:
+        return new_score_prior(key, self.side, *self.widths)
+
+
+class EnergyLesson(AbstractDenoiserLesson):
+    """A denoiser that is the gradient of an energy, which is a density but for a factor."""
+
+    kind = "energy"
+    what = f"energy, whose gradient is the denoiser and which is minus a log density behind noise of {LEVELS[0]:g},"
+    network = "gradient of half the inner product of a picture and a U-Net of it (Guth et al. 2025)"
+
+    def begun(self, key: PRNGKeyArray) -> EnergyPrior:
+        return new_energy_prior(key, self.side, *self.widths)
 
 
 class PixelLesson(AbstractLesson):
@@ -252,7 +274,7 @@ class VaeLesson(AbstractLesson):
         }
 
 
-LESSON_TYPES: tuple[type[AbstractLesson], ...] = (ScoreLesson, PixelLesson, VaeLesson)
+LESSON_TYPES: tuple[type[AbstractLesson], ...] = (ScoreLesson, EnergyLesson, PixelLesson, VaeLesson)
 LESSONS: dict[str, type[AbstractLesson]] = {each.kind: each for each in LESSON_TYPES}
 """Every kind of prior that can be learned, by what a person calls it."""
 
@@ -264,7 +286,7 @@ def noisy_stamps(stamps: Float[np.ndarray, "stamp y x"], noise: float, seed: int
 
 
 @eqx.filter_jit
-def _relative_error(prior: ScorePrior, clean: Float[Array, "stamp y x"], sigma: Array, key: PRNGKeyArray) -> Array:
+def _relative_error(prior: AbstractPrior, clean: Float[Array, "stamp y x"], sigma: Array, key: PRNGKeyArray) -> Array:
     noisy = clean + sigma * jax.random.normal(key, clean.shape, clean.dtype)
     # a few at once: the network's layers of all of them would fill the memory
     denoised = jax.lax.map(lambda x: prior.denoise(x, sigma), noisy, batch_size=AT_ONCE)
@@ -282,12 +304,12 @@ def _autoencoded(prior: VaePrior, stamps: Float[Array, "stamp y x"]) -> tuple[Ar
     return latent, jax.vmap(prior.decode)(latent)
 
 
-def _log_probs(prior: PixelCNN | GaussianPrior, stamps: Float[np.ndarray, "stamp y x"]) -> Float[np.ndarray, " stamp"]:
+def _log_probs(prior: AbstractNormalizedPrior, stamps: Float[np.ndarray, "stamp y x"]) -> Float[np.ndarray, " stamp"]:
     return np.asarray(_compiled_log_probs(prior, jnp.asarray(stamps)))
 
 
 @eqx.filter_jit
-def _compiled_log_probs(prior: PixelCNN | GaussianPrior, stamps: Float[Array, "stamp y x"]) -> Float[Array, " stamp"]:
+def _compiled_log_probs(prior: AbstractNormalizedPrior, stamps: Float[Array, "stamp y x"]) -> Float[Array, " stamp"]:
     return jax.lax.map(prior.log_prob, stamps, batch_size=AT_ONCE)
 
 

@@ -15,13 +15,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from deblend.priors.heads import Head
 from deblend.priors.integrators import DEFAULT_STEPS, Scheme
-from deblend.priors.interface import AbstractDensityPrior
+from deblend.priors.interface import AbstractNormalizedPrior
 
 MOST_PIXELS = 256
 NEWTON_STEPS = 8
 
 
-class Made(AbstractDensityPrior):
+class Made(AbstractNormalizedPrior):
     """Small pictures, each pixel given all before it."""
 
     weights: tuple[Float[Array, "given made"], ...]

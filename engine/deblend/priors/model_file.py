@@ -20,9 +20,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from deblend.guard import parsed_json
+from deblend.priors.energy import EnergyPrior, new_energy_prior
 from deblend.priors.flow import new_flow
 from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.heads import Head
+from deblend.priors.network import UNet
 from deblend.priors.pixel_cnn import PixelCNN, PixelNetwork
 from deblend.priors.score import SIDES, ScorePrior, new_score_prior
 from deblend.priors.vae import VaePrior, new_vae
@@ -42,7 +44,7 @@ WIDEST, DEEPEST = 512, 64
 """Channels and blocks of a pixelcnn."""
 
 Module = TypeVar("Module")
-LearnedPrior = ScorePrior | PixelCNN | VaePrior
+LearnedPrior = ScorePrior | EnergyPrior | PixelCNN | VaePrior
 
 
 def card_path(path: Path) -> Path:
@@ -97,7 +99,7 @@ def write_model(path: Path, prior: LearnedPrior, card: Mapping[str, Any]) -> Non
     elif isinstance(prior, VaePrior):
         kind, says, kept = "vae", _of_vae(prior), prior
     else:
-        kind, says, kept = "score", _of_score(prior), prior
+        kind, says, kept = "score" if isinstance(prior, ScorePrior) else "energy", _of_u_net(prior), prior
     half: dict[str, Any] = {name: array.astype(np.float16) for name, array in named_arrays(kept).items()}
     data = save(half, metadata={"format": "deblend prior", "kind": kind})
     about = {
@@ -127,13 +129,13 @@ def read_model(path: Path) -> tuple[LearnedPrior, dict[str, Any]]:
         blank = READERS[card["kind"]](says)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{card_path(path)}: the architecture cannot be read ({error}).") from error
-    if isinstance(blank, (ScorePrior, VaePrior)):
+    if isinstance(blank, (ScorePrior, EnergyPrior, VaePrior)):
         return with_arrays(blank, arrays, path), card
     network, gaussian, noise = blank
     return PixelCNN(*with_arrays((network, gaussian), arrays, path), noise), card
 
 
-def _of_score(prior: ScorePrior) -> dict[str, Any]:
+def _of_u_net(prior: ScorePrior | EnergyPrior) -> dict[str, Any]:
     network = prior.network
     return {
         "network": "U-Net",
@@ -146,9 +148,20 @@ def _of_score(prior: ScorePrior) -> dict[str, Any]:
 
 
 def _blank_score(says: Mapping[str, Any]) -> ScorePrior:
+    return ScorePrior(*_blank_u_net(says, new_score_prior))
+
+
+def _blank_energy(says: Mapping[str, Any]) -> EnergyPrior:
+    return EnergyPrior(*_blank_u_net(says, new_energy_prior))
+
+
+def _blank_u_net(
+    says: Mapping[str, Any], new: Callable[..., ScorePrior | EnergyPrior]
+) -> tuple[UNet, tuple[int, int], tuple[float, float], float]:
+    """Return network, shape, noise levels and scale of a prior that is a U-Net."""
     sizes = int(says["side_pix"]), int(says["width"]), int(says["deep_width"])
     # shapes alone: numbers at random would be compiled for, and thrown away
-    shapes = eqx.filter_eval_shape(new_score_prior, jax.random.key(0), *sizes)
+    shapes = eqx.filter_eval_shape(new, jax.random.key(0), *sizes)
     if 4 * sum(leaf.size for leaf in jax.tree.leaves(shapes) if hasattr(leaf, "size")) > 2 * MOST_BYTES:
         raise ValueError("a network of that size is larger than any model of this program")
     blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
@@ -156,7 +169,7 @@ def _blank_score(says: Mapping[str, Any]) -> ScorePrior:
     sigma_data = float(says["sigma_data"])
     if not (0 < low < high < np.inf and 0 < sigma_data < np.inf):
         raise ValueError(f"noise levels must be positive and in order, got {low} and {high}")
-    return ScorePrior(blank.network, blank.shape, (low, high), sigma_data)
+    return blank.network, blank.shape, (low, high), sigma_data
 
 
 def _of_pixel_cnn(prior: PixelCNN) -> dict[str, Any]:
@@ -217,6 +230,7 @@ def _blank_vae(says: Mapping[str, Any]) -> VaePrior:
 
 READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "score": _blank_score,
+    "energy": _blank_energy,
     "pixelcnn": _blank_pixel_cnn,
     "vae": _blank_vae,
 }

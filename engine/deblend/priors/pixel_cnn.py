@@ -27,7 +27,7 @@ from deblend.priors.causal import BORDER, Causal, GatedBlock, bordered, gated, p
 from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.heads import Head
 from deblend.priors.integrators import DEFAULT_STEPS, Scheme
-from deblend.priors.interface import AbstractDensityPrior
+from deblend.priors.interface import AbstractNormalizedPrior
 
 UNIT = 0.1
 """Of pictures, to the network [peak]."""
@@ -66,7 +66,7 @@ N_TOLD = 5
 """What the network is told of a pixel: its light, its u, and where it is."""
 
 
-class PixelCNN(AbstractDensityPrior):
+class PixelCNN(AbstractNormalizedPrior):
     """Galaxies with their brightest pixel at 1, behind noise of σ₀."""
 
     network: PixelNetwork

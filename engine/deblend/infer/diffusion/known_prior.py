@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from deblend.priors.energy import EnergyPrior
 from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.interface import AbstractPrior
 from deblend.priors.model_file import packaged_path, read_model
@@ -70,10 +71,10 @@ def known_prior(given: AbstractPrior | Path | str | None) -> KnownPrior:
 @lru_cache(maxsize=2)
 def _read(path: Path, is_packaged: bool) -> KnownPrior:
     prior, card = read_model(path)
-    if not isinstance(prior, ScorePrior):
+    if not isinstance(prior, (ScorePrior, EnergyPrior)):
         raise ValueError(
-            f"{path}: this prior is a density ({card['kind']}), and diffusion sampling takes a denoiser; give one of "
-            "`deblend train score`."
+            f"{path}: this prior is no denoiser ({card['kind']}), which is what diffusion sampling takes; give one "
+            "of `deblend train score` or `deblend train energy`."
         )
     reference = gaussian_of_generated(prior.shape[0]) if is_packaged else gaussian_of_draws(prior)
     name = "the prior of the package" if is_packaged else f"the prior {path.stem}"
