@@ -64,8 +64,7 @@ def test_fluxes_of_known_pictures_are_found_and_not_negative() -> None:
 
 
 def test_the_network_of_one_pass_learns_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few steps on a few blends make the loss less; what is read again gives the same light, in any unit; each
-    network learns from its own loss alone."""
+    """A few steps on a few blends make the loss less; what is read again gives the same light, in any unit."""
     for name, small in (("WIDTH", 8), ("N_TRUNK", 1), ("BATCH", 8)):
         monkeypatch.setattr(one_pass, name, small)
     monkeypatch.setattr(one_pass, "WEIGHTS", tmp_path / "weights.safetensors")
@@ -73,9 +72,6 @@ def test_the_network_of_one_pass_learns_and_is_kept(tmp_path: Path, monkeypatch:
     images, truth = one_pass.batch(pictures, fluxes, np.random.default_rng(0))
     assert images.max(axis=(1, 2, 3)) == pytest.approx(1.0)
     networks = one_pass.new_networks(jax.random.key(0))
-    of_parting, of_judge = jax.jit(jax.jacrev(one_pass.losses))(networks, images, truth)
-    assert lit(of_parting[0]) and not lit(of_parting[1])
-    assert lit(of_judge[1]) and not lit(of_judge[0])
     optimizer = one_pass.optimizer_of(1e-2, 40)
     state, losses = optimizer.init(one_pass.eqx.filter(networks, one_pass.eqx.is_array)), []
     for _ in range(40):
@@ -87,10 +83,6 @@ def test_the_network_of_one_pass_learns_and_is_kept(tmp_path: Path, monkeypatch:
     light = one_pass.parted(one_pass.kept(), blend.images)
     assert light.shape == blend.truth.shape and np.all(light > 0)
     np.testing.assert_allclose(one_pass.parted(networks[0], 3.0 * blend.images), 3.0 * light, rtol=1e-4)
-
-
-def lit(slopes: object) -> bool:
-    return any(bool(np.any(np.asarray(leaf) != 0)) for leaf in jax.tree.leaves(slopes))
 
 
 def test_errors_of_means_are_free_of_the_scatter_of_draws() -> None:
