@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,6 @@ RESULTS = Path(__file__).parent / "results"
 SHOWN = 0
 """The blend of the picture."""
 MEAN_ERROR = "mean, cut at 1"
-COLUMNS = {MEAN_ERROR: "mean ΔF/F", "median ΔF/F": "median", "likeness": "likeness", "SSIM": "SSIM"}
-"""Of the table, by the statistic."""
 
 Results = dict[str, dict[str, dict[str, list[Result]]]]
 """By family, PSF and way, a result for every blend."""
@@ -51,19 +49,26 @@ def result_of(blend: Blend, light: Light) -> Result:
 
 
 def table(by_psf: Mapping[str, Mapping[str, Sequence[Result]]]) -> str:
-    """Return scores by way and PSF, and what a way loses or gains away from the training PSF, blend by blend."""
-    cells = [f"{label}" for label in COLUMNS.values()]
-    lines = [line(["PSF", "way", *cells, "of that by this PSF", "χ²", "CPU s"])]
-    lines.append("|" + "---|" * (len(COLUMNS) + 5))
-    for psf, by_way in by_psf.items():
-        for way, results in by_way.items():
-            said = [f"{value:.3f} ± {spread:.3f}" for value, spread in (scored(results, name) for name in COLUMNS)]
-            change = "" if psf == TRAINING else said_change(results, by_psf[TRAINING][way])
-            chi2 = float(np.mean([r.chi2 for r in results]))
-            # whatever compiles does so in the first blends
-            seconds = float(np.median([r.seconds for r in results if r.seconds is not None]))
-            lines.append(line([f"{psf} ({PSFS[psf]:g} px)", way, *said, change, f"{chi2:.2f}", f"{seconds:.2f}"]))
+    """Return a row for every way: mean errors of fluxes behind each PSF and what changes from training, blend by
+    blend; likeness, SSIM and χ² behind each, and CPU seconds."""
+    others = [psf for psf in by_psf if psf != TRAINING]
+    cells = [f"mean ΔF/F, {PSFS[psf]:g} px" for psf in by_psf] + [f"{PSFS[psf]:g} px, paired" for psf in others]
+    cells = ["way", *cells, "likeness", "SSIM", "χ²", "CPU s"]
+    lines = [line(cells), "|" + "---|" * len(cells)]
+    for way in by_psf[TRAINING]:
+        rows = {psf: by_way[way] for psf, by_way in by_psf.items()}
+        errors = ["{:.3f} ± {:.3f}".format(*scored(results, MEAN_ERROR)) for results in rows.values()]
+        changes = [said_change(rows[psf], rows[TRAINING]) for psf in others]
+        pictures = [told(scored(results, name)[0] for results in rows.values()) for name in ("likeness", "SSIM")]
+        chi2 = told(float(np.mean([result.chi2 for result in results])) for results in rows.values())
+        # the first blends have the time of compilers in them
+        seconds = [r.seconds for results in rows.values() for r in results if r.seconds is not None]
+        lines.append(line([way, *errors, *changes, *pictures, chi2, f"{np.median(seconds):.2f}"]))
     return "\n".join(lines)
+
+
+def told(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)
 
 
 def line(cells: Sequence[str]) -> str:

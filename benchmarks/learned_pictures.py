@@ -22,7 +22,7 @@ MOST_SIGMA = 4.0
 """Of residuals that are told apart."""
 MARGIN = 4
 """Pixels of an image's rim that are not shown."""
-INCH, DPI = 0.62, 100
+INCH, DPI = 0.62, 95
 SAMPLES_IN_ROW = 8
 
 

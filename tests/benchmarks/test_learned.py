@@ -50,8 +50,9 @@ def test_scores_of_the_truth_and_what_a_psf_costs() -> None:
     statistic = learned.STATISTICS[learned.MEAN_ERROR]
     value, _ = learned.paired(by_psf["wider"]["truth"], by_psf[learned.TRAINING]["truth"], statistic)
     assert value == pytest.approx(0.1)
-    last = learned.table(by_psf).splitlines()[-1]
-    assert "wider (2.1 px)" in last and "+0.100 ± 0.000" in last
+    head, _, row = learned.table(by_psf).splitlines()
+    assert "mean ΔF/F, 2.1 px | 2.1 px, paired" in head
+    assert "0.000 ± 0.000 | 0.100 ± 0.000 | +0.100 ± 0.000 | 1.000, 1.000 | 1.000, 1.000" in row
 
 
 def test_fluxes_of_known_pictures_are_found_and_not_negative() -> None:
