@@ -10,7 +10,7 @@ WITH_QT6 := PYTHONPATH=$(QT6) QT_API=pyqt6 PYTEST_QT_API=pyqt6
 # what differs between PyQt5 and PyQt6: mouse and keys, events, enumerations, tables and dialogs
 SMOKE := tests/plugin/test_handles.py tests/plugin/test_accessible.py -k "not while_a_fit_runs"
 
-.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint audit format demo bench benchmark docs tutorials dist-check screenshots \
+.PHONY: help setup test test-pyqt6 smoke-pyqt6 lint audit format demo bench benchmark learned docs tutorials dist-check screenshots \
 	first-hour sample-data clean
 
 help:  ## list what can be made
@@ -61,6 +61,11 @@ bench: $(READY)  ## measure all that is to be fast, each number next to its limi
 
 benchmark: $(READY)  ## compare with scarlet2 (installed into its own environment)
 	@$(BIN)/python benchmarks/compare_scarlet2.py
+
+learned: $(READY)  ## compare learned priors on the same blends, and make their pictures anew (hours of one core)
+	@$(BIN)/python benchmarks/learned.py
+	@$(BIN)/python benchmarks/expectation.py
+	@$(BIN)/python benchmarks/learned_pictures.py
 
 docs: $(READY)  ## build the site into build/site; a link that leads nowhere fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

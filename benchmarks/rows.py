@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from blends import Blend
@@ -23,6 +23,8 @@ from deblend import (
     Constraint,
     ConstraintKind,
     FitSettings,
+    FitState,
+    Program,
     Scene,
     Source,
     begun_anew,
@@ -91,8 +93,27 @@ USUAL = (
 )
 
 
+class Found(NamedTuple):
+    """What a row finds of a scene; the last arguments of `judged`."""
+
+    flux: Float[np.ndarray, "source band"]
+    pictures: Float[np.ndarray, "source y x"]
+    """In i, as seen."""
+    chi2: float
+    iterations: int
+    seconds: float | None
+    outcome: str
+
+
 def fitted(blend: Blend, row: Row, shifts: Float[np.ndarray, "source xy"], settings: Settings) -> Result:
     """Fit one scene; `shifts` are the errors of its positions (source, xy) [pix]."""
+    return judged(blend, *found(blend, row, shifts, settings)[0])
+
+
+def found(
+    blend: Blend, row: Row, shifts: Float[np.ndarray, "source xy"], settings: Settings
+) -> tuple[Found, FitState, Program]:
+    """Return what a fit of one scene finds, where it ended and its program; arguments as of `fitted`."""
     observation = blend.observation
     if row.measures_correlation:
         observation = observation.with_measured_noise_correlation()
@@ -109,12 +130,13 @@ def fitted(blend: Blend, row: Row, shifts: Float[np.ndarray, "source xy"], setti
     before, started = compilations(), time.process_time()
     running = fit(unsolved(scene), [observation], options)
     best, iterations = running.run(), running.state.iteration
-    if not row.keeps_kinds and (found := uneven(best.scene, [observation])):
-        running = fit(begun_anew(best.scene, found, [observation]), [observation], options, running.program)
+    if not row.keeps_kinds and (ids := uneven(best.scene, [observation])):
+        running = fit(begun_anew(best.scene, ids, [observation]), [observation], options, running.program)
         best, iterations = running.run(), iterations + running.state.iteration
     seconds = time.process_time() - started if compilations() == before else None
     pictures = np.stack([best.component_plane(k, blend.band_i) for k in range(len(x))])
-    return judged(blend, best.scene.fluxes, pictures, best.chi2, iterations, seconds, running.state.outcome.name)
+    fluxes, outcome = best.scene.fluxes, running.state.outcome.name
+    return Found(fluxes, pictures, best.chi2, iterations, seconds, outcome), best, running.program
 
 
 def described(source: Source, row: Row, settings: Settings) -> Source:

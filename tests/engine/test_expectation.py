@@ -125,3 +125,19 @@ def test_stamps_of_any_brightness_begin_with_galaxies(tmp_path: Path) -> None:
         again.resume(tmp_path / "d.npz", lambda: laps.prior)
     with pytest.raises(ValueError, match="brighter than their noise"):
         Observed.of(1e-3 * images, kernel(), 1.0)
+
+
+def test_laps_may_begin_with_a_prior_that_is_given(toy: tuple[Observed, np.ndarray, np.ndarray]) -> None:
+    """That of a person acts in place of the most likely Gaussian, and tells how bright stamps are."""
+    observed, true_mean, _ = toy
+    shape = SIDE, SIDE
+    first = GaussianPrior(
+        true_mean.reshape(shape).astype("f4"), np.zeros((1, *shape), "f4"), np.full(shape, 0.01, "f4")
+    )
+    some = Observed(3.0 * observed.images[:64], kernel(), 3.0 * NOISE, np.full(64, 2.0))
+    laps = Laps(some, 1, first)
+    assert laps.prior is first
+    # light of all stamps is 3 with what they differ by; guessed were 2
+    assert np.median(laps.observed.brightness) == pytest.approx(3.0, rel=0.1)
+    draws = laps.draw()
+    assert draws is not None and np.std(draws - draws.mean(axis=0)) < 0.03

@@ -110,9 +110,13 @@ class Observed:
         """The images in units of the noise."""
         return (self.images[:, None] / self.noise).astype(np.float32)
 
+    def seen(self, pictures: Float[np.ndarray, "n y x"]) -> Float[np.ndarray, "n y x"]:
+        """Return what is seen of pictures, without noise and of brightness 1."""
+        return np.asarray(_all_seen(self.operator, jnp.asarray(pictures, jnp.float32)))
+
     def brightened(self, pictures: Float[np.ndarray, "stamp y x"]) -> Observed:
         """Return the stamps as bright as their pictures say: least squares, never below a tenth of what it was."""
-        seen = np.asarray(_all_seen(self.operator, jnp.asarray(pictures, jnp.float32)))
+        seen = self.seen(pictures)
         found = np.sum(seen * self.images, axis=(1, 2)) / np.maximum(np.sum(seen**2, axis=(1, 2)), 1e-30)
         return replace(self, brightness=np.maximum(found, 0.1 * self.brightness))
 
@@ -148,8 +152,7 @@ def gaussian_of(observed: Observed, count: int = GAUSSIAN_LAPS, rank: int | None
     """
     shape = observed.images.shape[1:]
     n = shape[0] * shape[1]
-    basis = jnp.eye(n, dtype=jnp.float32).reshape(n, *shape)
-    seen = np.asarray(_all_seen(observed.operator, basis), np.float64).reshape(n, n).T
+    seen = np.asarray(observed.seen(np.eye(n).reshape(n, *shape)), np.float64).reshape(n, n).T
     scaled = (observed.images / observed.brightness[:, None, None]).reshape(-1, n).astype(np.float64)
     noise = observed.noise / observed.brightness
     order = np.array_split(np.argsort(noise), NOISE_BINS if np.ptp(noise) > 0 else 1)
@@ -195,8 +198,8 @@ def better(
 def posterior_means(observed: Observed, prior: GaussianPrior) -> Float[np.ndarray, "stamp y x"]:
     """Return the mean of the posterior of every stamp under a Gaussian."""
     n = observed.images[0].size
-    basis = jnp.eye(n, dtype=jnp.float32).reshape(n, *observed.images.shape[1:])
-    seen = np.asarray(_all_seen(observed.operator, basis), np.float64).reshape(n, n).T
+    basis = np.eye(n).reshape(n, *observed.images.shape[1:])
+    seen = np.asarray(observed.seen(basis), np.float64).reshape(n, n).T
     covariance, mean = prior.covariance(), np.asarray(prior.mean, np.float64).ravel()
     values, axes = np.linalg.eigh(seen @ covariance @ seen.T)
     # one decomposition for all noises
@@ -209,12 +212,12 @@ def posterior_means(observed: Observed, prior: GaussianPrior) -> Float[np.ndarra
 class Laps:
     """Where expectation and maximization stand: the prior so far, and draws under it that the next one learns from."""
 
-    def __init__(self, observed: Observed, seed: int) -> None:
-        """Begin with the Gaussian that the stamps have most likely come from, twice: the means of the first tell how
-        bright each stamp is."""
-        rough = gaussian_of(observed)
+    def __init__(self, observed: Observed, seed: int, first: GaussianPrior | None = None) -> None:
+        """Begin with the Gaussian `first`, or with that which the stamps have most likely come from; the means of
+        posteriors under it tell how bright each stamp is."""
+        rough = gaussian_of(observed) if first is None else first
         self.observed = observed.brightened(normalized(posterior_means(observed, rough), keep_all=True))
-        self.prior: AbstractPrior = gaussian_of(self.observed, rank=RANK)
+        self.prior: AbstractPrior = gaussian_of(self.observed, rank=RANK) if first is None else first
         self._seed, self.number = seed, 1
         self._reference: GaussianPrior | None = None
         self.draws: Float[np.ndarray, "stamp y x"] | None = None
