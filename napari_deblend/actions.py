@@ -256,7 +256,9 @@ ACTIONS: dict[str, Action] = {
         Action("fit_uneven", "Fit uneven galaxies anew as learned ones", fit_uneven),
         Action("draw_or_pause", "Draw scenes that the data allow; pause or go on", draw_or_pause, "Alt-U"),
         Action("stop_drawing", "Make no more draws; keep those there are", stop_drawing, "Control-Alt-U"),
-        Action("next_draw_view", "Look at the draws: mean, deviation, each, none", next_draw_view, "Alt-W"),
+        Action(
+            "next_draw_view", "Look at the draws: mean, deviation, each, data or prior, none", next_draw_view, "Alt-W"
+        ),
         Action("show_sureness", "Show or hide how sure the fit is", show_sureness, "Alt-Y"),
         Action("export_draws", "Write the draws: table, pictures, covariances, percentiles…", export_draws),
         Action("previous_state", "Go back to the state before on the chi² curve", walk(-1), "Control-Alt-Left"),

@@ -16,14 +16,13 @@ from napari.utils import progress
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from deblend import Catalog, Method, Samples, Sampling, Scene
-from deblend.io import write_catalog, write_samples
+from deblend import Method, Scene
 from deblend.measure import KeptDraws
-from deblend.replacing import replacing
 from napari_deblend.compat import main_window, show_progress
 from napari_deblend.document import Change
+from napari_deblend.draw_files import drawn_of, kept_of, written
 from napari_deblend.draw_layers import DrawLayers
-from napari_deblend.drawing import DRAWN, Drawing, DrawKind, Drawn, DrawPhase, DrawSettings, drawn_of, kept_of
+from napari_deblend.drawing import DRAWN, Drawing, DrawKind, Drawn, DrawPhase, DrawSettings
 from napari_deblend.ownership import called
 from napari_deblend.runner import ERROR
 
@@ -230,6 +229,7 @@ class Sureness:
                 self._fit_number = self._fit_number_now
                 self._is_stale = not is_same(self._bench.document.scene, news.scene)
                 self.layers.take(news)
+                self.layers.show_share(self._chosen)
                 self._say_caption()
                 self.changed.emit()
             elif name == WRITTEN:
@@ -291,12 +291,16 @@ class Sureness:
             self.changed.emit()
 
     def _want(self) -> None:
+        self.layers.show_share(self._chosen)
         if self._drawing is not None and self._drawing.phase is not DrawPhase.FAILED:
             self._drawing.want(self.layers.wanted(self._chosen))
 
     def _say_caption(self) -> None:
         drawn, kind = self.drawn, self.layers.kind
         if drawn is None or kind is None:
+            return
+        if kind is DrawKind.SHARE:
+            self._bench.viewer.canvas.overlays.text.text = self._share_caption(drawn)
             return
         names = {source.id: called(source) for source in drawn.scene.sources}
         of = next((names.get(p.source_id or "", "the model") for p in self.layers.wanted(self._chosen)), "the model")
@@ -308,6 +312,15 @@ class Sureness:
             aside += " · no error bar"
         text = f"{what[0].upper()}{what[1:]} · {of} · {name} [nJy/pix]{aside}"
         self._bench.viewer.canvas.overlays.text.text = text
+
+    def _share_caption(self, drawn: Drawn) -> str:
+        names = {source.id: called(source) for source in drawn.scene.sources}
+        of = names.get(self._chosen or "")
+        if of is not None and self._chosen not in {share.source_id for share in drawn.shares}:
+            return f"Data against prior · {of} keeps its shape: no pictures of it are drawn"
+        aside = " · stale" if self._is_stale else ""
+        where = "the nearest galaxy" if of is None else of
+        return f"Data (1) against prior (0) · {where} · of {drawn.n_done} draws{aside}"
 
     @property
     def _chosen(self) -> str | None:
@@ -339,31 +352,7 @@ def is_same(one: Scene, other: Scene) -> bool:
     )
 
 
-def written(folder: Path, sampling: Sampling, samples: Samples) -> str:
-    """Write draws, pictures, covariances and percentiles into a folder, and for ArviZ where it is installed.
-
-    Returns a sentence, for what goes wrong too.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_samples(folder, sampling.program.observations, samples)
-        catalog = Catalog(samples.catalog())
-        catalog.table.meta |= {"method": sampling.method.value, "seed": sampling.seed}
-        write_catalog(folder / "percentiles.ecsv", catalog)
-        try:
-            with replacing(folder / "samples.nc") as part:
-                samples.to_arviz().to_netcdf(str(part))
-        except ImportError as error:
-            return f"{len(samples)} draws are in {folder}; samples.nc is not: {error}"
-    except (ValueError, OSError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"The draws could not be written: {lines[0]}"
-    return f"{len(samples)} draws are in {folder}."
-
-
 # actions -----------------------------------------------------------------------------------------------------------
-
-ROUND = (None, DrawKind.MEAN, DrawKind.DEVIATION, DrawKind.DRAW)
 
 
 def draw_or_pause(bench: Workbench) -> None:
@@ -380,9 +369,11 @@ def stop_drawing(bench: Workbench) -> None:
 
 
 def next_draw_view(bench: Workbench) -> None:
-    """Look at the mean of the draws, at their deviation, at each of them, at none again."""
-    place = (ROUND.index(bench.sureness.layers.kind) + 1) % len(ROUND)
-    bench.sureness.show(ROUND[place])
+    """Look at the mean of the draws, at their deviation, at each of them, at what is data and what prior where that is
+    known, at none again."""
+    drawn = bench.sureness.drawn
+    kinds = (None, *(DrawKind if drawn is None else drawn.kinds))
+    bench.sureness.show(kinds[(kinds.index(bench.sureness.layers.kind) + 1) % len(kinds)])
 
 
 def show_sureness(bench: Workbench) -> None:
