@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -132,9 +133,16 @@ class Drawing:
     """A thread that makes draws around one scene until they are enough, and shows them until `close`."""
 
     def __init__(
-        self, observations: Sequence[Observation], scene: Scene, method: Method, settings: DrawSettings
+        self,
+        observations: Sequence[Observation],
+        scene: Scene,
+        method: Method,
+        settings: DrawSettings,
+        prior: Path | None = None,
     ) -> None:
+        """Begin; `prior` is the file of the one that pictures are drawn under, that of the package without one."""
         self.mailbox = Mailbox()
+        self._prior = prior if method is Method.DIFFUSION else None
         self.scene, self.method, self.settings = scene, method, settings
         self.phase = DrawPhase.PREPARING
         self._observations = tuple(observations)
@@ -242,7 +250,14 @@ class Drawing:
         # groups as the window's own program has them, which is compiled already
         program = Program(self._observations, scene, standard_groups=True, solve=False)
         sampling = sample(
-            scene, self._observations, self.method, settings.draws, settings.seed, program, settings.chains
+            scene,
+            self._observations,
+            self.method,
+            settings.draws,
+            settings.seed,
+            program,
+            settings.chains,
+            prior=self._prior,
         )
         self._samples = Samples(program, with_model=True, is_calibrated=sampling.is_calibrated)
         with self._wake:

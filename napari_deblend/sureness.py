@@ -17,6 +17,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from deblend import Method, Scene
+from deblend.infer.diffusion.known_prior import denoiser_card
 from deblend.measure import KeptDraws
 from napari_deblend.compat import main_window, show_progress
 from napari_deblend.document import Change
@@ -52,6 +53,10 @@ class Sureness:
         self._bench = bench
         self.method = Method.GAUSSIAN
         self.settings = DrawSettings()
+        self.prior: Path | None = None
+        """File of the prior that pictures are drawn under; None for that of the package."""
+        self.known_priors: list[Path] = []
+        """Files that were chosen so far."""
         self.drawn: Drawn | None = None
         """What the last draws said; None where there were none."""
         self._kept: KeptDraws | None = None
@@ -106,6 +111,18 @@ class Sureness:
         self.method = method
         self.chosen.emit()
 
+    def take_prior(self, path: Path | None) -> None:
+        """Have the next draws be pictures under the prior of a file, or under that of the package.
+
+        Raises ValueError, which names the file, where pictures cannot be drawn under it.
+        """
+        if path is not None:
+            denoiser_card(path)
+            if path not in self.known_priors:
+                self.known_priors.append(path)
+        self.prior = path
+        self.choose(Method.DIFFUSION)
+
     def begin(self) -> None:
         """Make draws around the present scene; raises ValueError with a sentence where that cannot be done."""
         bench = self._bench
@@ -120,7 +137,7 @@ class Sureness:
         self.layers.begin()
         bench.tell(f"{self.method.label}: {self.settings.draws} draws…")
         self._has_arrived = False
-        self._drawing = Drawing(bench.document.observations, scene, self.method, self.settings)
+        self._drawing = Drawing(bench.document.observations, scene, self.method, self.settings, self.prior)
         self._phase = None
         self._bar = progress(total=self.settings.draws)
         self._want()
@@ -350,42 +367,3 @@ def is_same(one: Scene, other: Scene) -> bool:
     return one is other or (
         len(one) == len(other) and all(a is b for a, b in zip(one.sources, other.sources, strict=True))
     )
-
-
-# actions -----------------------------------------------------------------------------------------------------------
-
-
-def draw_or_pause(bench: Workbench) -> None:
-    """Make draws around the present scene; have those that are being made wait, or go on."""
-    if bench.sureness.is_busy:
-        bench.sureness.pause()
-    else:
-        bench.sureness.begin()
-
-
-def stop_drawing(bench: Workbench) -> None:
-    """Make no more draws; those there are stay."""
-    bench.sureness.stop()
-
-
-def next_draw_view(bench: Workbench) -> None:
-    """Look at the mean of the draws, at their deviation, at each of them, at what is data and what prior where that is
-    known, at none again."""
-    drawn = bench.sureness.drawn
-    kinds = (None, *(DrawKind if drawn is None else drawn.kinds))
-    bench.sureness.show(kinds[(kinds.index(bench.sureness.layers.kind) + 1) % len(kinds)])
-
-
-def show_sureness(bench: Workbench) -> None:
-    """Have what the draws say in view, or fold it away."""
-    bench.sureness.wanted.emit()
-
-
-def export_draws(bench: Workbench) -> None:
-    """Ask for a folder, and write the draws into it."""
-    from qtpy.QtWidgets import QFileDialog
-
-    if bench.sureness.drawn is None:
-        raise ValueError("There are no draws yet; choose a way to draw under “Method”, and draw.")
-    if folder := QFileDialog.getExistingDirectory(None, "Write the draws into this folder"):
-        bench.sureness.write(Path(folder))

@@ -1,0 +1,145 @@
+"""Priors learned in the window: from the dialog to the draws, stopped and gone on with, and what cannot be learned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from deblend import Method
+from deblend.priors import read_model
+from deblend.priors.model_file import packaged_path
+from napari_deblend import learning
+from napari_deblend.actions import perform
+from napari_deblend.compat import main_window
+from napari_deblend.learning import LearningPhase, LearningSettings, Origin
+from napari_deblend.widgets.learning import NAME, LearningDialog
+
+pytestmark = pytest.mark.gui
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LearningSettings:
+    """A few steps of a small network, looked at behind every second one."""
+    monkeypatch.setattr(learning, "CHECK_EVERY", 2)
+    file = tmp_path / "mine.safetensors"
+    return LearningSettings(galaxies=64, side=16, steps=6, stamps_a_step=4, width=8, file=file)
+
+
+@pytest.fixture
+def dialog(opened: Any, small: LearningSettings, make_hands: Any) -> Any:
+    """The dialog, opened by its key beside the dock."""
+    opened.learner.settings = small
+    opened.viewer.window.add_plugin_dock_widget("napari-deblend", "Deblend")
+    modifier = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+    make_hands(opened).key(Qt.Key.Key_P, modifier)
+    return main_window(opened.viewer).findChild(LearningDialog, NAME)
+
+
+def test_a_prior_is_learned_stopped_gone_on_with_and_drawn_under(
+    dialog: Any, opened: Any, small: LearningSettings, wait: Callable[..., None], qtbot: Any
+) -> None:
+    learner, before = opened.learner, opened.document.scene
+    told: list[str] = []
+    opened.told.connect(told.append)
+    dialog.form["steps"].value = 100_000
+    qtbot.mouseClick(dialog.learn, LEFT)
+    assert learner.is_busy and not dialog.learn.isEnabled()
+    wait(lambda: len(learner.learned.trial_steps) >= 2)
+    assert "step" in dialog.sentence.text() and "held-out error" in dialog.sentence.text()
+    x, y = dialog.curve.line.getOriginalDataset()
+    assert list(x[:2]) == [2, 4] and list(y) == list(learner.learned.trial_losses)
+    steps = learner._learning._news.done
+    begin = time.monotonic()
+    qtbot.mouseClick(dialog.stop, LEFT)
+    assert "Stopping" in told[-1] and "Stopping" in dialog.sentence.text()
+    wait(lambda: learner._learning.phase is not LearningPhase.LEARNING, timeout=5)
+    assert time.monotonic() - begin < 5.0
+    wait(lambda: not learner.is_busy and learner.is_offered)
+    assert learner.learned.phase is LearningPhase.STOPPED and "can be gone on with" in told[-1]
+    prior, card = read_model(small.file)
+    assert prior.shape == (16, 16) and card["steps_taken"] >= steps and small.kept.exists()
+    assert dialog.drawn.isVisible() and learner.learned.pictures.shape[1:] == (16, 16)
+    assert dialog.learn.text() == "Go on"
+    # the same, until a little later
+    dialog.form["steps"].value = card["steps_taken"] + 3
+    qtbot.mouseClick(dialog.learn, LEFT)
+    wait(lambda: not learner.is_busy and learner.learned.phase is LearningPhase.DONE)
+    assert read_model(small.file)[1]["steps_taken"] == card["steps_taken"] + 3 and not small.kept.exists()
+    assert dialog.learn.text() == "Learn"
+    qtbot.mouseClick(dialog.take, LEFT)
+    fitting = next(iter(opened.viewer.window.dock_widgets.values())).fitting
+    assert opened.sureness.prior == small.file and opened.sureness.method is Method.DIFFUSION
+    assert fitting.prior.choice.currentText() == "mine"
+    assert opened.document.scene is before, "learning changes no scene"
+
+
+def test_stamps_of_a_file_are_learned_from(opened: Any, small: LearningSettings, wait: Callable[..., None]) -> None:
+    y, x = np.indices((40, 16, 16)).astype(float)[1:] - 8.0
+    stamps = np.exp(-0.5 * (x**2 + y**2) / np.linspace(2.0, 6.0, 40)[:, None, None])
+    path = small.file.with_name("stamps.npy")
+    np.save(path, stamps)
+    opened.learner.settings = replace(small, learn_from=Origin.STAMPS, stamps=path, minutes=1e-6)
+    opened.learner.begin()
+    wait(lambda: not opened.learner.is_busy and opened.learner.is_offered)
+    assert "has had its time" in opened.learner.learned.sentence
+    card = read_model(small.file)[1]
+    assert card["data"] == "40 stamps of stamps.npy" and card["steps_taken"] == 1
+
+
+def test_the_form_asks_for_what_matters_and_a_word_says_what_is_wrong(
+    dialog: Any, opened: Any, small: LearningSettings, wait: Callable[..., None], qtbot: Any
+) -> None:
+    assert dialog.form["galaxies"].visible and not dialog.form["stamps"].visible
+    dialog.form["learn_from"].value = Origin.STAMPS
+    assert not dialog.form["galaxies"].visible and dialog.form["stamps"].visible
+    few = small.file.with_name("few.npy")
+    np.save(few, np.ones((3, 16, 16)))
+    small.file.with_name("there.safetensors").write_bytes(b"")
+    for changes, expected in (
+        ({"stamps": Path()}, "No file is named"),
+        ({"stamps": few.with_name("none.fits")}, "none.fits: there is no such file"),
+        ({"file": small.file.with_name("mine.npz")}, "must end in .safetensors"),
+        ({"file": small.file.with_name("there.safetensors")}, "there is such a prior already"),
+        ({"file": small.file.parent / "nowhere" / "mine.safetensors"}, "no such folder"),
+    ):
+        opened.learner.settings = replace(small, learn_from=Origin.STAMPS, **{"stamps": few, **changes})
+        qtbot.mouseClick(dialog.learn, LEFT)
+        assert expected in dialog.sentence.text() and not opened.learner.is_busy
+    opened.learner.settings = replace(small, learn_from=Origin.STAMPS, stamps=few)
+    qtbot.mouseClick(dialog.learn, LEFT)
+    wait(lambda: "3 stamps are too few" in dialog.sentence.text())
+    assert not opened.learner.is_busy and not small.file.exists() and not dialog.take.isEnabled()
+
+
+def test_galaxies_that_are_being_made_are_stopped_at_once(
+    opened: Any, small: LearningSettings, wait: Callable[..., None]
+) -> None:
+    opened.learner.settings = replace(small, galaxies=1_000_000)
+    opened.learner.begin()
+    wait(lambda: opened.learner.learned.done > 10)
+    perform(opened, "stop_learning")
+    wait(lambda: not opened.learner.is_busy, timeout=5)
+    wait(lambda: "nothing is written" in opened.learner.learned.sentence, timeout=5)
+    assert not list(small.file.parent.iterdir())
+    told: list[str] = []
+    opened.told.connect(told.append)
+    perform(opened, "stop_learning")
+    assert told == ["No prior is being learned."]
+
+
+def test_a_file_that_is_no_denoiser_is_no_prior_of_draws(dialog: Any, opened: Any, tmp_path: Path) -> None:
+    sureness = opened.sureness
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(b"no model")
+    for path, expected in ((torn, r"torn.safetensors.*card"), (packaged_path("vae"), "takes a denoiser")):
+        with pytest.raises(ValueError, match=expected):
+            sureness.take_prior(path)
+        assert sureness.prior is None and not sureness.known_priors
