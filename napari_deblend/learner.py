@@ -8,7 +8,9 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_deblend.compat import main_window
-from napari_deblend.learning import LEARNED, Learned, Learning, LearningPhase, LearningSettings
+from napari_deblend.field_galaxies import FieldGalaxies
+from napari_deblend.learning import LEARNED, Learned, Learning, LearningPhase
+from napari_deblend.learning_settings import LearningSettings, Origin
 from napari_deblend.runner import ERROR
 
 if TYPE_CHECKING:
@@ -51,8 +53,9 @@ class Learner:
         if self.is_busy:
             raise ValueError("A prior is being learned; stop it, or wait for its end.")
         self.settings.check()
+        field = self._field if self.settings.learn_from is Origin.FIELD else None
         self.learned = Learned()
-        self._learning = Learning(self.settings)
+        self._learning = Learning(self.settings, field)
         self._timer.start()
         self.changed.emit()
 
@@ -67,7 +70,7 @@ class Learner:
     @property
     def is_offered(self) -> bool:
         """Whether a prior was written that draws can be made under."""
-        return self.learned is not None and self.learned.pictures is not None
+        return self.learned is not None and self.learned.is_written
 
     def take(self) -> None:
         """Have draws made under what was learned; raises ValueError where there is nothing yet."""
@@ -81,6 +84,20 @@ class Learner:
         self._timer.stop()
         if self._learning is not None:
             self._learning.close()
+
+    @property
+    def _field(self) -> FieldGalaxies:
+        """What is open, in the band that is looked at; raises ValueError where there are no galaxies yet."""
+        bench = self._bench
+        if not bench.document.is_open or not bench.document.scene.sources:
+            raise ValueError("There are no galaxies to learn from; open images, detect sources, and fit.")
+        if bench.runner is not None and bench.runner.is_running:
+            raise ValueError("A fit is running, and galaxies are cut out with its models: stop it, or wait.")
+        scene, k = bench.document.scene, bench.layers.seen_by
+        if not scene.is_solved:
+            raise ValueError("The fluxes of the last edit are being solved; try again in a moment.")
+        observations = bench.document.observations
+        return FieldGalaxies(observations, scene, k, min(bench.layers.band, len(observations[k].channels) - 1))
 
     def _look(self) -> None:
         learning = self._learning

@@ -9,20 +9,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from deblend import give_way
+from napari_deblend.field_galaxies import FieldGalaxies
+from napari_deblend.learning_settings import LearningSettings, Origin
 from napari_deblend.runner import ERROR, Mailbox, sentence_of
 
 if TYPE_CHECKING:
+    from deblend.infer.diffusion.expectation import Observed
     from deblend.priors import Stamps
-    from deblend.priors.training import Training, TrainingSettings
+    from deblend.priors.training import Training
 
 logger = logging.getLogger(__name__)
 
@@ -30,83 +32,16 @@ LEARNED = "learned"
 """Name of the news."""
 INTERVAL = 0.2
 """Least time between two pieces of news [s]."""
-CHECK_EVERY, PATIENCE = 100, 10
-"""Steps between two trials on held-out stamps, and trials without a better one that end learning."""
-SUFFIX = ".safetensors"
-KEPT = ".training"
-"""Of the file beside a prior that holds what is needed to go on."""
-STAMPS_FILTER = "Stamps (*.fits *.fit *.fits.gz *.npy);;All files (*)"
-
-
-class Origin(Enum):
-    """What galaxies are learned from."""
-
-    GENERATOR = "generated galaxies"
-    STAMPS = "a file of stamps"
-
-
-@dataclass(frozen=True)
-class LearningSettings:
-    """What is learned from, how long, and where to."""
-
-    learn_from: Annotated[Origin, {"choices": [(origin.value, origin) for origin in Origin]}] = Origin.GENERATOR
-    stamps: Annotated[Path, {"filter": STAMPS_FILTER}] = Path()
-    """A cube (stamp, y, x) of single galaxies without noise."""
-    galaxies: Annotated[int, {"min": 64, "max": 1_000_000}] = 12_000
-    """How many are generated."""
-    side: Annotated[int, {"min": 16, "max": 64, "step": 4}] = 32
-    """Of generated stamps [pix]."""
-    minutes: Annotated[float, {"min": 0.1, "max": 10_000.0, "step": 5.0}] = 25.0
-    """After which learning ends."""
-    steps: Annotated[int, {"min": 1, "max": 1_000_000}] = 3000
-    """After which it ends, too; towards them the learning rate falls."""
-    stamps_a_step: Annotated[int, {"min": 1, "max": 4096}] = 64
-    width: Annotated[int, {"min": 8, "max": 256, "step": 8}] = 48
-    """Channels of the network."""
-    seed: Annotated[int, {"min": 0, "max": 2**31 - 1}] = 0
-    file: Annotated[Path, {"mode": "w", "filter": f"Priors (*{SUFFIX})"}] = field(
-        default_factory=lambda: Path.home() / f"galaxies{SUFFIX}"
-    )
-    """Where the prior is written."""
-
-    @property
-    def kept(self) -> Path:
-        """The file with what is needed to go on."""
-        return self.file.with_suffix(KEPT)
-
-    def check(self) -> None:
-        """Raise ValueError, in one sentence, where what is asked for cannot be done."""
-        if self.file.suffix != SUFFIX:
-            raise ValueError(f"{self.file.name}: the name of a prior must end in {SUFFIX}.")
-        if not self.file.parent.is_dir():
-            raise ValueError(f"{self.file.parent}: there is no such folder to write the prior into.")
-        if self.file.exists() and not self.kept.exists():
-            raise ValueError(f"{self.file}: there is such a prior already; choose another name for the new one.")
-        if self.learn_from is Origin.STAMPS and not self.stamps.is_file():
-            named = f"{self.stamps}: there is no such file" if self.stamps.name else "No file is named"
-            raise ValueError(f"{named}; give a cube of stamps (stamp, y, x), FITS or .npy.")
-
-    def training_settings(self) -> TrainingSettings:
-        """Return how the network is learned."""
-        from deblend.priors.training import TrainingSettings
-
-        # where it is coarse a network is 5/3 as wide, in groups of eight channels
-        deep_width = 8 * round(self.width * 5 / 24)
-        return TrainingSettings(
-            steps=self.steps,
-            batch=self.stamps_a_step,
-            check_every=CHECK_EVERY,
-            patience=PATIENCE,
-            seed=self.seed,
-            width=self.width,
-            deep_width=deep_width,
-        )
+MOST_SHOWN = 32
+"""Draws that are shown."""
 
 
 class LearningPhase(Enum):
     """What the thread is doing, as a person would say it."""
 
     GATHERING = "Getting stamps"
+    BEGINNING = "Finding the Gaussian that the stamps come from"
+    DRAWING = "Drawing what was seen"
     PREPARING = "Preparing the network"
     LEARNING = "Learning"
     WRITING = "Writing it, and drawing galaxies of it"
@@ -134,7 +69,11 @@ class Learned:
     seconds_left: float | None = None
     """About how long it takes still."""
     pictures: Float[np.ndarray, "draw y x"] | None = None
-    """Galaxies that the prior draws, brightest pixel 1; once it is written."""
+    """Galaxies that the prior draws, once it is written; before, what observed stamps may be; brightest pixel 1."""
+    is_written: bool = False
+    """Whether there is a prior that draws can be made under."""
+    lap: int = 0
+    """Of expectation and maximization, from 1; 0 for none."""
     sentence: str = ""
     """How it ended."""
 
@@ -146,9 +85,11 @@ class _StoppedError(Exception):
 class Learning:
     """A thread that learns a prior and writes it."""
 
-    def __init__(self, settings: LearningSettings) -> None:
+    def __init__(self, settings: LearningSettings, field: FieldGalaxies | None = None) -> None:
+        """Begin; a `field` is needed where its galaxies are learned from."""
         self.mailbox = Mailbox()
         self.settings = settings
+        self._field = field
         self._news = Learned()
         self._stopped = self._closed = False
         self._next_news = 0.0
@@ -182,7 +123,10 @@ class Learning:
     def _work(self) -> None:
         give_way()
         try:
-            self._learn()
+            if self.settings.learn_from.is_observed:
+                self._learn_by_laps()
+            else:
+                self._learn()
         except _StoppedError:
             self._tell(phase=LearningPhase.STOPPED, sentence="Stopped before anything was learned; nothing is written.")
         except Exception as error:
@@ -205,7 +149,67 @@ class Learning:
             raise _StoppedError
         training.keep(settings.kept)
         if not self._closed:
-            self._finish(training)
+            self._finish(training, can_go_on=True)
+
+    def _learn_by_laps(self) -> None:
+        """Draw what the observed galaxies may be, learn of the draws, and again (Rozet et al. 2024)."""
+        from deblend.infer.diffusion.expectation import Laps, normalized, observed_as_stamps
+        from deblend.priors import ScorePrior, write_model
+        from deblend.priors.training import Training
+
+        settings = self.settings
+        self._tell(phase=LearningPhase.GATHERING)
+        observed, card = self._observed()
+        self._go_on(done=0, total=0)
+        self._tell(phase=LearningPhase.BEGINNING)
+        laps, learned = Laps(observed, settings.seed), None
+        n = len(laps.observed.images)
+        while not self._stopped:
+            lap = laps.number
+            self._tell(phase=LearningPhase.DRAWING, lap=lap, done=0, total=n, seconds_left=None)
+            if laps.draw(self._still_drawing) is None:
+                break
+            assert laps.draws is not None
+            pictures = normalized(laps.draws)
+            self._tell(pictures=pictures[:MOST_SHOWN])
+            about = f"posterior draws of {n} galaxies of {card['observed']}, lap {lap}"
+            begun = laps.prior if isinstance(laps.prior, ScorePrior) else None
+            stamps = observed_as_stamps(pictures, about, settings.seed)
+            training = Training(stamps, settings.training_settings(), begun=begun)
+            self._take_steps(training)
+            if training.step:
+                training.hold_trial()
+                learned = training
+                card["laps"] = lap
+            if lap == settings.laps or self._stopped:
+                break
+            laps.go_on(training.best)
+        if learned is None:
+            raise _StoppedError
+        sigma = card.pop("psf_sigma_pix")
+        more = {"expectation_maximization": card, "psf_sigma_pix": sigma}
+        if self._closed:
+            write_model(settings.file, learned.best, learned.card(name=settings.file.stem, **more))
+        else:
+            self._finish(learned, can_go_on=False, **more)
+
+    def _observed(self) -> tuple[Observed, dict[str, Any]]:
+        """Return observed stamps, and what a card says of them."""
+        from deblend.infer.diffusion.observed_stamps import observed_behind, read_observed_stamps
+        from deblend.scene.learned import LEARNED_SIGMA
+
+        settings = self.settings
+        if settings.learn_from is Origin.FIELD:
+            assert self._field is not None
+            field, sigma = self._field, self._field.scene.model_psf_sigma
+            return field.observed(settings.side), {"observed": f"a field in {field.channel}", "psf_sigma_pix": sigma}
+        images, psf = read_observed_stamps(settings.stamps, settings.psf)
+        card = {"observed": settings.stamps.name, "psf": settings.psf.name, "noise": settings.noise}
+        return observed_behind(images, psf, settings.noise), {**card, "psf_sigma_pix": LEARNED_SIGMA}
+
+    def _still_drawing(self, done: int) -> bool:
+        self._tell(only_if_due=True, done=done)
+        return not self._stopped
 
     def _stamps(self, progress: Callable[[int, int], None]) -> Stamps:
         from deblend.priors import generated_stamps, read_stamps
@@ -223,7 +227,7 @@ class Learning:
         budget = 60.0 * self.settings.minutes
         self._tell(phase=LearningPhase.PREPARING, **_standing(training))
         while not training.has_ended and not self._stopped and (spent := time.monotonic() - begun) < budget:
-            if training.advance():
+            if training.advance() and not self.settings.learn_from.is_observed:
                 training.keep(self.settings.kept)
             if training.step == first + 1:
                 # compiling is no part of a step
@@ -234,26 +238,33 @@ class Learning:
             left = min(pace * (training.settings.steps - training.step), budget - spent)
             self._tell(only_if_due=True, seconds_left=left, **_standing(training))
 
-    def _finish(self, training: Training) -> None:
-        """Write the best network, and say how it came to its end."""
+    def _finish(self, training: Training, *, can_go_on: bool, **more: Any) -> None:
+        """Write the best network, with `more` on its card, and say how it came to its end."""
         from deblend.priors.keeping import write_learned
 
         settings = self.settings
         self._tell(phase=LearningPhase.WRITING, seconds_left=None)
         training.hold_trial()
-        training.keep(settings.kept)
-        pictures = write_learned(settings.file, training)
+        if can_go_on:
+            training.keep(settings.kept)
+        pictures = write_learned(settings.file, training, **more)
         best = min(training.trials, key=lambda trial: trial.loss)
         what = f"the best network, of step {best.step} (held-out error {best.loss:.4f}), is in {settings.file}."
-        if training.has_ended:
-            settings.kept.unlink(missing_ok=True)
-            why = "has settled" if training.has_settled else "has ended"
-            phase, sentence = LearningPhase.DONE, f"Learning {why} after {training.step} steps; {what}"
+        if training.has_settled:
+            why = "has settled"
+        elif training.has_ended:
+            why = "has ended"
         else:
-            phase = LearningPhase.STOPPED if self._stopped else LearningPhase.DONE
             why = "was stopped" if self._stopped else "has had its time"
-            sentence = f"Learning {why} after {training.step} steps, and can be gone on with; {what}"
-        self._tell(phase=phase, pictures=pictures, sentence=sentence, **_standing(training))
+        lap = f" of lap {self._news.lap}" if self._news.lap else ""
+        then = ""
+        if can_go_on and training.has_ended:
+            settings.kept.unlink(missing_ok=True)
+        elif can_go_on:
+            then = ", and can be gone on with"
+        sentence = f"Learning {why} after {training.step} steps{lap}{then}; {what}"
+        phase = LearningPhase.STOPPED if self._stopped else LearningPhase.DONE
+        self._tell(phase=phase, pictures=pictures, is_written=True, sentence=sentence, **_standing(training))
 
     def _go_on(self, done: int, total: int) -> None:
         if self._stopped:

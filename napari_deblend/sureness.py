@@ -17,7 +17,6 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from deblend import Method, Scene
-from deblend.infer.diffusion.known_prior import denoiser_card
 from deblend.measure import KeptDraws
 from napari_deblend.compat import main_window, show_progress
 from napari_deblend.document import Change
@@ -116,6 +115,8 @@ class Sureness:
 
         Raises ValueError, which names the file, where pictures cannot be drawn under it.
         """
+        from deblend.infer.diffusion.known_prior import denoiser_card
+
         if path is not None:
             denoiser_card(path)
             if path not in self.known_priors:

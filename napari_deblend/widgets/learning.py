@@ -11,7 +11,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QLabel, QProgressBar, QPushButton, QVBoxLayout
 
 from napari_deblend.compat import main_window
-from napari_deblend.learning import Learned, LearningPhase, LearningSettings, Origin
+from napari_deblend.learning import MOST_SHOWN, Learned, LearningPhase
+from napari_deblend.learning_settings import LearningSettings, Origin
 from napari_deblend.widgets.curve import LogAxis
 from napari_deblend.widgets.ink import DATA, sheet
 from napari_deblend.widgets.parts import Links, action_button, call, fold, prose, row
@@ -25,17 +26,21 @@ WIDTH = 560
 CURVE_HEIGHT = 140
 LEAST_RANGE = 0.5
 """Of that curve, so that its axis has numbers [decades]."""
-COLUMNS, ROWS = 8, 4
+COLUMNS = 8
 """Of the draws that are shown."""
 WHAT = (
     "A prior knows what single galaxies look like. It is learned from stamps of them, and the next draws of “pictures "
     "under a learned prior” can be made under it. You can go on working meanwhile."
 )
 TIPS = {
-    "learn_from": "Galaxies of the seeded generator, or stamps of your own",
-    "stamps": "A cube (stamp, y, x) of single galaxies without noise, each in the middle: FITS or .npy",
+    "learn_from": "Galaxies of the generator, stamps of your own, or the single galaxies of the fitted field, in the "
+    "band that is looked at, less the models of all others; from what was observed by expectation and maximization",
+    "stamps": "A cube (stamp, y, x) of single galaxies, each on the pixel side // 2: FITS or .npy",
+    "psf": "The PSF of the stamps: an image of odd side, FITS or .npy",
+    "noise": "Standard deviation of a pixel, in the unit of the stamps",
     "galaxies": "How many are generated; a tenth as many more are held out",
-    "side": "Of the generated stamps [pix]; larger galaxies need wider ones, and learn more slowly",
+    "side": "Of the stamps [pix]; larger galaxies need wider ones, and learn more slowly",
+    "laps": "How often pictures are drawn of what was observed, and learned of; minutes and steps are of each",
     "minutes": "After which learning ends; it can be gone on with",
     "steps": "After which learning ends; it ends earlier where held-out stamps are not denoised better any more",
     "stamps_a_step": "How many stamps each step learns from",
@@ -43,8 +48,13 @@ TIPS = {
     "seed": "The same one gives the same prior",
     "file": "Where the prior is written; beside it come its card (.json) and a picture (.png)",
 }
-OF_ORIGIN = {Origin.GENERATOR: ("galaxies", "side"), Origin.STAMPS: ("stamps",)}
-"""What is asked for one origin alone."""
+ASKED = {
+    Origin.GENERATOR: ("galaxies", "side"),
+    Origin.STAMPS: ("stamps",),
+    Origin.OBSERVED: ("stamps", "psf", "noise", "laps"),
+    Origin.FIELD: ("side", "laps"),
+}
+"""What is asked for some origins alone."""
 
 
 class LearningDialog(QDialog):
@@ -101,9 +111,8 @@ class LearningDialog(QDialog):
     def _show_fields(self) -> None:
         """Ask for nothing that does not matter."""
         chosen = self._bench.learner.settings.learn_from
-        for origin, names in OF_ORIGIN.items():
-            for name in names:
-                self.form[name].visible = origin is chosen
+        for name in {name for names in ASKED.values() for name in names}:
+            self.form[name].visible = name in ASKED[chosen]
 
     def _begin(self) -> None:
         try:
@@ -125,7 +134,7 @@ class LearningDialog(QDialog):
         learner = self._bench.learner
         learned, is_busy = learner.learned, learner.is_busy
         self.form.native.setEnabled(not is_busy)
-        self.learn.setText("Go on" if learner.settings.kept.exists() else "Learn")
+        self.learn.setText("Go on" if learner.settings.goes_on else "Learn")
         self.learn.setEnabled(not is_busy)
         self.stop.setEnabled(is_busy and not learner.is_stopping)
         self.take.setEnabled(learner.is_offered and not is_busy)
@@ -135,14 +144,15 @@ class LearningDialog(QDialog):
             self.drawn.hide()
             return
         self.bar.setVisible(is_busy)
-        self.bar.setRange(0, learned.total if learned.phase is not LearningPhase.PREPARING else 0)
+        is_unknown = learned.phase in (LearningPhase.BEGINNING, LearningPhase.PREPARING, LearningPhase.WRITING)
+        self.bar.setRange(0, 0 if is_unknown else learned.total)
         self.bar.setValue(learned.done)
         self.sentence.setText(said(learned, learner.is_stopping))
         self.curve.show_trials(learned.trial_steps, learned.trial_losses)
         if learned.pictures is not self._shown:
             self._shown = learned.pictures
             if learned.pictures is not None:
-                self.drawn.setPixmap(tiled_pixmap(learned.pictures[: ROWS * COLUMNS], COLUMNS))
+                self.drawn.setPixmap(tiled_pixmap(learned.pictures[:MOST_SHOWN], COLUMNS))
             self.drawn.setVisible(learned.pictures is not None)
             self.adjustSize()
 
@@ -177,11 +187,11 @@ def said(learned: Learned, is_stopping: bool) -> str:
         return learned.sentence
     if is_stopping:
         return "Stopping behind this step; what has been learned is kept…"
-    text = learned.phase.value
+    text = f"Lap {learned.lap}: {learned.phase.value.lower()}" if learned.lap else learned.phase.value
     if learned.phase is LearningPhase.PREPARING:
         return f"{text}: the first step compiles for up to a minute…"
     if learned.total and learned.phase is not LearningPhase.WRITING:
-        what = "galaxy" if learned.phase is LearningPhase.GATHERING else "step"
+        what = "galaxy" if learned.phase in (LearningPhase.GATHERING, LearningPhase.DRAWING) else "step"
         text += f": {what} {learned.done} of {learned.total}"
     if learned.trial_losses:
         text += f"; held-out error {learned.trial_losses[-1]:.4f}"

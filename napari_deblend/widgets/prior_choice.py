@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
 
 from napari_deblend.compat import main_window
-from napari_deblend.learning import SUFFIX
+from napari_deblend.learning_settings import SUFFIX
 from napari_deblend.widgets.parts import Links, action_button, call, row
 from napari_deblend.workbench import Workbench
 

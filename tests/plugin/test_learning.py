@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from deblend import Method
+from deblend import Method, make_source
+from deblend.observe import gaussian_psf
 from deblend.priors import read_model
 from deblend.priors.model_file import packaged_path
-from napari_deblend import learning
+from napari_deblend import field_galaxies, learning_settings
 from napari_deblend.actions import perform
 from napari_deblend.compat import main_window
-from napari_deblend.learning import LearningPhase, LearningSettings, Origin
+from napari_deblend.field_galaxies import FieldGalaxies
+from napari_deblend.learning import LearningPhase
+from napari_deblend.learning_settings import LearningSettings, Origin
 from napari_deblend.widgets.learning import NAME, LearningDialog
 
 pytestmark = pytest.mark.gui
@@ -28,7 +31,7 @@ LEFT = Qt.MouseButton.LeftButton
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LearningSettings:
     """A few steps of a small network, looked at behind every second one."""
-    monkeypatch.setattr(learning, "CHECK_EVERY", 2)
+    monkeypatch.setattr(learning_settings, "CHECK_EVERY", 2)
     file = tmp_path / "mine.safetensors"
     return LearningSettings(galaxies=64, side=16, steps=6, stamps_a_step=4, width=8, file=file)
 
@@ -133,6 +136,72 @@ def test_galaxies_that_are_being_made_are_stopped_at_once(
     opened.told.connect(told.append)
     perform(opened, "stop_learning")
     assert told == ["No prior is being learned."]
+
+
+def test_observed_galaxies_are_learned_from_by_laps(
+    dialog: Any, opened: Any, small: LearningSettings, wait: Callable[..., None], qtbot: Any
+) -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.indices((40, 16, 16)).astype(float)[1:] - 8.0
+    images = 50.0 * np.exp(-0.5 * (x**2 + y**2) / rng.uniform(2.0, 6.0, (40, 1, 1))) + rng.normal(size=(40, 16, 16))
+    stamps, psf = (small.file.with_name(f"{name}.npy") for name in ("seen", "psf"))
+    np.save(stamps, images)
+    np.save(psf, gaussian_psf(2.6))
+    dialog.form["learn_from"].value = Origin.OBSERVED
+    assert all(dialog.form[name].visible for name in ("psf", "noise", "laps")) and not dialog.form["side"].visible
+    given = replace(small, learn_from=Origin.OBSERVED, stamps=stamps, noise=1.0, laps=2, steps=2)
+    opened.learner.settings = given
+    qtbot.mouseClick(dialog.learn, LEFT)
+    assert "No file is named; give the PSF" in dialog.sentence.text()
+    opened.learner.settings = replace(given, psf=psf)
+    qtbot.mouseClick(dialog.learn, LEFT)
+    wait(lambda: opened.learner.learned.pictures is not None, timeout=500)
+    assert dialog.drawn.isVisible() and not dialog.take.isEnabled(), "what was seen is drawn, and nothing is written"
+    assert opened.learner.learned.lap == 1 and dialog.sentence.text().startswith("Lap 1: ")
+    wait(lambda: not opened.learner.is_busy, timeout=500)
+    assert "after 2 steps of lap 2" in opened.learner.learned.sentence and dialog.take.isEnabled()
+    card = read_model(small.file)[1]
+    assert card["expectation_maximization"] == {"observed": "seen.npy", "psf": "psf.npy", "noise": 1.0, "laps": 2}
+    assert not small.kept.exists()
+
+
+def test_a_field_with_too_few_galaxies_is_not_learned_from(
+    dialog: Any,
+    opened: Any,
+    small: LearningSettings,
+    wait: Callable[..., None],
+    qtbot: Any,
+    settle: Callable[..., None],
+) -> None:
+    first, second, _ = opened.document.scene.sources
+    opened.document.retype([first.id, second.id], "galaxy")
+    settle(opened)
+    opened.learner.settings = replace(small, learn_from=Origin.FIELD)
+    before = opened.document.scene
+    qtbot.mouseClick(dialog.learn, LEFT)
+    wait(lambda: not opened.learner.is_busy)
+    wait(lambda: "a prior needs 64 or more" in dialog.sentence.text(), timeout=5)
+    assert "This field has" in dialog.sentence.text() and not small.file.exists()
+    assert opened.document.scene is before
+
+
+def test_galaxies_of_a_field_are_seen_with_its_psf(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(field_galaxies, "LEAST_GALAXIES", 2)
+    monkeypatch.setattr("deblend.measure.galaxy_stamps.MOST_BLENDED", 0.5)
+    scene = opened.document.scene
+    galaxies = [
+        make_source("galaxy", s.x, s.y, n_channels=3, flux=s.flux, half_light_radius=1.5) for s in scene.sources
+    ]
+    field = FieldGalaxies(opened.document.observations, scene.with_sources(galaxies), 0, 1)
+    observed = field.observed(16)
+    assert observed.images.shape == (3, 16, 16) and observed.noise == 1.0
+    # the light of a star behind the PSF is as bright as its image: its middle pixel is the brightest, nearly
+    middles = observed.images[:, 7:10, 7:10].max(axis=(1, 2))
+    np.testing.assert_array_equal(middles, observed.images.max(axis=(1, 2)))
+    assert (
+        observed.kernel.sum() == pytest.approx(1.0, abs=0.05)
+        and np.argmax(observed.kernel) == observed.kernel.size // 2
+    )
 
 
 def test_a_file_that_is_no_denoiser_is_no_prior_of_draws(dialog: Any, opened: Any, tmp_path: Path) -> None:
