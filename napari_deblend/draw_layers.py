@@ -82,6 +82,7 @@ class DrawLayers:
         self._has_limits = self._is_new = False
         self._observation = 0
         self._drawn: Drawn | None = None
+        self._read_share: ShareReadOut | None = None
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect(self) -> None:
@@ -161,6 +162,12 @@ class DrawLayers:
             return
         show_pixels(layer, share_picture(drawn.shares, drawn.scene.grid.shape, source_id))
 
+    def share_at(self, position: Any) -> str:
+        """Return what the data decide at a world position, in words; nothing where that is not looked at."""
+        if self.kind is not DrawKind.SHARE or self._read_share is None:
+            return ""
+        return self._read_share(position)[1]
+
     def _take_pictures(self, pictures: Mapping[DrawPicture, np.ndarray]) -> None:
         for picture, cube in pictures.items():
             layer = self._layers.get(picture.kind)
@@ -190,8 +197,10 @@ class DrawLayers:
         pixels = np.full(grid.shape, np.nan, np.float32)
         options: dict[str, Any] = {"colormap": COLORS, "contrast_limits": LIMITS, **world.place(grid)}
         layer = Image(pixels, name=DrawKind.SHARE.value, **options)
-        layer.colorbar.visible = True
-        set_status(layer, ShareReadOut(layer, grid, world))
+        # where no caption is
+        layer.colorbar.visible, layer.colorbar.position = True, "bottom_left"
+        self._read_share = ShareReadOut(layer, grid, world)
+        set_status(layer, self._read_share)
         return layer
 
     def _new_layer(self, kind: DrawKind, drawn: Drawn) -> Image:

@@ -262,7 +262,7 @@ class Learning:
             settings.kept.unlink(missing_ok=True)
         elif can_go_on:
             then = ", and can be gone on with"
-        sentence = f"Learning {why} after {training.step} steps{lap}{then}; {what}"
+        sentence = f"Learning {why} after step {training.step}{lap}{then}; {what}"
         phase = LearningPhase.STOPPED if self._stopped else LearningPhase.DONE
         self._tell(phase=phase, pictures=pictures, is_written=True, sentence=sentence, **_standing(training))
 

@@ -80,6 +80,8 @@ class LearningSettings:
             raise ValueError(f"{self.file.parent}: there is no such folder to write the prior into.")
         if self.file.exists() and not self.goes_on:
             raise ValueError(f"{self.file}: there is such a prior already; choose another name for the new one.")
+        if self.learn_from in (Origin.GENERATOR, Origin.FIELD) and self.side % 4:
+            raise ValueError(f"The side of stamps must be a multiple of 4, got {self.side}.")
         if self.learn_from in (Origin.STAMPS, Origin.OBSERVED):
             _check_file(self.stamps, "a cube of stamps (stamp, y, x), FITS or .npy")
         if self.learn_from is Origin.OBSERVED:

@@ -337,8 +337,8 @@ class Sureness:
         if of is not None and self._chosen not in {share.source_id for share in drawn.shares}:
             return f"Data against prior · {of} keeps its shape: no pictures of it are drawn"
         aside = " · stale" if self._is_stale else ""
-        where = "the nearest galaxy" if of is None else of
-        return f"Data (1) against prior (0) · {where} · of {drawn.n_done} draws{aside}"
+        where = "nearest galaxy" if of is None else of
+        return f"Data (1) or prior (0) · {where} · {drawn.n_done} draws{aside}"
 
     @property
     def _chosen(self) -> str | None:

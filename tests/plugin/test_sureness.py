@@ -248,7 +248,9 @@ def test_data_are_told_from_the_prior_pixel_by_pixel(
     said = layer.get_status(layer.data_to_world((y, x)))["value"]
     assert said.endswith("prior") and said.startswith(f"{layer.data[y, x]:.0%}".replace("%", " % data"))
     caption = opened.viewer.canvas.overlays.text
-    assert "Data (1) against prior (0)" in caption.text and "of 6 draws" in caption.text
+    assert "Data (1) or prior (0)" in caption.text and "6 draws" in caption.text
+    hands.hover(first.x, first.y)
+    wait(lambda: said in diffused.looking.under_pointer.text(), timeout=5)
     opened.document.select(())
     assert np.isfinite(layer.data).sum() > np.isfinite(alone).sum(), "of both galaxies"
     assert np.isfinite(layer.data[round(second.y) + 9, round(second.x) + 9]) and "nearest" in caption.text
