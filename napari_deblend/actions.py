@@ -262,7 +262,7 @@ ACTIONS: dict[str, Action] = {
         ),
         Action("show_sureness", "Show or hide how sure the fit is", show_sureness, "Alt-Y"),
         Action("export_draws", "Write the draws: table, pictures, covariances, percentiles…", export_draws),
-        Action("learn_prior", "Learn a prior of galaxies, for draws under it…", learn_prior, "Control-Alt-P"),
+        Action("learn_prior", "Learn a prior of galaxies, for draws under it…", learn_prior, "Alt-P"),
         Action("stop_learning", "Stop learning a prior, keep what is learned", stop_learning),
         Action("previous_state", "Go back to the state before on the chi² curve", walk(-1), "Control-Alt-Left"),
         Action("next_state", "Go to the state behind on the chi² curve", walk(1), "Control-Alt-Right"),

@@ -96,10 +96,17 @@ class LearningDialog(QDialog):
         column.addWidget(self.sentence)
         column.addWidget(self.curve)
         column.addWidget(self.drawn)
+        # what is folded away leaves no gaps
+        column.addStretch(1)
+        self._was_busy = False
         self._shown: Float[np.ndarray, "draw y x"] | None = None
         self._links = Links()
         self.destroyed.connect(partial(self._links.end))
         self._links.connect(bench.learner.changed, self._show)
+        for name in ("stamps", "psf"):
+            if not self.form[name].value.name:
+                # no file is no folder
+                self.form[name].line_edit.value = ""
         self._show_fields()
         self._show()
 
@@ -123,6 +130,7 @@ class LearningDialog(QDialog):
         else:
             # room for what comes of it
             self.settings.collapse()
+            self.adjustSize()
 
     def _take(self) -> None:
         try:
@@ -138,12 +146,15 @@ class LearningDialog(QDialog):
         self.learn.setEnabled(not is_busy)
         self.stop.setEnabled(is_busy and not learner.is_stopping)
         self.take.setEnabled(learner.is_offered and not is_busy)
-        for part in (self.bar, self.curve):
-            part.setVisible(learned is not None)
+        self.bar.setVisible(is_busy)
+        self.curve.setVisible(learned is not None and bool(learned.trial_steps))
         if learned is None:
             self.drawn.hide()
             return
-        self.bar.setVisible(is_busy)
+        if learned.phase is LearningPhase.FAILED and self._was_busy:
+            # for what has to be said otherwise
+            self.settings.expand(animate=False)
+        self._was_busy = is_busy
         is_unknown = learned.phase in (LearningPhase.BEGINNING, LearningPhase.PREPARING, LearningPhase.WRITING)
         self.bar.setRange(0, 0 if is_unknown else learned.total)
         self.bar.setValue(learned.done)
