@@ -40,8 +40,8 @@ class Learner:
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is being learned."""
-        return self._learning is not None and self._learning.phase.is_busy
+        """Whether something is being learned, as far as the window has heard."""
+        return self.learned is not None and self.learned.phase.is_busy
 
     @property
     def is_stopping(self) -> bool:
