@@ -21,6 +21,7 @@ from napari_deblend.constraint_actions import (
     switch_constraint,
     use_preset,
 )
+from napari_deblend.draw_actions import draw_or_pause, export_draws, next_draw_view, show_sureness, stop_drawing
 from napari_deblend.dusting import toggle_dust
 from napari_deblend.exporting import ask_catalog, ask_folder, ask_regions, ask_report, ask_script
 from napari_deblend.fit_actions import FIT_LABEL, cancel_fit, fit_or_pause, fit_uneven, step_fit
@@ -35,6 +36,7 @@ from napari_deblend.isolating import Isolation, look_isolated, next_isolation
 from napari_deblend.jobs import DETECTED, MISSED
 from napari_deblend.key_pointer import toggle_key_pointer
 from napari_deblend.known_stars import forget_stars, load_stars
+from napari_deblend.learner import learn_prior, stop_learning
 from napari_deblend.leftovers import add_from_residual, next_residual
 from napari_deblend.loading import load_sources
 from napari_deblend.machine import Machine
@@ -51,7 +53,6 @@ from napari_deblend.selecting import draw_selection, group_selected, select_all,
 from napari_deblend.source_look import show_plots
 from napari_deblend.star_psf import make_star_psf
 from napari_deblend.stretching import brighter, fainter, next_stretch, toggle_flux
-from napari_deblend.sureness import draw_or_pause, export_draws, next_draw_view, show_sureness, stop_drawing
 from napari_deblend.tour import open_sample, take_tour, tour_back, tour_skip
 from napari_deblend.viewing import blink, look, next_telescope, next_view, toggle_color, toggle_color_bar
 from napari_deblend.views import View
@@ -256,9 +257,13 @@ ACTIONS: dict[str, Action] = {
         Action("fit_uneven", "Fit uneven galaxies anew as learned ones", fit_uneven),
         Action("draw_or_pause", "Draw scenes that the data allow; pause or go on", draw_or_pause, "Alt-U"),
         Action("stop_drawing", "Make no more draws; keep those there are", stop_drawing, "Control-Alt-U"),
-        Action("next_draw_view", "Look at the draws: mean, deviation, each, none", next_draw_view, "Alt-W"),
+        Action(
+            "next_draw_view", "Look at the draws: mean, deviation, each, data or prior, none", next_draw_view, "Alt-W"
+        ),
         Action("show_sureness", "Show or hide how sure the fit is", show_sureness, "Alt-Y"),
         Action("export_draws", "Write the draws: table, pictures, covariances, percentiles…", export_draws),
+        Action("learn_prior", "Learn a prior of galaxies, for draws under it…", learn_prior, "Alt-P"),
+        Action("stop_learning", "Stop learning a prior, keep what is learned", stop_learning),
         Action("previous_state", "Go back to the state before on the chi² curve", walk(-1), "Control-Alt-Left"),
         Action("next_state", "Go to the state behind on the chi² curve", walk(1), "Control-Alt-Right"),
         Action("go_back_to_run", "Go back to the end of the chosen run", go_back_to_run, "Control-Alt-R"),

@@ -1,4 +1,5 @@
-"""Image layers of draws: their mean, their standard deviation, and every draw by itself behind a lazy slider.
+"""Image layers of draws: their mean, their standard deviation, every draw by itself behind a lazy slider, and what of
+a galaxy the data decide and what a learned prior does.
 
 They are made when they are first looked at, lie over our other pictures, and step aside once a person looks at
 another one. Limits are set by the first picture and are a person's from then on.
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
+from deblend import Method
 from napari_deblend.compat import repaint, reshape, set_status, show_pixels, staying_active
 from napari_deblend.components import ComponentStack, Cube
+from napari_deblend.data_shares import COLORS, LIMITS, ShareReadOut, share_picture
 from napari_deblend.drawing import DrawKind, Drawn, DrawPicture
 from napari_deblend.pictures import asinh_colormap
 from napari_deblend.status import ReadOut
@@ -79,6 +82,7 @@ class DrawLayers:
         self._has_limits = self._is_new = False
         self._observation = 0
         self._drawn: Drawn | None = None
+        self._read_share: ShareReadOut | None = None
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect(self) -> None:
@@ -100,6 +104,10 @@ class DrawLayers:
         """Look at one of them, or at none; raises ValueError where there are no draws yet."""
         if kind is not None and (drawn is None or not drawn.n_done):
             raise ValueError("There are no draws yet; choose a way to draw under “Method”, and draw.")
+        if kind is DrawKind.SHARE and drawn is not None and kind not in drawn.kinds:
+            raise ValueError(
+                "Only draws of pictures under a learned prior tell data from prior; choose “Method”, and draw."
+            )
         layers = self._bench.layers
         self.kind = kind
         if self._observation != layers.seen_by:
@@ -113,7 +121,7 @@ class DrawLayers:
 
     def wanted(self, source_id: str | None) -> frozenset[DrawPicture]:
         """Return the pictures that are looked at, where a source is chosen or, with None, the whole model."""
-        if self.kind is None or self._drawn is None:
+        if self.kind in (None, DrawKind.SHARE) or self._drawn is None:
             return frozenset()
         if self.kind is not DrawKind.DRAW:
             return frozenset({DrawPicture(self.kind, self._observation, source_id)})
@@ -144,6 +152,22 @@ class DrawLayers:
             self._renew_stack(drawn)
         self._take_pictures(drawn.pictures)
 
+    def show_share(self, source_id: str | None) -> None:
+        """Show what the data decide of a source, of the nearest galaxy without one."""
+        layer, drawn = self._layers.get(DrawKind.SHARE), self._drawn
+        if layer is None or drawn is None or self.kind is not DrawKind.SHARE:
+            return
+        if drawn.method is not Method.DIFFUSION:
+            self.show(None, drawn)
+            return
+        show_pixels(layer, share_picture(drawn.shares, drawn.scene.grid.shape, source_id))
+
+    def share_at(self, position: Any) -> str:
+        """Return what the data decide at a world position, in words; nothing where that is not looked at."""
+        if self.kind is not DrawKind.SHARE or self._read_share is None:
+            return ""
+        return self._read_share(position)[1]
+
     def _take_pictures(self, pictures: Mapping[DrawPicture, np.ndarray]) -> None:
         for picture, cube in pictures.items():
             layer = self._layers.get(picture.kind)
@@ -160,6 +184,26 @@ class DrawLayers:
                 layer.contrast_limits = (0.0, float(np.percentile(cube[cube > 0], BRIGHTEST)))
 
     def _make(self, kind: DrawKind, drawn: Drawn) -> None:
+        layer = self._new_share_layer(drawn) if kind is DrawKind.SHARE else self._new_layer(kind, drawn)
+        self._layers[kind] = layer
+        layers = self._bench.viewer.layers
+        ours = [layers.index(own) for own in self._bench.layers if own in layers]
+        with staying_active(layers):
+            layers.insert(max(ours, default=-1) + 1, layer)
+
+    def _new_share_layer(self, drawn: Drawn) -> Image:
+        """Return a layer on the pixels of the scene, which are those of the pictures that are drawn."""
+        world, grid = self._bench.layers.world, drawn.scene.grid
+        pixels = np.full(grid.shape, np.nan, np.float32)
+        options: dict[str, Any] = {"colormap": COLORS, "contrast_limits": LIMITS, **world.place(grid)}
+        layer = Image(pixels, name=DrawKind.SHARE.value, **options)
+        # where no caption is
+        layer.colorbar.visible, layer.colorbar.position = True, "bottom_left"
+        self._read_share = ShareReadOut(layer, grid, world)
+        set_status(layer, self._read_share)
+        return layer
+
+    def _new_layer(self, kind: DrawKind, drawn: Drawn) -> Image:
         bench, k = self._bench, self._observation
         observation, levels = bench.layers.observations[k], bench.layers.levels(k)
         role = Role.COMPONENTS if kind is DrawKind.DRAW else Role.MODEL
@@ -173,12 +217,8 @@ class DrawLayers:
         if kind is DrawKind.DEVIATION:
             options["colormap"] = asinh_colormap(1.0)
         layer = Image(pixels, **options | {"name": f"{observation.name} {kind.value}"})
-        self._layers[kind] = layer
         set_status(layer, ReadOut(layer, observation, role, bench.layers.world))
-        layers = bench.viewer.layers
-        ours = [layers.index(own) for own in bench.layers if own in layers]
-        with staying_active(layers):
-            layers.insert(max(ours, default=-1) + 1, layer)
+        return layer
 
     @property
     def _n_bands(self) -> int:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from deblend import Diagnosis, Draw, Method, Observation, Program, Samples, Sampling, Scene, give_way, sample
-from deblend.measure import KeptDraws, column_key
+from deblend.infer import DataShare
 from napari_deblend.draw_errors import deviations_of, shares_of
 from napari_deblend.runner import ERROR, Mailbox, sentence_of
 
@@ -33,16 +34,14 @@ MOST_KEPT = 400e6
 """How much draws that can be looked at one by one may take [bytes]; behind them, only their numbers are kept."""
 
 
-MOST_IN_SESSION = 32e6
-"""How much the numbers of draws may take in a session, which is kept every few seconds [bytes]."""
-
-
 class DrawKind(Enum):
     """What a picture of draws shows."""
 
     MEAN = "mean"
     DEVIATION = "standard deviation"
     DRAW = "draws"
+    SHARE = "data against prior"
+    """Of draws under a learned prior: what of each pixel the data decide."""
 
 
 class DrawPicture(NamedTuple):
@@ -108,6 +107,14 @@ class Drawn:
     """Those that were wanted, (band, y, x) [nJy/pix]."""
     is_calibrated: bool = True
     """Whether their scatter is known to be an error bar."""
+    shares: tuple[DataShare, ...] = ()
+    """Of each galaxy, what the data have said against a learned prior; none before the second draw."""
+
+    @property
+    def kinds(self) -> tuple[DrawKind, ...]:
+        """What can be looked at."""
+        has_shares = self.method is Method.DIFFUSION and self.n_kept > 0
+        return tuple(kind for kind in DrawKind if kind is not DrawKind.SHARE or has_shares)
 
     @property
     def n_done(self) -> int:
@@ -126,9 +133,16 @@ class Drawing:
     """A thread that makes draws around one scene until they are enough, and shows them until `close`."""
 
     def __init__(
-        self, observations: Sequence[Observation], scene: Scene, method: Method, settings: DrawSettings
+        self,
+        observations: Sequence[Observation],
+        scene: Scene,
+        method: Method,
+        settings: DrawSettings,
+        prior: Path | None = None,
     ) -> None:
+        """Begin; `prior` is the file of the one that pictures are drawn under, that of the package without one."""
         self.mailbox = Mailbox()
+        self._prior = prior if method is Method.DIFFUSION else None
         self.scene, self.method, self.settings = scene, method, settings
         self.phase = DrawPhase.PREPARING
         self._observations = tuple(observations)
@@ -236,7 +250,14 @@ class Drawing:
         # groups as the window's own program has them, which is compiled already
         program = Program(self._observations, scene, standard_groups=True, solve=False)
         sampling = sample(
-            scene, self._observations, self.method, settings.draws, settings.seed, program, settings.chains
+            scene,
+            self._observations,
+            self.method,
+            settings.draws,
+            settings.seed,
+            program,
+            settings.chains,
+            prior=self._prior,
         )
         self._samples = Samples(program, with_model=True, is_calibrated=sampling.is_calibrated)
         with self._wake:
@@ -314,6 +335,7 @@ class Drawing:
             tuple(self._sampling.doubts),
             self._pictures(),
             self._sampling.is_calibrated,
+            tuple(self._sampling.data_shares()),
         )
         return self._told
 
@@ -342,42 +364,6 @@ class Drawing:
                 seen = (program.model if row is None else lambda k: program.component(row, k))(picture.observation)
             self._rendered[picture] = seen
         return self._rendered[picture]
-
-
-def kept_of(drawn: Drawn) -> KeptDraws:
-    """Return what of draws goes into a session: their numbers; of very many, every second, third… draw."""
-    size = sum(values.nbytes for values in drawn.quantities.values())
-    every = int(np.ceil(size / MOST_IN_SESSION)) or 1
-    said = [*([] if drawn.diagnosis is None else [drawn.diagnosis.summary]), *drawn.doubts]
-    if every > 1:
-        said.append(f"Of {drawn.n_done} draws one in {every} is kept here.")
-    quantities = {name: values[::every] for name, values in drawn.quantities.items()}
-    numbers = drawn.chains[::every], quantities, drawn.units
-    return KeptDraws(drawn.scene, drawn.method.value, drawn.seed, *numbers, tuple(said), drawn.is_calibrated)
-
-
-def drawn_of(kept: KeptDraws) -> Drawn:
-    """Return what draws of a session say: their numbers, and no pictures."""
-    keys = [f"flux_{column_key(channel)}" for channel in kept.scene.channels]
-    shape = len(kept), len(kept.scene), len(keys)
-    fluxes = np.stack([kept.quantities[key] for key in keys], axis=2) if keys else np.zeros(shape)
-    method = Method(kept.method)
-    return Drawn(
-        kept.scene,
-        method,
-        DrawPhase.DONE,
-        len(kept),
-        0,
-        kept.seed,
-        kept.quantities,
-        kept.units,
-        np.asarray(kept.chains),
-        deviations_of(fluxes, shares_of(kept.scene, method, kept.quantities["blendedness"])),
-        None,
-        kept.said,
-        {},
-        kept.is_calibrated,
-    )
 
 
 def _size(draw: Draw) -> int:

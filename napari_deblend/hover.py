@@ -15,8 +15,8 @@ from qtpy.QtCore import QTimer
 from deblend import Observation
 from napari_deblend.compat import main_window
 from napari_deblend.layers import LIGHT_OF_COLOR
+from napari_deblend.status import place_text
 from napari_deblend.views import Role
-from napari_deblend.world import sky_text
 
 if TYPE_CHECKING:
     from napari_deblend.workbench import Workbench
@@ -75,14 +75,12 @@ class Hover:
             return NOTHING
         observation = layers.observations[layers.seen_by]
         y, x = self._exact(observation, position)
-        place = f"x {x:.1f}  y {y:.1f}"
-        if observation.wcs is not None:
-            ra, dec = observation.wcs.pixel_to_sky(x, y)
-            place = f"{sky_text(float(ra), float(dec))}   {place}"
+        place = place_text(observation.wcs, x, y)
         role = layers.role_of(self._bench.panels.pointed)
         band = None if role.is_color else min(layers.band, len(observation.channels) - 1)
         owners = self._bench.ownership.text(*pixel, None if role is Role.CHI2 else band)
-        return Reading(place, self._light(observation, role, *pixel, band), owners)
+        share = self._bench.sureness.layers.share_at(position)
+        return Reading(place, share or self._light(observation, role, *pixel, band), owners)
 
     def status(self, position: Any) -> tuple[str, str]:
         """Return what the status bar says; napari asks for it in a thread of its own.

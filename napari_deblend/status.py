@@ -12,8 +12,18 @@ import numpy as np
 from napari.layers import Layer
 
 from deblend import Observation
+from deblend.sky import TangentWcs
 from napari_deblend.views import Role
 from napari_deblend.world import World, sky_text
+
+
+def place_text(wcs: TangentWcs | None, x: float, y: float) -> str:
+    """Return a place as text: on the sky, where that is known, and in pixels."""
+    place = f"x {x:.1f}  y {y:.1f}"
+    if wcs is None:
+        return place
+    ra, dec = wcs.pixel_to_sky(x, y)
+    return f"{sky_text(float(ra), float(dec))}   {place}"
 
 
 class ReadOut:
@@ -28,12 +38,7 @@ class ReadOut:
     def __call__(self, position: Any) -> tuple[str, str]:
         """Return ("ra dec   x y", "band: value unit") at a world position (..., north, east)."""
         y, x, _ = self._to_pixel @ np.array([position[-2], position[-1], 1.0])
-        wcs = self._observation.wcs
-        place = f"x {x:.1f}  y {y:.1f}"
-        if wcs is not None:
-            ra, dec = wcs.pixel_to_sky(x, y)
-            place = f"{sky_text(float(ra), float(dec))}   {place}"
-        return place, self._value(round(y), round(x), position)
+        return place_text(self._observation.wcs, x, y), self._value(round(y), round(x), position)
 
     def _value(self, row: int, column: int, position: Any) -> str:
         layer, (height, width) = self._layer(), self._observation.shape

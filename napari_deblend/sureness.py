@@ -16,14 +16,13 @@ from napari.utils import progress
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from deblend import Catalog, Method, Samples, Sampling, Scene
-from deblend.io import write_catalog, write_samples
+from deblend import Method, Scene
 from deblend.measure import KeptDraws
-from deblend.replacing import replacing
 from napari_deblend.compat import main_window, show_progress
 from napari_deblend.document import Change
+from napari_deblend.draw_files import drawn_of, kept_of, written
 from napari_deblend.draw_layers import DrawLayers
-from napari_deblend.drawing import DRAWN, Drawing, DrawKind, Drawn, DrawPhase, DrawSettings, drawn_of, kept_of
+from napari_deblend.drawing import DRAWN, Drawing, DrawKind, Drawn, DrawPhase, DrawSettings
 from napari_deblend.ownership import called
 from napari_deblend.runner import ERROR
 
@@ -53,6 +52,10 @@ class Sureness:
         self._bench = bench
         self.method = Method.GAUSSIAN
         self.settings = DrawSettings()
+        self.prior: Path | None = None
+        """File of the prior that pictures are drawn under; None for that of the package."""
+        self.known_priors: list[Path] = []
+        """Files that were chosen so far."""
         self.drawn: Drawn | None = None
         """What the last draws said; None where there were none."""
         self._kept: KeptDraws | None = None
@@ -107,6 +110,20 @@ class Sureness:
         self.method = method
         self.chosen.emit()
 
+    def take_prior(self, path: Path | None) -> None:
+        """Have the next draws be pictures under the prior of a file, or under that of the package.
+
+        Raises ValueError, which names the file, where pictures cannot be drawn under it.
+        """
+        from deblend.infer.diffusion.known_prior import denoiser_card
+
+        if path is not None:
+            denoiser_card(path)
+            if path not in self.known_priors:
+                self.known_priors.append(path)
+        self.prior = path
+        self.choose(Method.DIFFUSION)
+
     def begin(self) -> None:
         """Make draws around the present scene; raises ValueError with a sentence where that cannot be done."""
         bench = self._bench
@@ -121,7 +138,7 @@ class Sureness:
         self.layers.begin()
         bench.tell(f"{self.method.label}: {self.settings.draws} draws…")
         self._has_arrived = False
-        self._drawing = Drawing(bench.document.observations, scene, self.method, self.settings)
+        self._drawing = Drawing(bench.document.observations, scene, self.method, self.settings, self.prior)
         self._phase = None
         self._bar = progress(total=self.settings.draws)
         self._want()
@@ -230,6 +247,7 @@ class Sureness:
                 self._fit_number = self._fit_number_now
                 self._is_stale = not is_same(self._bench.document.scene, news.scene)
                 self.layers.take(news)
+                self.layers.show_share(self._chosen)
                 self._say_caption()
                 self.changed.emit()
             elif name == WRITTEN:
@@ -291,12 +309,16 @@ class Sureness:
             self.changed.emit()
 
     def _want(self) -> None:
+        self.layers.show_share(self._chosen)
         if self._drawing is not None and self._drawing.phase is not DrawPhase.FAILED:
             self._drawing.want(self.layers.wanted(self._chosen))
 
     def _say_caption(self) -> None:
         drawn, kind = self.drawn, self.layers.kind
         if drawn is None or kind is None:
+            return
+        if kind is DrawKind.SHARE:
+            self._bench.viewer.canvas.overlays.text.text = self._share_caption(drawn)
             return
         names = {source.id: called(source) for source in drawn.scene.sources}
         of = next((names.get(p.source_id or "", "the model") for p in self.layers.wanted(self._chosen)), "the model")
@@ -308,6 +330,15 @@ class Sureness:
             aside += " · no error bar"
         text = f"{what[0].upper()}{what[1:]} · {of} · {name} [nJy/pix]{aside}"
         self._bench.viewer.canvas.overlays.text.text = text
+
+    def _share_caption(self, drawn: Drawn) -> str:
+        names = {source.id: called(source) for source in drawn.scene.sources}
+        of = names.get(self._chosen or "")
+        if of is not None and self._chosen not in {share.source_id for share in drawn.shares}:
+            return f"Data against prior · {of} keeps its shape: no pictures of it are drawn"
+        aside = " · stale" if self._is_stale else ""
+        where = "nearest galaxy" if of is None else of
+        return f"Data (1) or prior (0) · {where} · {drawn.n_done} draws{aside}"
 
     @property
     def _chosen(self) -> str | None:
@@ -337,64 +368,3 @@ def is_same(one: Scene, other: Scene) -> bool:
     return one is other or (
         len(one) == len(other) and all(a is b for a, b in zip(one.sources, other.sources, strict=True))
     )
-
-
-def written(folder: Path, sampling: Sampling, samples: Samples) -> str:
-    """Write draws, pictures, covariances and percentiles into a folder, and for ArviZ where it is installed.
-
-    Returns a sentence, for what goes wrong too.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_samples(folder, sampling.program.observations, samples)
-        catalog = Catalog(samples.catalog())
-        catalog.table.meta |= {"method": sampling.method.value, "seed": sampling.seed}
-        write_catalog(folder / "percentiles.ecsv", catalog)
-        try:
-            with replacing(folder / "samples.nc") as part:
-                samples.to_arviz().to_netcdf(str(part))
-        except ImportError as error:
-            return f"{len(samples)} draws are in {folder}; samples.nc is not: {error}"
-    except (ValueError, OSError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"The draws could not be written: {lines[0]}"
-    return f"{len(samples)} draws are in {folder}."
-
-
-# actions -----------------------------------------------------------------------------------------------------------
-
-ROUND = (None, DrawKind.MEAN, DrawKind.DEVIATION, DrawKind.DRAW)
-
-
-def draw_or_pause(bench: Workbench) -> None:
-    """Make draws around the present scene; have those that are being made wait, or go on."""
-    if bench.sureness.is_busy:
-        bench.sureness.pause()
-    else:
-        bench.sureness.begin()
-
-
-def stop_drawing(bench: Workbench) -> None:
-    """Make no more draws; those there are stay."""
-    bench.sureness.stop()
-
-
-def next_draw_view(bench: Workbench) -> None:
-    """Look at the mean of the draws, at their deviation, at each of them, at none again."""
-    place = (ROUND.index(bench.sureness.layers.kind) + 1) % len(ROUND)
-    bench.sureness.show(ROUND[place])
-
-
-def show_sureness(bench: Workbench) -> None:
-    """Have what the draws say in view, or fold it away."""
-    bench.sureness.wanted.emit()
-
-
-def export_draws(bench: Workbench) -> None:
-    """Ask for a folder, and write the draws into it."""
-    from qtpy.QtWidgets import QFileDialog
-
-    if bench.sureness.drawn is None:
-        raise ValueError("There are no draws yet; choose a way to draw under “Method”, and draw.")
-    if folder := QFileDialog.getExistingDirectory(None, "Write the draws into this folder"):
-        bench.sureness.write(Path(folder))

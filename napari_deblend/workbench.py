@@ -44,6 +44,7 @@ from napari_deblend.keeper import Keeper
 from napari_deblend.key_pointer import KeyPointer
 from napari_deblend.known_stars import KnownStars
 from napari_deblend.layers import ImageLayers
+from napari_deblend.learner import Learner
 from napari_deblend.leftovers import Leftovers
 from napari_deblend.machine import Frame
 from napari_deblend.markers import Markers
@@ -166,6 +167,7 @@ class Workbench:
         self.isolating, self.samp = Isolating(self), Samp(self)
         self.rounds = Rounds(self)
         self.sureness = Sureness(self)
+        self.learner = Learner(self)
         self.history, self.comparing, self.exporting = History(self), Comparing(self), Exporting(self)
         self._offers = Offers(self)
         self.activity = Activity(self)
@@ -184,6 +186,7 @@ class Workbench:
         self.key_pointer.end()
         self._retire()
         self.sureness.close()
+        self.learner.close()
         self.cutting.request = None
         self.finder.close()
         self.cutting.reader.close()

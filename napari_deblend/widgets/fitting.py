@@ -15,6 +15,7 @@ from napari_deblend.runner import Phase
 from napari_deblend.widgets.calibrating import Calibrating
 from napari_deblend.widgets.curve import Curve
 from napari_deblend.widgets.parts import Section, Still, action_button, fold, prose, row
+from napari_deblend.widgets.prior_choice import PriorChoice
 from napari_deblend.widgets.runs import Runs
 from napari_deblend.widgets.settings import form
 from napari_deblend.workbench import Workbench
@@ -71,6 +72,7 @@ class FitSection(Section):
             self.method.setItemData(self.method.count() - 1, sentence, Qt.ItemDataRole.ToolTipRole)
         self.method.activated.connect(self._set_method)
         self.draw_form = form(bench.sureness.settings, self._set_draw_settings)
+        self.prior = PriorChoice(bench)
         self._is_drawing = False
         self.notes = prose()
         numbers = Still(self.numbers, widest="χ² 88888.8888")
@@ -80,6 +82,7 @@ class FitSection(Section):
         self._who_label = QLabel("Sources")
         self.column.addLayout(row(self._who_label, self.who, None))
         self.column.addWidget(self.draw_form.native)
+        self.column.addWidget(self.prior)
         self.column.addWidget(self.notes)
         self.column.addWidget(self.curve)
         self.runs = Runs(bench)
@@ -176,6 +179,8 @@ class FitSection(Section):
             widget.setVisible(not is_drawing)
         for widget in (self.draw, self.enough, self.draw_form.native):
             widget.setVisible(is_drawing)
+        self.prior.setVisible(is_drawing and sureness.method is Method.DIFFUSION)
+        self.prior.setEnabled(not sureness.is_busy)
         self.draw_form["chains"].visible = is_drawing and sureness.method is Method.NUTS
         is_busy = sureness.is_busy
         self.draw.setText("Draw" if not is_busy else "Go on" if sureness.is_paused else "Pause")

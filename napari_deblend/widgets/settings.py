@@ -31,7 +31,9 @@ def form(settings: Settings, changed: Callable[[Settings], None]) -> Container:
         options: dict[str, Any] = {"value": f"{value:g}" if as_text else value, "name": field.name}
         options["label"] = field.name.replace("_", " ")
         widgets.append(create_widget(annotation=str if as_text else hints[field.name], **options))
-    container: Container = Container(widgets=widgets)
+    container: Container = Container()
+    # one by one: magicgui aligns labels with what is added, and not with what is there from the start
+    container.extend(widgets)
     name_inputs(container)
     current = settings
 

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from deblend import Method
 from deblend.measure import Density, column_key, is_flux, prior_density, said_of, widened_percentiles
+from napari_deblend.data_shares import MEANING
 from napari_deblend.drawing import DrawKind, Drawn
 from napari_deblend.ownership import called
 from napari_deblend.widgets.draw_plots import Corner, Numbers, Trace
@@ -62,9 +63,6 @@ class SurenessSection(Section):
         self.write = action_button(bench, "export_draws", "Write…")
         self.look = QComboBox()
         self.look.setObjectName("look at draws")
-        self.look.addItem("nothing of them", None)
-        for kind in DrawKind:
-            self.look.addItem("each draw" if kind is DrawKind.DRAW else kind.value, kind)
         self.look.setToolTip("What of the draws lies over the image: of the selected source, or of the whole model")
         self.look.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.look.setMinimumContentsLength(10)
@@ -148,8 +146,26 @@ class SurenessSection(Section):
         self.write.setEnabled(drawn is not None and drawn.n_done > 0)
         self.diagnosis.setText("" if drawn is None else diagnosed(drawn))
         self.diagnosis.setVisible(bool(self.diagnosis.text()))
-        self.look.setCurrentIndex([self.look.itemData(k) for k in range(self.look.count())].index(sureness.layers.kind))
+        self._offer_looks(
+            tuple(kind for kind in DrawKind if kind is not DrawKind.SHARE) if drawn is None else drawn.kinds
+        )
+        self.look.setCurrentIndex(self._looks.index(sureness.layers.kind))
         self._soon()
+
+    @property
+    def _looks(self) -> list[DrawKind | None]:
+        return [self.look.itemData(k) for k in range(self.look.count())]
+
+    def _offer_looks(self, kinds: tuple[DrawKind, ...]) -> None:
+        """Let a person choose among these pictures of draws, or none."""
+        if self._looks == [None, *kinds]:
+            return
+        self.look.clear()
+        self.look.addItem("nothing of them", None)
+        for kind in kinds:
+            self.look.addItem("each draw" if kind is DrawKind.DRAW else kind.value, kind)
+            if kind is DrawKind.SHARE:
+                self.look.setItemData(self.look.count() - 1, MEANING, Qt.ItemDataRole.ToolTipRole)
 
     def _soon(self) -> None:
         if self.isVisible() and not self._timer.isActive():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,7 @@ from deblend.infer.diffusion.known_prior import gaussian_of_generated, known_pri
 from deblend.infer.diffusion.pictured import centers_of, unmoved_pixels
 from deblend.infer.diffusion.scene_chain import SceneChain
 from deblend.infer.diffusion.spectra import drawn_fluxes
-from deblend.priors import GaussianPrior, NoDensityError, packaged_path
+from deblend.priors import GaussianPrior, NoDensityError, packaged_path, read_model, write_model
 from deblend.render import shift_matrix
 
 N_DRAWS = 12
@@ -135,6 +137,18 @@ def test_what_it_does_not_know_is_told(systems: Any, scene: Scene, prior: Gaussi
         sample(scene, observations, "nuts", 2, prior=packaged_path())
     with pytest.raises(ValueError, match="this prior is no denoiser"):
         asked(scene, prior=packaged_path("pixelcnn"))
+
+
+def test_a_prior_that_has_learned_on_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its old name, as by a training that was broken off and gone on with."""
+    monkeypatch.setattr("deblend.infer.diffusion.known_prior.gaussian_of_draws", lambda _: None)
+    path, packaged = tmp_path / "mine.safetensors", read_model(packaged_path())[0]
+    seen = []
+    for scale in (1.0, 0.5):
+        scaled = jax.tree.map(lambda part, s=scale: s * part if eqx.is_array(part) else part, packaged)
+        write_model(path, scaled, {})
+        seen.append(known_prior(path).prior.network.enter.weight)
+    np.testing.assert_allclose(seen[1], 0.5 * seen[0], rtol=1e-2)
 
 
 def test_a_prior_that_has_not_passed_shows_no_errors(

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_deblend.document import Change
 from napari_deblend.widgets.guide import Guide
+from napari_deblend.widgets.learning import LearningDialog
 from napari_deblend.widgets.opening import IMAGE, RolesDialog
 from napari_deblend.widgets.parts import Fold
 
@@ -76,6 +77,7 @@ def test_everything_that_is_used_has_a_name_and_is_reached_by_tab(opened: Any, q
     assert not [w.accessibleName() for w in unexplained]
     unreached = [w for w in every if not w.focusPolicy() & Qt.FocusPolicy.TabFocus]
     assert not [(type(w).__name__, name_of(w)) for w in unreached if not isinstance(w, pg.PlotWidget)]
-    for dialog in (Guide(widget), RolesDialog(opened, {"/somewhere/image.fits": IMAGE}, "Which is which?", widget)):
+    roles = RolesDialog(opened, {"/somewhere/image.fits": IMAGE}, "Which is which?", widget)
+    for dialog in (Guide(widget), roles, LearningDialog(opened)):
         qtbot.addWidget(dialog)
         assert all(name_of(w) for w in used(dialog))

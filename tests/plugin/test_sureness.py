@@ -20,6 +20,7 @@ from napari_deblend.widgets.source_table import FLUX
 
 pytestmark = pytest.mark.gui
 ALT = Qt.KeyboardModifier.AltModifier
+TIP = Qt.ItemDataRole.ToolTipRole
 
 
 @pytest.fixture
@@ -183,25 +184,34 @@ def test_what_a_method_does_not_take_is_said(observation: Any) -> None:
     assert drawing.phase is DrawPhase.FAILED and not drawing.is_alive
 
 
-def test_draws_without_proof_have_pictures_and_no_error_bars(
+@pytest.fixture
+def diffused(
     widget: Any, opened: Any, wait: Callable[..., None], settle: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Under a Gaussian in place of the network, which compiles in no time, said to be unproved."""
+) -> Any:
+    """The dock once the first two stars are galaxies, the first is selected, and pictures were drawn of both under a
+    Gaussian in place of the network, which compiles in no time; it is said to be unproved."""
     unproved = replace(known_prior(gaussian_of_generated(32)), is_calibrated=False)
     monkeypatch.setattr("deblend.infer.diffusion.sampler.known_prior", lambda _: unproved)
-    source, method, sureness = opened.document.scene.sources[0], widget.fitting.method, opened.sureness
-    opened.document.retype([source.id], "galaxy")
+    sources, method, sureness = opened.document.scene.sources, widget.fitting.method, opened.sureness
+    opened.document.retype([source.id for source in sources[:2]], "galaxy")
     settle(opened)
-    opened.document.select([source.id])
+    opened.document.select([sources[0].id])
     place = next(k for k in range(method.count()) if method.itemData(k) is Method.DIFFUSION)
     method.setCurrentIndex(place)
     method.activated.emit(place)
-    sureness.settings = DrawSettings(draws=3)
+    sureness.settings = DrawSettings(draws=6)
     perform(opened, "show_sureness")
     perform(opened, "draw_or_pause")
-    wait(lambda: sureness.phase is DrawPhase.DONE and sureness.drawn.n_done == 3, timeout=120)
+    wait(lambda: sureness.phase is DrawPhase.DONE and sureness.drawn.n_done == 6, timeout=120)
+    return widget
+
+
+def test_draws_without_proof_have_pictures_and_no_error_bars(
+    diffused: Any, opened: Any, wait: Callable[..., None]
+) -> None:
+    source, sureness = opened.document.scene.sources[0], opened.sureness
     assert sureness.flux_errors(source.id) is None and not sureness.kept.is_calibrated
-    panel = widget.sureness
+    panel = diffused.sureness
     assert "No error bars are told" in panel.diagnosis.text()
     perform(opened, "next_draw_view")
     mean = sureness.layers.layer(DrawKind.MEAN)
@@ -215,6 +225,49 @@ def test_draws_without_proof_have_pictures_and_no_error_bars(
     kept = sureness.kept
     sureness.restore(kept)
     assert sureness.flux_errors(source.id) is None, "of a session, too"
+
+
+def test_data_are_told_from_the_prior_pixel_by_pixel(
+    diffused: Any, opened: Any, make_hands: Any, wait: Callable[..., None], qtbot: Any
+) -> None:
+    sureness, hands, look = opened.sureness, make_hands(opened), diffused.sureness.look
+    first, second, star = opened.document.scene.sources
+    for _ in range(4):
+        hands.key(Qt.Key.Key_W, ALT)
+    layer = sureness.layers.layer(DrawKind.SHARE)
+    assert layer.visible and look.currentText() == "data against prior" and "decide" in look.itemData(4, TIP)
+    x, y = round(first.x), round(first.y)
+    rows, columns = np.nonzero(np.isfinite(layer.data))
+    # a stamp of 31 pixels around the galaxy, cut by the image
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (y - 15, y + 15, x - 15, x + 15)
+    told = next(share.picture for share in sureness.drawn.shares if share.source_id == first.id)
+    np.testing.assert_allclose(layer.data[y - 15 : y + 16, x - 15 : x + 16], np.clip(told, 0, 1), atol=1e-6)
+    middle, corner = layer.data[y - 2 : y + 3, x - 2 : x + 3], layer.data[y - 15 : y - 10, x - 15 : x - 10]
+    assert middle.mean() > 0.7 > corner.mean(), "the data say least where there is no light"
+    alone = np.array(layer.data)
+    said = layer.get_status(layer.data_to_world((y, x)))["value"]
+    assert said.endswith("prior") and said.startswith(f"{layer.data[y, x]:.0%}".replace("%", " % data"))
+    caption = opened.viewer.canvas.overlays.text
+    assert "Data (1) or prior (0)" in caption.text and "6 draws" in caption.text
+    hands.hover(first.x, first.y)
+    wait(lambda: said in diffused.looking.under_pointer.text(), timeout=5)
+    opened.document.select(())
+    assert np.isfinite(layer.data).sum() > np.isfinite(alone).sum(), "of both galaxies"
+    assert np.isfinite(layer.data[round(second.y) + 9, round(second.x) + 9]) and "nearest" in caption.text
+    np.testing.assert_array_equal(layer.data[y - 3 : y + 4, x - 6 : x + 1], alone[y - 3 : y + 4, x - 6 : x + 1])
+    opened.document.select([star.id])
+    assert not np.isfinite(layer.data).any() and "keeps its shape" in caption.text
+    hands.key(Qt.Key.Key_W, ALT)
+    assert sureness.layers.kind is None and not layer.visible and look.currentIndex() == 0
+    # once more, and then draws that know no prior
+    sureness.show(DrawKind.SHARE)
+    sureness.choose(Method.GAUSSIAN)
+    perform(opened, "draw_or_pause")
+    wait(lambda: sureness.phase is DrawPhase.DONE and sureness.drawn.method is Method.GAUSSIAN)
+    assert sureness.layers.kind is None and not layer.visible
+    assert "data against prior" not in [look.itemText(k) for k in range(look.count())]
+    with pytest.raises(ValueError, match="under a learned prior"):
+        sureness.show(DrawKind.SHARE)
 
 
 def test_without_sources_it_says_what_to_do(bench: Any, observation: Any) -> None:

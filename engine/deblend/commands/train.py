@@ -189,16 +189,9 @@ def _learn(training: Training, kept: Path, arguments: argparse.Namespace) -> boo
 
 
 def _write(training: Training, arguments: argparse.Namespace) -> None:
-    from deblend.priors.model_file import write_model
-    from deblend.priors.sheet import write_sheet
+    from deblend.priors.keeping import write_learned
 
-    more = em_card(arguments, arguments.laps) if arguments.em else {}
-    prior = training.finished()
-    card = training.card(name=arguments.out.stem, **more)
-    if card["held_out"] is not None:
-        card["held_out"] |= training.lesson.measured(prior)
-    write_model(arguments.out, prior, card)
-    write_sheet(arguments.out.with_suffix(".png"), prior, training.stamps.held_out, arguments.seed)
+    write_learned(arguments.out, training, **(em_card(arguments, arguments.laps) if arguments.em else {}))
 
 
 def _number(least: int) -> type[int]:

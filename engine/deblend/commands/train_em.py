@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from deblend.infer.diffusion.expectation import Laps, Observed
     from deblend.priors.training import Training, TrainingSettings
 
-WIDEST_KERNEL = 0.5
-"""Share of a stamp's side that the kernel between pictures and images may have."""
-
 
 def add_em_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `--em` asks for."""
@@ -100,18 +97,10 @@ def em_card(arguments: argparse.Namespace, lap: int) -> dict[str, Any]:
 
 def observed_of(arguments: argparse.Namespace) -> Observed:
     """Return the observed stamps with what leads from pictures behind the model PSF to them."""
-    from deblend.infer.diffusion.expectation import Observed
-    from deblend.observe.kernel import difference_kernel, kernel_radius, trimmed
-    from deblend.priors.stamps import read_image, read_observed
-    from deblend.scene.learned import LEARNED_SIGMA
+    from deblend.infer.diffusion.observed_stamps import observed_behind, read_observed_stamps
 
-    images = read_observed(arguments.data)
-    psf = read_image(arguments.psf)
-    if psf.shape[0] != psf.shape[1] or psf.shape[0] % 2 == 0 or not psf.sum() > 0:
-        raise ValueError(f"{arguments.psf}: a PSF is a square of odd side with light in it, got the shape {psf.shape}.")
-    kernel = difference_kernel(psf / psf.sum(), LEARNED_SIGMA)[None]
-    most = int(WIDEST_KERNEL * images.shape[1]) // 2
-    return Observed.of(images, trimmed(kernel, min(kernel_radius(kernel), most))[0], arguments.noise)
+    images, psf = read_observed_stamps(arguments.data, arguments.psf)
+    return observed_behind(images, psf, arguments.noise)
 
 
 def _drawn(laps: Laps, arguments: argparse.Namespace) -> Float[np.ndarray, "stamp y x"]:

@@ -5,7 +5,7 @@ from deblend.infer.diagnosis import Diagnosis
 from deblend.infer.fit import Fit, fit
 from deblend.infer.part import holding, neighbours, set_free
 from deblend.infer.preview import Glimpse, Lights
-from deblend.infer.samplers import Method
+from deblend.infer.samplers import DataShare, Method
 from deblend.infer.sampling import Draw, Sampling, sample
 from deblend.infer.settings import FitSettings, Outcome, Scheme, Solver, StopRule
 from deblend.infer.state import FitState
@@ -13,6 +13,7 @@ from deblend.infer.uneven import begun_anew, uneven
 
 __all__ = [
     "Classification",
+    "DataShare",
     "Diagnosis",
     "Draw",
     "Fit",

@@ -21,7 +21,7 @@ from deblend.program.arrays import Parameters
 from deblend.program.layout import SIDES, bucket
 from deblend.scene import Component, FreeForm, Point, Scene, Source
 
-SEEN = 4.0
+SEEN = 1.0
 """Signal to noise of the light of the outermost rings, over all channels, from which on a box grows."""
 CUT_OFF = 4e-3
 """Share of the flux that is expected outside, from which on a box grows."""

@@ -5,6 +5,7 @@ from deblend.measure.catalog import Catalog, measure
 from deblend.measure.chi2_map import chi2_map
 from deblend.measure.flags import MEANINGS
 from deblend.measure.full_scene import full_scene_table
+from deblend.measure.galaxy_stamps import GalaxyStamps, galaxy_stamps
 from deblend.measure.kept_draws import KeptDraws
 from deblend.measure.motion import motion_lines, motion_table
 from deblend.measure.naming import column_key
@@ -20,6 +21,7 @@ __all__ = [
     "PERCENTILES",
     "Catalog",
     "Density",
+    "GalaxyStamps",
     "KeptDraws",
     "Rings",
     "Samples",
@@ -30,6 +32,7 @@ __all__ = [
     "chi2_map",
     "column_key",
     "full_scene_table",
+    "galaxy_stamps",
     "is_flux",
     "measure",
     "motion_lines",

@@ -20,8 +20,10 @@ SOFTENING = 0.03
 INCH = 1.0
 
 
-def write_sheet(path: Path, prior: AbstractPrior, stamps: Float[np.ndarray, "stamp y x"], seed: int) -> None:
-    """Write draws (above) and held-out stamps (below), stretched alike, as PNG."""
+def write_sheet(
+    path: Path, prior: AbstractPrior, stamps: Float[np.ndarray, "stamp y x"], seed: int
+) -> Float[np.ndarray, "draw y x"]:
+    """Write draws (above) and held-out stamps (below), stretched alike, as PNG; return the draws."""
     n = ROWS * COLUMNS
     drawn = np.asarray(eqx.filter_jit(lambda prior, key: prior.sample(key, n))(prior, jax.random.key(seed)))
     figure = Figure(figsize=(COLUMNS * INCH, 2 * ROWS * INCH + 0.6), layout="constrained")
@@ -34,3 +36,4 @@ def write_sheet(path: Path, prior: AbstractPrior, stamps: Float[np.ndarray, "sta
             axes.set_axis_off()
     with replacing(path) as part:
         figure.savefig(part, dpi=100, format="png")
+    return drawn

@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from deblend.priors.energy import EnergyPrior
 from deblend.priors.gaussian_prior import GaussianPrior
 from deblend.priors.interface import AbstractPrior
-from deblend.priors.model_file import packaged_path, read_model
-from deblend.priors.score import ScorePrior
+from deblend.priors.model_file import packaged_path, read_card, read_model
 from deblend.priors.stamps import generated_stamps
 from deblend.scene.learned import LEARNED_SIGMA
 
+DENOISERS = "score", "energy"
+"""Kinds of files that pictures can be drawn under."""
 RANK = 64
 """Modes of the Gaussian of a learned prior."""
 N_GENERATED, N_DRAWN = 400, 96
@@ -65,17 +66,28 @@ def known_prior(given: AbstractPrior | Path | str | None) -> KnownPrior:
         return KnownPrior(given, given, "a Gaussian prior", True, "Gaussian: the exact posterior")
     if isinstance(given, AbstractPrior):
         return KnownPrior(given, gaussian_of_draws(given), f"a prior of the class {type(given).__name__}", False)
-    return _read(packaged_path() if given is None else Path(given), given is None)
+    path = packaged_path() if given is None else Path(given)
+    return _read(path, given is None, denoiser_card(path)["weights_sha256"])
 
 
-@lru_cache(maxsize=2)
-def _read(path: Path, is_packaged: bool) -> KnownPrior:
-    prior, card = read_model(path)
-    if not isinstance(prior, (ScorePrior, EnergyPrior)):
+def denoiser_card(path: Path) -> dict[str, Any]:
+    """Return the card of a file that pictures can be drawn under.
+
+    Raises ValueError, in one sentence, where it is no model, or one that diffusion sampling does not take.
+    """
+    card = read_card(path)
+    if card["kind"] not in DENOISERS:
         raise ValueError(
             f"{path}: this prior is no denoiser ({card['kind']}), which is what diffusion sampling takes; give one "
             "of `deblend train score` or `deblend train energy`."
         )
+    return card
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, is_packaged: bool, digest: str) -> KnownPrior:
+    """Return the prior of a file with numbers of this digest: one that learned on has others under the same name."""
+    prior, card = read_model(path)
     reference = gaussian_of_generated(prior.shape[0]) if is_packaged else gaussian_of_draws(prior)
     name = "the prior of the package" if is_packaged else f"the prior {path.stem}"
     said = str(card.get("calibration", ""))
