@@ -24,7 +24,7 @@ from deblend.scene import Component, FreeForm, Point, Scene, Source
 SEEN = 1.0
 """Signal to noise of the light of the outermost rings, over all channels, from which on a box grows."""
 CUT_OFF = 4e-3
-"""Share of the flux that is expected outside, from which on a box grows."""
+"""Share of the flux that is expected outside and on an image, from which on a box grows."""
 GROWTH = 1.4
 UNSEEN = 0.5
 """Signal to noise of the light that a box may give up."""
@@ -74,8 +74,10 @@ class Boxes:
                     continue
                 radius, (least, largest) = source.components[index].radius, radii_of(layouts[k].side)
                 flux = float(np.linalg.norm(p.flux[slot]))
-                limits = least, SIDES[-1] // 2 if is_end else largest
-                wanted = wanted_radius(pictures[slot], flux, radius, limits)
+                shape = program.scene.grid.shape
+                limits = least, min(SIDES[-1] // 2 if is_end else largest, furthest(source, shape))
+                seen = seen_beyond(source, radius, shape)
+                wanted = wanted_radius(pictures[slot], flux, radius, limits, seen)
                 if wanted > largest:
                     larger = layouts[k].kind, bucket(wanted)
                     has_room = free.get(larger, 0) > 0
@@ -103,10 +105,31 @@ def radii_of(side: int) -> tuple[int, int]:
     return (smaller[-1] // 2 + 1 if smaller else LEAST_RADIUS), side // 2
 
 
-def wanted_radius(picture: Float[np.ndarray, "side side"], flux: float, radius: int, limits: tuple[int, int]) -> int:
+def furthest(source: Source, shape: tuple[int, int]) -> int:
+    """Return the radius of a box that reaches every pixel of an image [pix]."""
+    (x, y), (height, width) = source.center.value, shape
+    return int(np.ceil(max(x, y, width - 1 - x, height - 1 - y, 1.0)))
+
+
+def seen_beyond(source: Source, radius: int, shape: tuple[int, int]) -> float:
+    """Return how much of what a larger box would add is on an image [of that]."""
+    (x, y), (height, width) = source.center.value, shape
+    larger = int(np.ceil(GROWTH * radius))
+
+    def inside(reach: int) -> float:
+        across = (min(at + reach, n - 1) - max(at - reach, 0) + 1 for at, n in ((x, width), (y, height)))
+        return float(np.prod([max(n, 0.0) for n in across]))
+
+    return (inside(larger) - inside(radius)) / ((2 * larger + 1) ** 2 - (2 * radius + 1) ** 2)
+
+
+def wanted_radius(
+    picture: Float[np.ndarray, "side side"], flux: float, radius: int, limits: tuple[int, int], share: float = 1.0
+) -> int:
     """Return the radius [pix] that the box of a source should have.
 
-    `picture` is the source per unit flux, and `flux` that of all channels, as a Gaussian sum in units of the noise.
+    `picture` is the source per unit flux, and `flux` that of all channels, as a Gaussian sum in units of the noise;
+    of what is outside, a `share` is on an image.
     """
     # light in squares around the middle, of every radius
     middle = picture.shape[0] // 2
@@ -116,7 +139,7 @@ def wanted_radius(picture: Float[np.ndarray, "side side"], flux: float, radius: 
     pixels = 8.0 * np.maximum(np.arange(radius + 1), 0.125)
     edge = slice(radius - EDGE + 1, radius + 1)
     seen = flux * light[edge].sum() / np.sqrt(pixels[edge].sum())
-    if radius < limits[1] and seen > SEEN and _outside(light) > CUT_OFF:
+    if radius < limits[1] and seen * np.sqrt(share) > SEEN and share * _outside(light) > CUT_OFF:
         return min(int(np.ceil(GROWTH * radius)), limits[1])
     outside = np.cumsum(np.abs(light)[::-1])[::-1]
     noise = np.sqrt(np.cumsum(pixels[::-1])[::-1])

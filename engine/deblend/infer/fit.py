@@ -40,6 +40,8 @@ LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
 VALLEY = 0.5
 """A step that lowers the loss by less than this per source counts as quiet, wherever the fluxes go: χ² by one."""
+COUNTS = 1.0
+"""A step that lowers the loss by more than this per source is not quiet, however many pixels of sky the loss is of."""
 TURNED = 0.01
 """Corners of images that have turned by more want a new geometry [pix of the model]."""
 HIGHEST_DAMPING = 1e6
@@ -202,7 +204,7 @@ class Fit(Iterator[FitState]):
             fall = abs(before.loss - after.loss)
         if self.settings.stop is StopRule.ROUGH and fall < ROUGH * before.loss:
             return True
-        if fall > self.settings.tolerance * before.loss:
+        if fall > min(self.settings.tolerance * before.loss, COUNTS * len(self.program.scene)):
             return False
         if fall < VALLEY * len(self.program.scene) + LOSS_ROUNDING * before.loss:
             # what still moves trades flux between degenerate sources at no gain

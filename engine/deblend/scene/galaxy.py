@@ -16,6 +16,10 @@ PROFILE_SIGMAS = (0.3, 0.75, 1.4, 2.5, 4.4, 7.9)
 """Widths of the Gaussians that make a galaxy's profile, in units of its `scale`."""
 BOX_OF_PROFILE = 2.0
 """Radius of a box that a profile fills [widths of its widest Gaussian]."""
+STEP = PROFILE_SIGMAS[-1] / PROFILE_SIGMAS[-2]
+"""Of the scale of a profile that becomes wider: each Gaussian is about what the next one was."""
+NEARLY = 0.2
+"""Of a step, by which a profile may fall short of filling its box."""
 LEAST_SHARE = 1e-3
 """Of the light, in each Gaussian of a profile: a fit finds its way from little, not from nothing."""
 
@@ -93,7 +97,8 @@ class Galaxy(Corrected):
     def resized(self, radius: int) -> Galaxy:
         """Return the galaxy in another box, with a profile that is wide enough to fill it."""
         boxed: Galaxy = super().resized(radius)
-        return boxed if filling(radius) <= self.scale else boxed._widened(filling(radius))
+        steps = int(np.ceil(np.log(filling(radius) / self.scale) / np.log(STEP) - NEARLY))
+        return boxed._widened(self.scale * STEP**steps) if steps > 0 else boxed
 
     def _widened(self, scale: float) -> Galaxy:
         """Return the galaxy with wider Gaussians: each old one is two new ones of its flux and mean width²."""
