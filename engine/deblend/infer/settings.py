@@ -51,8 +51,9 @@ class FitSettings:
     max_iterations: int = 60
     """A fit that has not converged by then stops and says so."""
     tolerance: float = 1e-3
-    """A fit has converged when two steps in a row lower the loss by less than this fraction, by less than one per source,
-    and move no flux by more than 2 % or the error of a star. The loss counts noise, so that neither depends on units."""
+    """A fit has converged when two steps in a row lower the loss by less than this fraction, and by less than one per
+    source, and move no flux by more than 2 % or the error of a star. The loss counts noise, so that none of it depends
+    on units."""
     stop: StopRule = StopRule.AT_REST
     """When to stop; a rough fit ends where two steps in a row lower the loss by less than half a percent."""
     inner_iterations: int = 14

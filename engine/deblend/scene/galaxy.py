@@ -106,10 +106,11 @@ class Galaxy(Corrected):
         amplitudes = self.amplitudes.value
         wider = np.clip(np.searchsorted(new, old), 1, len(new) - 1)
         share = np.clip((old - new[wider - 1]) / (new[wider] - new[wider - 1]), 0.0, 1.0)
+        # what is no part of the profile, for the sake of those further out, is no part of it any more than it was
+        reach = old[amplitudes > 0].max(initial=0.0) if np.any(amplitudes == 0) else np.inf
+        share[new[wider] > reach] = 0.0
         light = np.zeros(len(new))
         np.add.at(light, wider, share * amplitudes)
         np.add.at(light, wider - 1, (1.0 - share) * amplitudes)
-        # what is no part of the profile, for the sake of those further out, is no part of it any more than it was
-        reach = old[amplitudes > 0].max(initial=0.0) if np.any(amplitudes == 0) else np.inf
         light = np.where((new <= reach) | (light > 0), light + LEAST_SHARE * light.sum(), 0.0)
         return replace(self, amplitudes=self.amplitudes.at(light / light.sum() * amplitudes.sum()), scale=scale)
