@@ -1,7 +1,7 @@
 """Boxes that follow their sources during a fit: larger where light is cut off, smaller where there is none.
 
 A box's radius is data of the compiled program, within the side that it was compiled for; from step to step this rule
-stays within it. Where a fit would end, and light is cut off still, boxes go on to the next side, which may compile.
+stays within it. Where a fit settles, and light is cut off still, boxes go on to the next side, which may compile.
 A box grows where its outermost rings of pixels hold light that the data see, and more would follow outside; it shrinks
 to where all that is left outside is neither seen nor counts. Between the two lies a wide gap, and a box that has grown
 never shrinks again in the same fit, so that no box goes back and forth.
@@ -19,13 +19,14 @@ from deblend.infer.solvers import Position, compiled_linearized
 from deblend.program import Program
 from deblend.program.arrays import Parameters
 from deblend.program.layout import SIDES, bucket
-from deblend.scene import Component, FreeForm, Point, Scene, Source
+from deblend.scene import Component, FreeForm, Galaxy, Point, Scene, Source
 
 SEEN = 1.0
 """Signal to noise of the light of the outermost rings, over all channels, from which on a box grows."""
 CUT_OFF = 4e-3
 """Share of the flux that is expected outside and on an image, from which on a box grows."""
-GROWTH = 1.4
+GROWTH, MOST_GROWTH = 1.4, 2.0
+"""By how much a box grows in one step, at least and at most."""
 UNSEEN = 0.5
 """Signal to noise of the light that a box may give up."""
 NOTHING = 5e-4
@@ -57,8 +58,8 @@ class Boxes:
         self._may_grow, self._may_shrink, self._may_compile = may_grow, may_shrink, may_compile
         self._grown: set[PartId] = set()
 
-    def changes(self, program: Program, position: Position, iteration: int, *, is_end: bool = False) -> list[Change]:
-        """Return the boxes that are to change where the fit stands; where it would end, beyond their side, too."""
+    def changes(self, program: Program, position: Position, iteration: int, *, settles: bool = False) -> list[Change]:
+        """Return the boxes that are to change where the fit stands; where it settles, beyond their side, too."""
         result: list[Change] = []
         is_off = not (self._may_grow or self._may_shrink)
         if is_off or position.pictures is None or iteration < EARLIEST:
@@ -75,7 +76,7 @@ class Boxes:
                 radius, (least, largest) = source.components[index].radius, radii_of(layouts[k].side)
                 flux = float(np.linalg.norm(p.flux[slot]))
                 shape = program.scene.grid.shape
-                limits = least, min(SIDES[-1] // 2 if is_end else largest, furthest(source, shape))
+                limits = least, min(SIDES[-1] // 2 if settles else largest, furthest(source, shape))
                 seen = seen_beyond(source, radius, shape)
                 wanted = wanted_radius(pictures[slot], flux, radius, limits, seen)
                 if wanted > largest:
@@ -95,8 +96,12 @@ def _may_change(source: Source, index: int) -> bool:
     """Tell whether a source is the fit's to change at all."""
     component = source.components[index]
     is_free = source.center.is_free and component.spectrum.is_free and not component.is_box_held
+    morphology = component.morphology
+    if isinstance(morphology, Galaxy) and np.any(morphology.amplitudes.value == 0):
+        # what is further out is that of others, who have no source
+        return False
     # what is pixels alone takes up its neighbours' light at the edge, and would follow that
-    return is_free and not isinstance(component.morphology, Point | FreeForm)
+    return is_free and not isinstance(morphology, Point | FreeForm)
 
 
 def radii_of(side: int) -> tuple[int, int]:
@@ -139,8 +144,12 @@ def wanted_radius(
     pixels = 8.0 * np.maximum(np.arange(radius + 1), 0.125)
     edge = slice(radius - EDGE + 1, radius + 1)
     seen = flux * light[edge].sum() / np.sqrt(pixels[edge].sum())
-    if radius < limits[1] and seen * np.sqrt(share) > SEEN and share * _outside(light) > CUT_OFF:
-        return min(int(np.ceil(GROWTH * radius)), limits[1])
+    ratio = _ratio(light)
+    cut_off = share * light[edge].sum() * ratio / (1.0 - ratio)
+    if radius < limits[1] and seen * np.sqrt(share) > SEEN and cut_off > CUT_OFF:
+        # to where what is left outside no longer counts
+        further = radius + EDGE * np.log(CUT_OFF / cut_off) / np.log(ratio)
+        return min(int(np.ceil(np.clip(further, GROWTH * radius, MOST_GROWTH * radius))), limits[1])
     outside = np.cumsum(np.abs(light)[::-1])[::-1]
     noise = np.sqrt(np.cumsum(pixels[::-1])[::-1])
     needed = np.flatnonzero((outside > NOTHING) | (flux * outside / noise > UNSEEN))
@@ -148,13 +157,10 @@ def wanted_radius(
     return wanted if wanted < WORTHWHILE * radius else radius
 
 
-def _outside(light: Float[np.ndarray, " ring"]) -> float:
-    """Return the light expected outside of a box, from that of its rings: they fall on as they do at the edge."""
+def _ratio(light: Float[np.ndarray, " ring"]) -> float:
+    """Return how light falls from one edge to the next, from that of the rings of a box; it falls on like that."""
     edge, before = light[-EDGE:].sum(), light[-2 * EDGE : -EDGE].sum()
-    if not edge > 0:
-        return 0.0
-    ratio = min(edge / max(before, edge), 0.95)
-    return float(edge * ratio / (1.0 - ratio))
+    return float(np.clip(edge / max(before, edge), 0.0, 0.95)) if edge > 0 else 0.0
 
 
 def with_boxes(program: Program, scene: Scene, position: Position, changes: list[Change]) -> Scene:

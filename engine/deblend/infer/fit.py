@@ -185,13 +185,13 @@ class Fit(Iterator[FitState]):
             self.program.take(self.program.snapshot(after.laws)(after.parameters))
             after = self._solver.resume(after.damping)
         state = self._take(after, outcome)
-        is_at_end = outcome is Outcome.CONVERGED
-        changes = self._boxes.changes(self.program, after, self._iteration, is_end=is_at_end)
+        settles = outcome is Outcome.CONVERGED
+        changes = self._boxes.changes(self.program, after, self._iteration, settles=settles)
         if not changes or outcome in (Outcome.STOPPED_AT_LIMIT, self._undefined):
             return state
         with_boxes(self.program, state.scene, after, changes)
         self._quiet, self._best = 0, None
-        begin = self._solver.start if is_at_end else self._solver.resume
+        begin = self._solver.start if settles else self._solver.resume
         return self._take(begin(after.damping), Outcome.RUNNING)
 
     def _is_quiet(self, before: Position, after: Position) -> bool:
