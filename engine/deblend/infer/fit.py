@@ -41,7 +41,8 @@ LOSS_ROUNDING = 1e-6
 VALLEY = 0.5
 """A step that lowers the loss by less than this per source counts as quiet, wherever the fluxes go: χ² by one."""
 COUNTS = 1.0
-"""A step that lowers the loss by more than this per source is not quiet, however many pixels of sky the loss is of."""
+"""A step that lowers the loss by more than this per source is not quiet, however many pixels of sky the loss is of; but
+where much is left over, as of sources that are not in the scene, nobody follows that for long."""
 TURNED = 0.01
 """Corners of images that have turned by more want a new geometry [pix of the model]."""
 HIGHEST_DAMPING = 1e6
@@ -204,7 +205,10 @@ class Fit(Iterator[FitState]):
             fall = abs(before.loss - after.loss)
         if self.settings.stop is StopRule.ROUGH and fall < ROUGH * before.loss:
             return True
-        if fall > min(self.settings.tolerance * before.loss, COUNTS * len(self.program.scene)):
+        # noise is half of χ² per pixel, and no step explains it; what is left over beyond may be nobody's to explain
+        beyond_noise = before.loss - 0.5 * sum(o.n_unmasked for o in self.program.observations)
+        counts = max(COUNTS * len(self.program.scene), self.settings.tolerance * beyond_noise)
+        if fall > min(self.settings.tolerance * before.loss, counts):
             return False
         if fall < VALLEY * len(self.program.scene) + LOSS_ROUNDING * before.loss:
             # what still moves trades flux between degenerate sources at no gain
