@@ -206,7 +206,7 @@ def test_a_file_that_is_no_denoiser_is_no_prior_of_draws(dialog: Any, opened: An
     sureness = opened.sureness
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(b"no model")
-    for path, expected in ((torn, r"torn.safetensors.*card"), (packaged_path("vae"), "takes a denoiser")):
+    for path, expected in ((torn, r"torn.safetensors.*card"), (packaged_path("vae"), "is no denoiser")):
         with pytest.raises(ValueError, match=expected):
             sureness.take_prior(path)
         assert sureness.prior is None and not sureness.known_priors
