@@ -26,7 +26,23 @@ class LogAxis(pg.AxisItem):
         return [f"{10.0**value:.3g}" for value in values]
 
 
-class Curve(pg.PlotWidget):
+class LogPlot(pg.PlotWidget):
+    """A plot of a person's looking, not of their dragging, with a logarithmic axis on the left."""
+
+    def __init__(self, height: int, left: str, bottom: str) -> None:
+        super().__init__(background=None, axisItems={"left": LogAxis("left")})
+        self.setFixedHeight(height)
+        self.setMouseEnabled(False, False)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.showGrid(y=True, alpha=0.15)
+        self.setLogMode(y=True)
+        self.getAxis("left").enableAutoSIPrefix(False)
+        self.setLabel("left", left)
+        self.setLabel("bottom", bottom)
+
+
+class Curve(LogPlot):
     """chi² per unmasked pixel against iteration, with the line where the model is as good as the noise.
 
     A click chooses the state below it.
@@ -36,16 +52,7 @@ class Curve(pg.PlotWidget):
     """The number of the state that was clicked."""
 
     def __init__(self) -> None:
-        super().__init__(background=None, axisItems={"left": LogAxis("left")})
-        self.setFixedHeight(150)
-        self.setMouseEnabled(False, False)
-        self.setMenuEnabled(False)
-        self.hideButtons()
-        self.showGrid(y=True, alpha=0.15)
-        self.setLogMode(y=True)
-        self.getAxis("left").enableAutoSIPrefix(False)
-        self.setLabel("left", "χ² per pixel")
-        self.setLabel("bottom", "iteration")
+        super().__init__(150, "χ² per pixel", "iteration")
         noise = pg.InfiniteLine(0.0, angle=0, pen=pg.mkPen("#999999", style=Qt.PenStyle.DashLine))
         self.addItem(noise)
         self._curve = self.plot(pen=pg.mkPen(DATA, width=2))

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QDialog, QLabel, QProgressBar, QPushButton, QVBoxLayo
 from napari_deblend.compat import main_window
 from napari_deblend.learning import MOST_SHOWN, Learned, LearningPhase
 from napari_deblend.learning_settings import LearningSettings, Origin
-from napari_deblend.widgets.curve import LogAxis
+from napari_deblend.widgets.curve import LogPlot
 from napari_deblend.widgets.ink import DATA, sheet
 from napari_deblend.widgets.parts import Links, action_button, call, fold, prose, row
 from napari_deblend.widgets.pixmaps import tiled_pixmap
@@ -168,20 +168,11 @@ class LearningDialog(QDialog):
             self.adjustSize()
 
 
-class HeldOutCurve(pg.PlotWidget):
+class HeldOutCurve(LogPlot):
     """The error on held-out stamps against the step, logarithmic."""
 
     def __init__(self) -> None:
-        super().__init__(background=None, axisItems={"left": LogAxis("left")})
-        self.setFixedHeight(CURVE_HEIGHT)
-        self.setMouseEnabled(False, False)
-        self.setMenuEnabled(False)
-        self.hideButtons()
-        self.showGrid(y=True, alpha=0.15)
-        self.setLogMode(y=True)
-        self.getAxis("left").enableAutoSIPrefix(False)
-        self.setLabel("left", "held-out error")
-        self.setLabel("bottom", "step")
+        super().__init__(CURVE_HEIGHT, "held-out error", "step")
         self.getPlotItem().getViewBox().setLimits(minYRange=LEAST_RANGE)
         self.setAccessibleName("Error on held-out stamps")
         self.setToolTip("The error on stamps that were held out; 1 for a network that has learned nothing")

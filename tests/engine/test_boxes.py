@@ -68,11 +68,16 @@ def wide() -> tuple[Observation, Scene, Program]:
     return seen, truth, Program([seen], truth)
 
 
+def in_boxes(scene: Scene, radius: int) -> Scene:
+    """Return a scene in boxes of a radius [pix] that a fit may change."""
+    return scene.with_sources(
+        replace(s, components=tuple(c.resized(radius) for c in s.components)) for s in scene.sources
+    )
+
+
 def fitted(wide: Any, radius: int, **settings: Any) -> Fit:
     seen, truth, program = wide
-    start = truth.with_sources(
-        replace(s, components=tuple(c.resized(radius) for c in s.components)) for s in truth.sources
-    )
+    start = in_boxes(truth, radius)
     running = fit(start, [seen], FitSettings(**settings), program)
     running.run()
     return running
@@ -113,9 +118,7 @@ def test_boxes_take_the_room_that_there_is_where_nothing_may_compile(wide: Any, 
     radii = []
     for room in ((), (GroupLayout("galaxy", 63),)):
         seen, truth, _ = wide
-        start = truth.with_sources(
-            replace(s, components=tuple(c.resized(15) for c in s.components)) for s in truth.sources
-        )
+        start = in_boxes(truth, 15)
         program = Program([seen], start, room=room)
         running = fit(start, [seen], FitSettings(compile_larger=False), program)
         next(running)

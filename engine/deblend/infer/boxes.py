@@ -64,7 +64,7 @@ class Boxes:
         is_off = not (self._may_grow or self._may_shrink)
         if is_off or position.pictures is None or iteration < EARLIEST:
             return result
-        layouts = program.layout.groups
+        layouts, shape = program.layout.groups, program.scene.grid.shape
         free = {(g.kind, g.side): g.capacity - len(own) for g, own in zip(layouts, program.members, strict=True)}
         for k, (members, p) in enumerate(zip(program.members, position.parameters.groups, strict=True)):
             if not members:
@@ -75,10 +75,8 @@ class Boxes:
                     continue
                 radius, (least, largest) = source.components[index].radius, radii_of(layouts[k].side)
                 flux = float(np.linalg.norm(p.flux[slot]))
-                shape = program.scene.grid.shape
                 limits = least, min(SIDES[-1] // 2 if settles else largest, furthest(source, shape))
-                seen = seen_beyond(source, radius, shape)
-                wanted = wanted_radius(pictures[slot], flux, radius, limits, seen)
+                wanted = wanted_radius(pictures[slot], flux, radius, limits, seen_beyond(source, radius, shape))
                 if wanted > largest:
                     larger = layouts[k].kind, bucket(wanted)
                     has_room = free.get(larger, 0) > 0

@@ -205,10 +205,11 @@ class Fit(Iterator[FitState]):
             fall = abs(before.loss - after.loss)
         if self.settings.stop is StopRule.ROUGH and fall < ROUGH * before.loss:
             return True
+        if fall > self.settings.tolerance * before.loss:
+            return False
         # noise is half of χ² per pixel, and no step explains it; what is left over beyond may be nobody's to explain
         beyond_noise = before.loss - 0.5 * sum(o.n_unmasked for o in self.program.observations)
-        counts = max(COUNTS * len(self.program.scene), self.settings.tolerance * beyond_noise)
-        if fall > min(self.settings.tolerance * before.loss, counts):
+        if fall > max(COUNTS * len(self.program.scene), self.settings.tolerance * beyond_noise):
             return False
         if fall < VALLEY * len(self.program.scene) + LOSS_ROUNDING * before.loss:
             # what still moves trades flux between degenerate sources at no gain

@@ -222,7 +222,7 @@ class Observation:
         """The PSF as finely as it is known: `psf_oversampling` samples per pixel."""
         return self.psf if self.fine_psf is None else self.fine_psf
 
-    @property
+    @cached_property
     def n_unmasked(self) -> int:
         """How many pixels count in the likelihood."""
         return int(np.count_nonzero(self.weights))
