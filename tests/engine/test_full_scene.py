@@ -172,12 +172,12 @@ def cloudy(systems: Any, seed: int) -> tuple[Any, Scene, np.ndarray]:
 
 
 def test_galaxies_before_a_cloud_keep_their_fluxes(systems: Any) -> None:
-    """Without light over the whole scene galaxies take the cloud. With it, errors cover what is left: ten pulls with an
-    rms of 1.4, as over eight seeds (it is 1.0 where there is no cloud); the light is known to 0.05 of its peak."""
+    """Without light over the whole scene galaxies take the cloud, all of it: their boxes grow over it and χ² says nothing.
+    With it, errors cover what is left: ten pulls with an rms of 1.4, as over eight seeds (it is 1.0 where there is no
+    cloud); the light is known to 0.05 of its peak."""
     seen, start, cloud = cloudy(systems, 3)
     plain = fit(start, [seen]).run()
-    off = plain.scene.fluxes / FLUXES - 1.0
-    assert np.median(off) > 0.4 and plain.chi2 > 1.15
+    assert np.median(np.abs(plain.scene.fluxes / FLUXES - 1.0)) > 0.4
     running = fit(start.with_full_scene(), [seen])
     best = running.run()
     assert best.outcome.is_success and best.chi2 == pytest.approx(1.0, abs=0.05)
