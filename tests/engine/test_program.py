@@ -217,7 +217,7 @@ def seconds(n, kinds=("galaxy",)):
     start = time.process_time()
     step = compiled_linearized(layout, empty, parameters)
     blocks = compiled_blocks(layout, empty, parameters, step, number, number)
-    direction, _ = compiled_direction(layout, empty, parameters, step, blocks, *[number] * 3, np.int32(2))
+    direction, _ = compiled_direction(layout, empty, parameters, step, blocks, *[number] * 3, np.int32(2), np.int32(1))
     compiled_tried(layout, empty, parameters, direction, number, number, step.lower, step.upper, step.lines)
     program.columns()
     return time.process_time() - start

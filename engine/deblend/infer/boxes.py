@@ -19,6 +19,7 @@ from deblend.infer.solvers import Position, compiled_linearized
 from deblend.program import Program
 from deblend.program.arrays import Parameters
 from deblend.program.layout import SIDES, bucket
+from deblend.render import KINDS
 from deblend.scene import Component, FreeForm, Galaxy, Point, Scene, Source
 
 SEEN = 1.0
@@ -75,7 +76,9 @@ class Boxes:
                     continue
                 radius, (least, largest) = source.components[index].radius, radii_of(layouts[k].side)
                 flux = float(np.linalg.norm(p.flux[slot]))
-                limits = least, min(SIDES[-1] // 2 if settles else largest, furthest(source, shape))
+                # a learned prior costs by the pixel, and its losses in boxes of two sizes are no match
+                beyond = settles and not KINDS[layouts[k].kind].is_learned
+                limits = least, min(SIDES[-1] // 2 if beyond else largest, furthest(source, shape))
                 wanted = wanted_radius(pictures[slot], flux, radius, limits, seen_beyond(source, radius, shape))
                 if wanted > largest:
                     larger = layouts[k].kind, bucket(wanted)

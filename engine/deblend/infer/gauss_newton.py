@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from deblend.infer.conjugate_gradients import conjugate_gradients
+from deblend.infer.one_sided import Light, one_sided_gradients
 from deblend.infer.preconditioner import (
     Preconditioners,
     damping_product,
@@ -39,13 +39,14 @@ from deblend.program.penalty import (
     free_form_bound,
     is_free_form,
     lag,
+    light_prices,
     negative_weights,
     penalty,
     penalty_gradient,
     penalty_product,
     pixel_mask,
 )
-from deblend.program.pictures import Linearization, linearize, picture_changes
+from deblend.program.pictures import Linearization, Pictures, linearize, picture_changes
 from deblend.program.splitting import pull_products, pulls, with_flux, with_light
 from deblend.program.star_layer import star_bounds
 from deblend.program.ties import tied
@@ -175,9 +176,22 @@ def linearized(layout: Layout, data: ProblemData, parameters: Parameters) -> Ste
 def normal_product(layout: Layout, data: ProblemData, parameters: Parameters, step: Step, v: Parameters) -> Parameters:
     """Return (Jᵀ W J + penalties) v, for calibrated data."""
     changes = picture_changes(data, step.lines, v)
-    images = apply_jacobian(layout, data, parameters, step.lines, v, changes, step.tangents)
     negative = negative_weights(layout, data, step.lags, step.lines)
     lights = tuple(None if w is None else w**2 * change for w, change in zip(negative, changes, strict=True))
+    return _product(layout, data, parameters, step, v, changes, lights)
+
+
+def _product(
+    layout: Layout,
+    data: ProblemData,
+    parameters: Parameters,
+    step: Step,
+    v: Parameters,
+    changes: Pictures,
+    lights: tuple[Float[Array, "slot side side"] | None, ...],
+) -> Parameters:
+    """Return the product of the normal matrix and v, given how pictures change with v and what acts on them."""
+    images = apply_jacobian(layout, data, parameters, step.lines, v, changes, step.tangents)
     tethers = pull_products(data, parameters, step.lines, v, changes)
     lights = with_light(lights, tethers)
     product = jax.tree.map(
@@ -211,23 +225,36 @@ def newton_direction(
     caution: Any,
     tolerance: Any,
     budget: Any,
+    rounds: Any,
 ) -> tuple[Parameters, Float[Array, ""]]:
     """Return about the minimum of the damped quadratic model over the free parameters, and the fall it promises.
 
-    `damping` and `caution` as in `newton_blocks`, which may have been made at another point.
+    `damping` and `caution` as in `newton_blocks`, which may have been made at another point; the others as in
+    `one_sided_gradients`.
     """
 
     near = calibrated(layout.near, data.near, parameters)
+    priced = light_prices(layout, data, step.lags)
 
     def masked(v: Parameters) -> Parameters:
         return jax.tree.map(jnp.multiply, step.free, tied(data, v))
 
-    def product(v: Parameters) -> Parameters:
-        undamped = normal_product(layout.near, near, parameters, step, v)
-        return masked(jax.tree.map(jnp.add, undamped, damping_product(layout, preconditioners, damping, caution, v)))
+    def product(v: Parameters, costs: Pictures, others: Pictures) -> tuple[Parameters, Pictures]:
+        changes = picture_changes(data, step.lines, v)
+        acting = iter(
+            cost * change + other for cost, change, other in zip(costs, of_priced(changes), others, strict=True)
+        )
+        lights = tuple(None if price is None else next(acting) for price in priced)
+        undamped = _product(layout.near, near, parameters, step, v, changes, lights)
+        damped = jax.tree.map(jnp.add, undamped, damping_product(layout, preconditioners, damping, caution, v))
+        return masked(damped), of_priced(changes)
+
+    def of_priced(each: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(item for item, price in zip(each, priced, strict=True) if price is not None)
 
     def inverse(v: Parameters) -> Parameters:
         return masked(precondition(preconditioners, step.free, v))
 
     right = masked(jax.tree.map(jnp.negative, step.gradient))
-    return conjugate_gradients(product, inverse, right, tolerance, budget)
+    light = Light(of_priced(tuple(line.picture for line in step.lines)), of_priced(priced))
+    return one_sided_gradients(product, inverse, right, light, tolerance, budget, rounds)

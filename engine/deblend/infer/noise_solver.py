@@ -118,7 +118,8 @@ class NoiseSolver:
         self.step = compiled_linearized(self.layout, self.data, parameters)
         self._dtype = program.dtype
         self._damping = np.asarray(SMALL_DAMPING, program.dtype), np.zeros((), program.dtype)
-        self._numbers = np.asarray(tolerance, program.dtype), np.int32(limit)
+        # a draw is linear in its noise: light is negative where the fit has it so
+        self._numbers = np.asarray(tolerance, program.dtype), np.int32(limit), np.int32(1)
         self._blocks: Any = None
 
     def draw(self, rng: np.random.Generator) -> tuple[Parameters, list[np.ndarray]]:

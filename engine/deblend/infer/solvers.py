@@ -51,6 +51,8 @@ LATE_FACTOR = 2
 FOLLOWED = 0.1
 """Of the loss: where a step promises more, corrections are set so that the promised picture is reached."""
 CG_TOLERANCE = 0.03
+MOST_ROUNDS = 4
+"""How often a direction is solved for, with the pixels that it makes negative."""
 FIRST_DAMPING = 10.0
 DAMPING_RANGE = 0.3, 1e7
 """Weight of the belief that shape parameters move no further in a step than they can be trusted to."""
@@ -208,10 +210,10 @@ class GaussNewton(AbstractSolver):
         dtype = self._program.dtype
         return np.asarray(RELATIVE_DAMPING * damping, dtype), np.asarray(damping, dtype)
 
-    def _numbers(self, position: Position | None = None) -> tuple[Any, Any]:
+    def _numbers(self, position: Position | None = None) -> tuple[Any, Any, Any]:
         is_late = position is not None and 0.0 < position.predicted < LATE * position.loss
         inner = LATE_FACTOR * self._inner if is_late else self._inner
-        return np.asarray(CG_TOLERANCE, self._program.dtype), np.int32(inner)
+        return np.asarray(CG_TOLERANCE, self._program.dtype), np.int32(inner), np.int32(MOST_ROUNDS)
 
     def advance(self, position: Position) -> Position:
         direction, promise, step, data, laws = self._directed(position)

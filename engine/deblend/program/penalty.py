@@ -82,6 +82,16 @@ def negative_weight(weights: Lag, data: GroupData, slot: Any, picture: Any) -> F
     return jnp.where(picture < 0, scale[..., None, None], 0.0)
 
 
+def light_prices(
+    layout: Layout, data: ProblemData, lags: tuple[Lag | None, ...]
+) -> tuple[Float[Array, "slot 1 1"] | None, ...]:
+    """Return the square of what `negative_weights` gives where light is negative, whether it is or not."""
+    return tuple(
+        None if weights is None or is_free_form(group) else ((d.positivity * weights.amplitude) ** 2)[:, None, None]
+        for group, d, weights in zip(layout.groups, data.groups, lags, strict=True)
+    )
+
+
 def shape_residuals(pixels: Any, weights: Lag, data: GroupData, slot: Any) -> tuple[Any, Any]:
     """Return the residuals of symmetry and monotonicity of one free-form picture."""
     amplitude = weights.amplitude[slot]
