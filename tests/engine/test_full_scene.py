@@ -172,9 +172,10 @@ def cloudy(systems: Any, seed: int) -> tuple[Any, Scene, np.ndarray]:
 
 
 def test_galaxies_before_a_cloud_keep_their_fluxes(systems: Any) -> None:
-    """Without light over the whole scene galaxies take all of the cloud, and χ² says nothing: boxes grow over it. With it,
-    errors cover what is left: ten pulls with an rms of 1.4, as over eight seeds (1.0 where there is no cloud); the light
-    is known to 0.05 of its peak."""
+    """Without light over the whole scene galaxies take all of the cloud, and χ² says nothing: boxes grow over it.
+
+    With it, errors cover what is left: ten pulls with an rms of 1.4, as over eight seeds (1.0 where there is no cloud);
+    the light is known to 0.05 of its peak."""
     seen, start, cloud = cloudy(systems, 3)
     plain = fit(start, [seen]).run()
     assert np.median(np.abs(plain.scene.fluxes / FLUXES - 1.0)) > 0.4

@@ -40,7 +40,7 @@ LOSS_ROUNDING = 1e-6
 """Relative change of the loss that counts as none."""
 VALLEY = 0.5
 """A step that lowers the loss by less than this per source counts as quiet, wherever the fluxes go: χ² by one."""
-COUNTS = 4.0
+COUNTS = 1.0
 """A step that lowers the loss by more than this per source is not quiet, however many pixels of sky the loss is of; but
 where much is left over, as of sources that are not in the scene, nobody follows that for long."""
 TURNED = 0.01

@@ -61,7 +61,8 @@ class FitSettings:
     grow_boxes: bool = True
     """Whether the box of a free source with a profile becomes larger where it cuts light off."""
     compile_larger: bool = True
-    """Whether it does so, where a fit would end, also beyond what is compiled; then the fit goes on in larger boxes."""
+    """Whether it does so, where a fit would end, also beyond what is compiled; then the fit goes on in larger boxes.
+    Learned galaxies stay within."""
     shrink_boxes: bool = False
     """Whether it becomes smaller where there is none at its edge."""
     scheme: Scheme = Scheme.AMSGRAD
