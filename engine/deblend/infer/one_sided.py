@@ -98,10 +98,8 @@ def one_sided_gradients(
         p = jax.tree.map(lambda a, b: a + beta * b, z, s.p)
         iteration = s.iteration + 1
         # what the quadratic function falls by, and what of that hangs on pixels that are not what they were taken for
-        moved = sum(
-            jnp.sum(part * (now - 0.5 * picture)) for part, now, picture in zip(newly, at, light.pictures, strict=True)
-        )
-        fall = 0.5 * (dot(x, right) + dot(x, r) - moved)
+        counted = sum(jnp.sum(part * now) for part, now in zip(newly, at, strict=True))
+        fall = 0.5 * (dot(x, right) + dot(x, r) - counted)
         mistaken = sum(
             0.5 * jnp.sum(price * now**2 * (n != (now < 0)))
             for price, n, now in zip(light.prices, s.negative, at, strict=True)
