@@ -70,6 +70,22 @@ def test_what_may_not_become_another_kind_is_not_uneven(systems: Any, blend: Any
     assert uneven(fitted.with_sources(s.retyped("point") for s in fitted.sources), seen) == ()
 
 
+def test_its_box_ends_where_its_light_is_seen(blend: Any, fitted: Scene) -> None:
+    """As the galaxy that it was may have grown for less."""
+
+    def radius(source: Any, weights: float) -> int:
+        seen = replace(blend[0], weights=weights * blend[0].weights)
+        begun: int = begun_anew(fitted.replace(source), [source.id], [seen])[source.id].radius
+        return begun
+
+    first = fitted.sources[0]
+    grown = replace(first, components=(first.components[0].resized(60),))
+    assert radius(first, 1.0) == first.radius and radius(grown, 1.0) == 15
+    assert 15 < radius(grown, 1e6) <= 31 and radius(grown, 1e12) == 31
+    sized = replace(grown, components=(replace(grown.components[0], is_box_held=True),))
+    assert radius(sized, 1.0) == 60, "a person's box stays"
+
+
 def test_how_uneven_is_measured_by_how_bright(blend: Any, fitted: Scene) -> None:
     """In an image a hundred times as deep, any galaxy is as far from a sum of Gaussians."""
     deep = replace(blend[0], weights=1e4 * blend[0].weights)

@@ -182,10 +182,11 @@ def _begun(source: Source, begin: Callable[[Component], Component]) -> Source:
 def _learned(component: Component, held: float, reach: int) -> Component:
     """Return a galaxy as a learned one of its size, asked what the galaxy was asked as far as it can be.
 
-    `held` is how much more than usual the learned prior holds it, `reach` the radius of its box at most [pix].
+    `held` is how much more than usual the learned prior holds it, `reach` the radius of its box at most [pix], but for
+    one that a person has sized.
     """
     old = component.morphology
-    radius = min(component.radius, reach)
+    radius = component.radius if component.is_box_held else min(component.radius, reach)
     new = Learned.start(old.half_light_radius_guess, radius)
     usual = new.constraint(ConstraintKind.LEARNED_PRIOR)
     assert usual is not None
