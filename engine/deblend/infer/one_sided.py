@@ -18,12 +18,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from deblend.infer.conjugate_gradients import dot
+from deblend.program.pictures import Pictures
 
 MISTAKEN = 0.3
 """Of the fall of the loss that is promised: where more hangs on pixels that were taken to be what they are not, the
 direction is solved for again."""
-
-Pictures = tuple[Float[Array, "slot side side"], ...]
 
 
 class Light(NamedTuple):

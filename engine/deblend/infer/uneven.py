@@ -11,7 +11,7 @@ fit begins anew for all sources that share light with it, where they were placed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -134,15 +134,24 @@ def _signal_to_noise(source: Source, scene: Scene, observations: Sequence[Observ
     A Gaussian of flux F and width σ has F² w / (4π σ²), w the inverse variance of a pixel; a PSF of Σ p² is as wide
     as one of σ² = 1 / (4π Σ p²).
     """
-    information, first = 0.0, 0
-    for observation in observations:
-        scale = scene.grid.affine_to(observation.grid).scale
+    information = 0.0
+    for observation, scale, squares in _shining(source, scene, observations):
         width = scale * source.components[0].morphology.half_light_radius_guess / 1.1774
         areas = 4.0 * np.pi * width**2 + 1.0 / np.maximum(observation.star_information, 1e-30)
-        flux = source.flux[first : first + len(areas)]
-        information += float(np.sum(flux**2 * _typical_weights(observation) / areas))
-        first += len(areas)
+        information += float(np.sum(squares / areas))
     return float(np.sqrt(information))
+
+
+def _shining(
+    source: Source, scene: Scene, observations: Sequence[Observation]
+) -> Iterator[tuple[Observation, float, Float[np.ndarray, " band"]]]:
+    """Yield each observation, the width of a pixel of the scene in its pixels, and F² w of the source in its bands."""
+    first = 0
+    for observation in observations:
+        weights = _typical_weights(observation)
+        scale = scene.grid.affine_to(observation.grid).scale
+        yield observation, scale, source.flux[first : first + len(weights)] ** 2 * weights
+        first += len(weights)
 
 
 def _typical_weights(observation: Observation) -> Float[np.ndarray, " band"]:
@@ -155,11 +164,7 @@ def _reach(source: Source, scene: Scene, observations: Sequence[Observation]) ->
     """Return the radius of the box of a galaxy that becomes a learned one [pix]."""
     galaxy = _galaxy(source)
     assert galaxy is not None
-    information, first = 0.0, 0
-    for observation in observations:
-        weights = _typical_weights(observation) * scene.grid.affine_to(observation.grid).scale ** 2
-        information += float(np.sum(source.flux[first : first + len(weights)] ** 2 * weights))
-        first += len(weights)
+    information = sum(float(np.sum(squares)) * scale**2 for _, scale, squares in _shining(source, scene, observations))
     radii = np.arange(LEAST_BOX, LARGEST_BOX)
     variances = (np.asarray(PROFILE_SIGMAS) * galaxy.scale) ** 2
     shares = galaxy.amplitudes.value / max(galaxy.amplitudes.value.sum(), 1e-30)
