@@ -23,6 +23,7 @@ from deblend.batch.run import Batch
 from deblend.batch.sessions import mended_in
 from deblend.batch.task import Result
 from deblend.batch.tiles import AbstractTile
+from deblend.guard import AnyPath
 from deblend.infer import Outcome
 from deblend.io.fits_file import FITS_BLOCK
 from deblend.io.results import image_hdu, write_catalog
@@ -199,7 +200,7 @@ def blends_table(results: Sequence[Result], tiles: Sequence[AbstractTile]) -> QT
 
 
 def write_models(
-    folder: Path,
+    folder: AnyPath,
     tiles: Sequence[AbstractTile],
     mended: Mapping[int, Result] = MappingProxyType({}),
     progress: Progress = lambda done, total: None,
@@ -210,7 +211,7 @@ def write_models(
     One HDU (band, y, x) per survey, in the unit of the images, like `deblend fit` does. Files are filled in place, so
     that no image is ever in memory as a whole.
     """
-    paths = []
+    folder, paths = Path(folder), []
     for number, tile in enumerate(tiles):
         path = folder / ("models.fits" if len(tiles) == 1 else f"models_{tile.name}.fits")
         with replacing(path) as part:

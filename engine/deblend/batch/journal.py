@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from deblend.batch.task import Result
-from deblend.guard import naming
+from deblend.guard import AnyPath, naming
 
 NAME = "blends.journal"
 PATIENCE = 2.0
@@ -33,8 +33,9 @@ _MAPPINGS = ("columns", "guests")
 class Journal:
     """Takes results, one after another."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: AnyPath) -> None:
         """Go on behind the last whole record in the folder's journal, or begin one."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / NAME
         whole = 0
@@ -69,8 +70,9 @@ class Journal:
             self._file.close()
 
 
-def results_in(folder: Path, with_models: bool = True) -> Iterator[Result]:
+def results_in(folder: AnyPath, with_models: bool = True) -> Iterator[Result]:
     """Yield the results that a folder's journal holds, in the order in which blends were done."""
+    folder = Path(folder)
     path = folder / NAME
     if not path.is_file():
         return

@@ -16,7 +16,7 @@ import numpy as np
 from deblend.batch.blends import Blend, blends_of
 from deblend.batch.survey import Sources
 from deblend.batch.task import Frame
-from deblend.guard import reason_of
+from deblend.guard import AnyPath, reason_of
 from deblend.infer import FitSettings
 from deblend.replacing import replacing
 from deblend.sky import Channel, PixelBox
@@ -42,7 +42,7 @@ class Plan:
         """How many sources count."""
         return int(np.count_nonzero(self.sources.owned))
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: AnyPath) -> None:
         """Write the plan into a folder, whole or not at all."""
         of_sources = {f"source_{name}": array for name, array in vars(self.sources).items()}
         of_blends = {
@@ -55,13 +55,13 @@ class Plan:
             of_blends[f"blend_n_{name}"] = np.array([len(rows) for rows in lists], int)
         settings = {name: getattr(value, "value", value) for name, value in asdict(self.frame.settings).items()}
         frame = json.dumps({"version": VERSION, **asdict(self.frame), "settings": settings})
-        with replacing(folder / NAME) as part, part.open("wb") as file:
+        with replacing(Path(folder) / NAME) as part, part.open("wb") as file:
             np.savez_compressed(file, **{"frame": np.array(frame), **of_sources, **of_blends})
 
 
-def read_plan(folder: Path) -> Plan | None:
+def read_plan(folder: AnyPath) -> Plan | None:
     """Return the plan that a folder holds; None where there is none. Raises ValueError where it cannot be read."""
-    path = folder / NAME
+    path = Path(folder) / NAME
     if not path.is_file():
         return None
     try:

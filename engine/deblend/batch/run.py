@@ -27,7 +27,7 @@ from deblend.batch.task import Result, Task, frame_of, task_of, together
 from deblend.batch.tiles import AbstractTile, FileTile
 from deblend.batch.workers import AbstractWorkers, Stop
 from deblend.detect import DEFAULT_METHOD, Method
-from deblend.guard import naming, reason_of
+from deblend.guard import AnyPath, naming, reason_of
 from deblend.infer import FitSettings
 from deblend.observe import Observation
 from deblend.replacing import replacing
@@ -69,7 +69,7 @@ class Batch:
     def __init__(
         self,
         tiles: Sequence[AbstractTile],
-        folder: Path,
+        folder: AnyPath,
         settings: Settings | None = None,
         note: Callable[[str], object] = lambda sentence: None,
     ) -> None:
@@ -77,18 +77,19 @@ class Batch:
 
         Raises OtherInputError where that one is of other images or settings, ValueError where it cannot be read.
         """
-        self.tiles, self.folder = tuple(tiles), folder
+        self.tiles, self.folder = tuple(tiles), Path(folder)
         self.settings = settings or Settings()
         self._note = note
         self._is_same()
-        self._plan = read_plan(folder)
+        self._plan = read_plan(self.folder)
 
     @classmethod
-    def opened(cls, folder: Path) -> Batch:
+    def opened(cls, folder: AnyPath) -> Batch:
         """Return the batch that a folder holds, with the images that it was made of.
 
         Raises ValueError with a sentence where there is none, or where its images are no longer what they were.
         """
+        folder = Path(folder)
         if not (folder / INPUT).is_file():
             raise ValueError(f"{folder}: holds no batch; give the folder of a `deblend batch`.")
         with naming(folder / INPUT, folder):

@@ -11,6 +11,7 @@ from pathlib import Path
 from deblend.batch.fitting import fitted_scene, result_of
 from deblend.batch.run import Batch
 from deblend.batch.task import Result
+from deblend.guard import AnyPath
 from deblend.io import DataFile, Session, read_session, write_session
 from deblend.replacing import replacing
 
@@ -18,12 +19,13 @@ FOLDER = "blends"
 MADE = "made.json"
 
 
-def session_of(folder: Path, number: int) -> Path:
+def session_of(folder: AnyPath, number: int) -> Path:
     """Return the path of the session of a blend: what a person has saved there, else one that is made now.
 
     The sources' names are their rows in the plan of the batch; images are in the session. Raises ValueError where the
     folder holds no batch, or there is no such blend, or it cannot be fitted.
     """
+    folder = Path(folder)
     path = _path(folder, number)
     if path.is_file():
         return path

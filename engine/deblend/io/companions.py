@@ -13,6 +13,7 @@ from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 
+from deblend.guard import AnyPath
 from deblend.io.fits_file import stem
 from deblend.io.weights import KIND_OF_WORD
 
@@ -74,8 +75,9 @@ def words_of(path: Path) -> tuple[str, ...]:
     return tuple(word for word in _SEPARATOR.split(said.lower()) if word)
 
 
-def role_of(path: Path) -> Role | None:
+def role_of(path: AnyPath) -> Role | None:
     """Return what the name of a file says that it is; None where it says an image."""
+    path = Path(path)
     roles = {_ROLE_OF_WORD[word] for word in words_of(path) if word in _ROLE_OF_WORD}
     return next((role for role in _FIRST if role in roles), None)
 

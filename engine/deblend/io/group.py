@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deblend.guard import naming
+from deblend.guard import AnyPath, naming
 from deblend.io.companions import Companions, companions_of, files_in, role_of, sort_out
 from deblend.io.cutout import Cutout, Scissors, as_cutout
 from deblend.io.epochs import with_epochs
@@ -27,8 +27,6 @@ from deblend.io.psf import found_psfs, psfs_for
 from deblend.io.weights import MEASURED, WeightFile
 from deblend.observe import Observation
 from deblend.sky import Channel
-
-AnyPath = str | PathLike[str]
 
 
 def read_observations(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from deblend.guard import AnyPath
 from deblend.replacing import replacing
 from deblend.scene import Scene, Source
 from deblend.sky import PixelGrid, TangentWcs
@@ -57,11 +58,12 @@ def read_regions(
     return x, y, tuple(notes)
 
 
-def write_regions(path: Path, scene: Scene, image: PixelGrid) -> None:
+def write_regions(path: AnyPath, scene: Scene, image: PixelGrid) -> None:
     """Write an ellipse of the half-light radius around every source, with its name, and a point for what has none.
 
     On the sky where there is a WCS, else in pixels of the image, counted from 1 as DS9 does.
     """
+    path = Path(path)
     from astropy.wcs import WCS
     from regions import Regions
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from deblend.guard import AnyPath
 from deblend.io.results import Seen
 from deblend.observe import Observation, find_passband
 from deblend.replacing import replacing
@@ -41,7 +42,7 @@ SIGMA = 5.0
 
 
 def write_report(
-    path: Path,
+    path: AnyPath,
     observations: Sequence[Observation],
     seen: Seen,
     table: QTable,
@@ -52,6 +53,7 @@ def write_report(
 
     `curve` is χ² per pixel of the start and of every iteration. Raises ValueError with a sentence for another suffix.
     """
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in (".pdf", ".png"):
         raise ValueError(f"A report is written as .pdf or .png; the name {path.name!r} ends in neither.")

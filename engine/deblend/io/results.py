@@ -16,6 +16,7 @@ import numpy as np
 from astropy.io import fits
 from jaxtyping import Float
 
+from deblend.guard import AnyPath
 from deblend.io.calibration import UNKNOWN_UNIT, njy_per_unit
 from deblend.io.fits_file import FITS_BLOCK
 from deblend.observe import Observation
@@ -43,7 +44,7 @@ class Seen(Protocol):
 
 
 def write_pictures(
-    folder: Path,
+    folder: AnyPath,
     observations: Sequence[Observation],
     seen: Seen,
     progress: Callable[[int, int], Any] = lambda done, total: None,
@@ -52,6 +53,7 @@ def write_pictures(
 
     `progress` is told how many of how many pictures are written.
     """
+    folder = Path(folder)
     models = [seen.model(k) for k in range(len(observations))]
     names = [source.name for source in seen.scene.sources]
     everywhere = [each.name for each in seen.scene.full_scenes]
@@ -70,13 +72,15 @@ def write_pictures(
     return paths
 
 
-def write_models(path: Path, observations: Sequence[Observation], models: Sequence[Cube]) -> None:
+def write_models(path: AnyPath, observations: Sequence[Observation], models: Sequence[Cube]) -> None:
     """Write one (band, y, x) HDU per observation, in its unit, of models in nJy/pix."""
+    path = Path(path)
     _write(path, (image_hdu(o, o.to_input_unit(m), o.name) for o, m in zip(observations, models, strict=True)))
 
 
-def write_residuals(path: Path, observations: Sequence[Observation], models: Sequence[Cube]) -> None:
+def write_residuals(path: AnyPath, observations: Sequence[Observation], models: Sequence[Cube]) -> None:
     """Write data minus model like `write_models`; NaN where a pixel is masked."""
+    path = Path(path)
     _write(
         path,
         (
@@ -87,7 +91,7 @@ def write_residuals(path: Path, observations: Sequence[Observation], models: Seq
 
 
 def write_components(
-    path: Path,
+    path: AnyPath,
     observations: Sequence[Observation],
     names: Sequence[str],
     component: Callable[[int, int], Cube],
@@ -97,6 +101,7 @@ def write_components(
     `component` returns the picture [nJy/pix] of a source (by its row) in an observation (by its index). SOURCE is
     the 0-based row of the source, OBS the observation, NAME the source's name; what has no row follows behind.
     """
+    path = Path(path)
 
     def hdus() -> Iterator[fits.ImageHDU]:
         for row, name in enumerate(names):
@@ -110,17 +115,19 @@ def write_components(
     _write(path, hdus())
 
 
-def write_catalog(path: Path, catalog: Writable) -> None:
+def write_catalog(path: AnyPath, catalog: Writable) -> None:
     """Write a catalog in the format of the path's suffix."""
+    path = Path(path)
     with replacing(path) as part:
         catalog.write(part)
 
 
-def write_tables(path: Path, tables: Mapping[str, Writable]) -> list[Path]:
+def write_tables(path: AnyPath, tables: Mapping[str, Writable]) -> list[Path]:
     """Write the catalog, which is the first of the tables, to a path and the others beside it; return all paths.
 
     Beside `catalog.ecsv` they are `motions.ecsv` and so on; beside `field.fits`, `field_motions.fits`.
     """
+    path = Path(path)
     first = next(iter(tables))
     prefix = "" if path.stem == first else f"{path.stem}_"
     written = []
@@ -130,8 +137,9 @@ def write_tables(path: Path, tables: Mapping[str, Writable]) -> list[Path]:
     return written
 
 
-def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(path: AnyPath, summary: Mapping[str, Any]) -> None:
     """Write numbers, texts, lists and mappings as JSON; what is not finite becomes null."""
+    path = Path(path)
     with replacing(path) as part:
         part.write_text(json_text(summary) + "\n", "utf-8")
 

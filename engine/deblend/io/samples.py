@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from deblend.guard import AnyPath
 from deblend.io.results import Cube, write_components
 from deblend.observe import Observation
 from deblend.replacing import replacing
@@ -25,12 +26,13 @@ class Drawn(Protocol):
     def flux_covariance(self, channel: int) -> np.ndarray: ...
 
 
-def write_samples(folder: Path, observations: Sequence[Observation], samples: Drawn) -> list[Path]:
+def write_samples(folder: AnyPath, observations: Sequence[Observation], samples: Drawn) -> list[Path]:
     """Write `samples.fits`, `mean.fits`, `std.fits` and `covariances.fits` into a folder; return their paths.
 
     `samples.fits` has one row per draw and source; `mean.fits` and `std.fits` one (band, y, x) HDU per source and
     observation, as `components.fits` has them; `covariances.fits` one matrix of sources per channel [nJy²].
     """
+    folder = Path(folder)
     paths = [folder / f"{name}.fits" for name in ("samples", "mean", "std", "covariances")]
     with replacing(paths[0]) as part:
         samples.table().write(str(part), format="fits", overwrite=True)
@@ -55,11 +57,12 @@ class Share(Protocol):
     def picture(self) -> np.ndarray: ...
 
 
-def write_data_shares(path: Path, shares: Sequence[Share], names: Mapping[str, str]) -> None:
+def write_data_shares(path: AnyPath, shares: Sequence[Share], names: Mapping[str, str]) -> None:
     """Write one picture per source: 1 where the data decide, 0 where the prior does.
 
     `X0`, `Y0` in the header are where its first pixel is on the scene's grid, from 0; `names` are those of the sources.
     """
+    path = Path(path)
     hdus = fits.HDUList([fits.PrimaryHDU()])
     for number, share in enumerate(shares):
         hdu = fits.ImageHDU(np.asarray(share.picture, np.float32), name=names.get(share.source_id) or share.source_id)

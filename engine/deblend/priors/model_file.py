@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from deblend.guard import parsed_json
+from deblend.guard import AnyPath, parsed_json
 from deblend.priors.energy import EnergyPrior, new_energy_prior
 from deblend.priors.flow import new_flow
 from deblend.priors.gaussian_prior import GaussianPrior
@@ -89,8 +89,9 @@ def with_arrays(tree: Module, arrays: Mapping[str, np.ndarray], source: object, 
     return result
 
 
-def write_model(path: Path, prior: LearnedPrior, card: Mapping[str, Any]) -> None:
+def write_model(path: AnyPath, prior: LearnedPrior, card: Mapping[str, Any]) -> None:
     """Write a prior in half precision, and its card beside it; raises ValueError where the name will not do."""
+    path = Path(path)
     if path.suffix != SUFFIX:
         raise ValueError(f"{path}: models are kept in files whose names end in {SUFFIX}.")
     kept: Any
@@ -118,8 +119,9 @@ def write_model(path: Path, prior: LearnedPrior, card: Mapping[str, Any]) -> Non
     write_bytes(card_path(path), (json.dumps(about, indent=2) + "\n").encode())
 
 
-def read_model(path: Path) -> tuple[LearnedPrior, dict[str, Any]]:
+def read_model(path: AnyPath) -> tuple[LearnedPrior, dict[str, Any]]:
     """Return a prior and its card; raises ValueError in one sentence where either is not what `write_model` wrote."""
+    path = Path(path)
     card = read_card(path)
     data, arrays = read_arrays(path)
     if sha256(data).hexdigest() != card["weights_sha256"]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from deblend.guard import check_headers, reason_of
+from deblend.guard import AnyPath, check_headers, reason_of
 from deblend.priors.population import pictures
 from deblend.scene.learned import LEARNED_SIGMA
 
@@ -100,7 +100,7 @@ def every_way(stamps: Float[np.ndarray, "stamp side side"]) -> Float[np.ndarray,
     return inner.reshape(-1, *stamps.shape[1:])
 
 
-def read_stamps(path: Path, seed: int) -> Stamps:
+def read_stamps(path: AnyPath, seed: int) -> Stamps:
     """Return stamps of a file: a NumPy array or a FITS cube (stamp, y, x), each of one galaxy, noise-free.
 
     Raises
@@ -108,6 +108,7 @@ def read_stamps(path: Path, seed: int) -> Stamps:
     ValueError
         In one sentence, where the file cannot be learned from.
     """
+    path = Path(path)
     cube = _read_cube(path)
     if cube.ndim != 3 or cube.shape[1] != cube.shape[2]:
         raise ValueError(f"{path}: stamps must be a cube (stamp, y, x) of square stamps, got the shape {cube.shape}.")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from deblend.guard import ROOM, reason_of
+from deblend.guard import ROOM, AnyPath, reason_of
 from deblend.io.asdf_file import opened_asdf
 from deblend.io.session.ledger import Ledger, last_session
 from deblend.io.session.plain import Fetch, Reader, Writer
@@ -31,7 +31,7 @@ VERSION = 1
 SUFFIX = ".asdf"
 
 
-def write_session(path: Path, session: Session) -> tuple[str, ...]:
+def write_session(path: AnyPath, session: Session) -> tuple[str, ...]:
     """Write a session to an ASDF file, so that it can be restored exactly; return what there is to say about it.
 
     Its images go with it, or where it says so (`holds_images`) only references to the files that they came from, with
@@ -39,6 +39,7 @@ def write_session(path: Path, session: Session) -> tuple[str, ...]:
 
     Raises ValueError with a sentence where something of it cannot be written, OSError where the disk refuses.
     """
+    path = Path(path)
     references = None
     if not session.holds_images:
         if session.reading is None:
@@ -81,20 +82,22 @@ def write_session(path: Path, session: Session) -> tuple[str, ...]:
     return tuple(f"The images of {name} are kept in it, as the files hold other ones." for name in changed)
 
 
-def is_session(path: Path) -> bool:
+def is_session(path: AnyPath) -> bool:
     """Tell whether a file is a session, from its first kilobytes; images of the Roman telescope are ASDF, too."""
+    path = Path(path)
     if path.suffix.lower() != SUFFIX or not path.is_file():
         return False
     with path.open("rb") as file:
         return f"\n{KEY}:".encode() in file.read(65536)
 
 
-def read_session(path: Path, data: Path | None = None) -> Session:
+def read_session(path: AnyPath, data: AnyPath | None = None) -> Session:
     """Read a session, and the images that it refers to from where they were, or from the folder `data`.
 
     Raises ValueError with a sentence, naming the file, where it is missing or damaged, and as DataNotFoundError where
     its images are nowhere.
     """
+    path, data = Path(path), None if data is None else Path(data)
     if not path.is_file():
         raise ValueError(f"{path}: there is no such session; check the path.")
     with warnings.catch_warnings():

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from deblend.guard import reason_of
+from deblend.guard import AnyPath, reason_of
 from deblend.io.session.ledger import Ledger, last_session
 from deblend.io.session.session import Session
 
@@ -25,7 +25,8 @@ _NAME = re.compile(r"journal-(\d+)\.jsonl")
 class Journal:
     """Keeps sessions in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: AnyPath) -> None:
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._volume = max(_volumes(folder), default=-1)
@@ -93,11 +94,12 @@ class Journal:
         self._n_bytes += len(content)
 
 
-def read_journal(folder: Path) -> Session | None:
+def read_journal(folder: AnyPath) -> Session | None:
     """Return the last session that a journal has kept whole; None where there is none.
 
     Raises ValueError with a sentence, naming the folder, where what it holds is of another version.
     """
+    folder = Path(folder)
     for volume in sorted(_volumes(folder), reverse=True):
         lines, arrays = _paths(folder, volume)
         if not arrays.is_file():

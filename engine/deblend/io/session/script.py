@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from deblend.guard import AnyPath
 from deblend.io.session.file import write_session
 from deblend.io.session.plain import name_of
 from deblend.io.session.session import Run, Session
@@ -127,11 +128,12 @@ class _Speaker:
         return f'ARRAYS["{name}"]'
 
 
-def write_script(path: Path, session: Session) -> list[Path]:
+def write_script(path: AnyPath, session: Session) -> list[Path]:
     """Write a script that does the session again, with its images and arrays beside it; return the paths of all three.
 
     Raises ValueError with a sentence where something of the session cannot be said, OSError where the disk refuses.
     """
+    path = Path(path)
     images, arrays = path.with_name(f"{path.stem}_images.asdf"), path.with_name(f"{path.stem}_arrays.npz")
     speaker = _Speaker()
     groups = _groups(session)
