@@ -103,13 +103,22 @@ def looked_at(blend: Blend, passes: int, hidden: int, keeps_kinds: bool) -> Foun
         running.edit(more)
         best = running.run()
     running.settings = settings
-    running.edit(search.freed(best.scene))
-    best = running.run()
-    if not keeps_kinds and (anew := uneven(best.scene, observations)):
+    best = running.edit(search.freed(best.scene))
+    if not keeps_kinds:
+        while not (best.outcome.is_final or running.has_slowed):
+            best = next(running)
+    anew = () if keeps_kinds else uneven(best.scene, observations)
+    if not anew:
+        best = running.run()
+        anew = () if keeps_kinds else uneven(best.scene, observations)
+    if anew:
         again = fit(begun_anew(best.scene, anew, observations), observations, settings, running.program)
         again.run()
         if again.state.outcome.is_success:
             running, best = again, again.best
+        else:
+            running.edit(best.scene)
+            best = running.run()
     if faded := search.faded(best.scene, observations, best.sources()):
         running.edit(best.scene.remove(*faded))
         best = running.run()

@@ -403,6 +403,9 @@ class TestEndings:
         falls = [1 - after.loss / before.loss for before, after in pairwise(rough)]
         assert all(fall < 0.005 for fall in falls[-2:])
         assert rough[-1].loss < 1.01 * whole[-1].loss
+        running = systems.fit(start, [observation], tolerance=1e-4)
+        slow = [running.has_slowed for _ in running]
+        assert slow.index(True) == len(rough) - 1, "whoever goes on from there may know of it"
 
     @pytest.mark.parametrize(
         ("settings", "says"),

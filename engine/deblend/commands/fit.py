@@ -120,20 +120,22 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     with blaming_the_input():
         # only now, so that bad input leaves no empty folder behind
         arguments.out.mkdir(parents=True, exist_ok=True)
-    fitting.run()
+    # galaxies show that they are uneven long before a fit is at rest, and begin anew then
+    may_begin_anew = not (arguments.keep_kinds or arguments.classify)
+    fitting.run(pauses=may_begin_anew and not rounds)
     if rounds:
         fitting.search(search, note)
         fitting.fit.settings = settings
         if not fitting.interrupted:
-            fitting.carry_on(search.freed(fitting.best.scene))
+            fitting.carry_on(search.freed(fitting.best.scene), pauses=may_begin_anew)
     if arguments.classify and not fitting.interrupted:
         with clock.phase("classify"):
             classes = deblend.classify(fitting.best.scene, observations)
             settled = deblend.classified(fitting.best.scene, classes)
         note(about_classes(classes))
         fitting.carry_on(settled)
+    anew = () if arguments.keep_kinds else _uneven(fitting)
     first = fitting.best.scene
-    anew = deblend.uneven(first, observations) if fitting.is_success and not arguments.keep_kinds else ()
     if anew:
         note(about_uneven(len(anew), sum(source.kind == "galaxy" for source in first.sources)))
         if not fitting.again(deblend.begun_anew(first, anew, observations)):
@@ -198,6 +200,17 @@ def _run(arguments: argparse.Namespace, note: Callable[[str], None], notes: list
     if interrupted:
         return INTERRUPTED
     return CONVERGED if last.outcome.is_success else NOT_CONVERGED
+
+
+def _uneven(fitting: Fitting) -> tuple[str, ...]:
+    """Name the galaxies to be begun anew: by a fit that has slowed, or else by one that has come to rest."""
+    import deblend
+
+    if fitting.is_paused:
+        if anew := deblend.uneven(fitting.best.scene, fitting.observations):
+            return anew
+        fitting.go_on()
+    return deblend.uneven(fitting.best.scene, fitting.observations) if fitting.is_success else ()
 
 
 def _listed(scene: Scene, observations: Sequence[Observation], x: Any, y: Any) -> tuple[Any, Any]:

@@ -29,6 +29,8 @@ class Fitting:
         """The last state of the fit that counts."""
         self.interrupted = ""
         """What ended it before its time: a person or the machine; empty where nothing did."""
+        self.is_paused = False
+        """Whether the fit of now has slowed, and waits there, as it was asked to, to be gone on with or begun anew."""
         self.iterations = 0
         """Of all fits that have ended."""
         self._clock, self._quiet = clock, quiet
@@ -50,18 +52,22 @@ class Fitting:
         self._start = start
         self.fit = deblend.fit(start, self.observations, settings)
 
-    def run(self) -> None:
-        """Do the first fit."""
+    def run(self, *, pauses: bool = False) -> None:
+        """Do the first fit, or as far as it comes fast where it `pauses`."""
         self.recording.begin(self._start)
-        self._solve()
+        self._solve(pauses)
 
-    def carry_on(self, scene: Scene) -> None:
-        """Fit on from an edited scene."""
+    def carry_on(self, scene: Scene, *, pauses: bool = False) -> None:
+        """Fit on from an edited scene, to the end or as far as it comes fast."""
         self.recording.edited(scene)
         with self._clock.phase("fit"):
             self.last = self._now = self.fit.edit(scene)
+        self.go_on(pauses=pauses)
+
+    def go_on(self, *, pauses: bool = False) -> None:
+        """Fit on from where the fit stands, if it has not ended."""
         if not self.last.outcome.is_final:
-            self._solve()
+            self._solve(pauses)
 
     def search(self, search: Search, note: Callable[[str], None]) -> None:
         """Look for more sources, and fit with them, until nothing is found."""
@@ -82,7 +88,7 @@ class Fitting:
         """Fit once more from another start; where that does not converge, return False and stay with the fit before."""
         import deblend
 
-        first, before = self.best.scene, self.last
+        first, before, was_paused = self.best.scene, self.last, self.is_paused
         self.end()
         self.recording.begin(start)
         self.fit = deblend.fit(start, self.observations, self.fit.settings, self.fit.program)
@@ -90,18 +96,24 @@ class Fitting:
         if self._now.outcome.is_success:
             return True
         self.recording.edited(first)
-        self.fit.edit(first)
-        self.last = before
+        self._now = self.fit.edit(first)
+        self.last = self._now if was_paused else before
+        if not self.interrupted:
+            self.go_on()
         return False
 
     def end(self) -> None:
         """Write down what has come of the fit of now."""
-        self.recording.end(self.fit, self._now.outcome.value)
+        from deblend.infer import Outcome
+
+        outcome = Outcome.ROUGHLY if self.is_paused else self._now.outcome
+        self.recording.end(self.fit, outcome.value)
         self.iterations += self._now.iteration
 
-    def _solve(self) -> None:
+    def _solve(self, pauses: bool = False) -> None:
         from tqdm import tqdm
 
+        self.is_paused = False
         fit, clock = self.fit, self._clock
         bar = tqdm(total=fit.settings.max_iterations, desc="prepare", unit="it", disable=self._quiet, file=sys.stderr)
         with bar, interruptible() as is_interrupted:
@@ -116,12 +128,15 @@ class Fitting:
                         self._pass(state)
                         bar.set_postfix_str(f"chi2 {state.chi2:.4f}", refresh=False)
                         bar.update(state.iteration - bar.n)
+                        if pauses and fit.has_slowed and not (state.outcome.is_final or is_interrupted()):
+                            self.is_paused = True
+                            break
                 except Exception as error:
                     if (fault := machine_fault(error)) is None:
                         raise
                     self.interrupted = f"{fault.rstrip('.')};"
                     return
-        if is_interrupted() and not self.last.outcome.is_final:
+        if is_interrupted() and not (self.last.outcome.is_final or self.is_paused):
             self.interrupted = STOPPED
 
     def _pass(self, state: FitState) -> None:

@@ -85,7 +85,7 @@ class Fit(Iterator[FitState]):
         self._boxes = Boxes(self.settings.grow_boxes, self.settings.shrink_boxes, self.settings.compile_larger)
         self._rank = True, np.inf
         """Of the best state."""
-        self._quiet = 0
+        self._quiet = self._slow = 0
         self._iteration = self._edited_at = 0
 
     @property
@@ -99,6 +99,11 @@ class Fit(Iterator[FitState]):
     def state(self) -> FitState:
         """The newest state."""
         return self._state if self._state is not None else next(self)
+
+    @property
+    def has_slowed(self) -> bool:
+        """Whether the last two steps hardly lowered the loss: where a rough fit would end."""
+        return self._slow >= 2
 
     def __iter__(self) -> Fit:
         return self
@@ -149,7 +154,7 @@ class Fit(Iterator[FitState]):
 
     def _start(self, damping: float, before: Callable[[], Any] | None = None) -> FitState:
         """Take the program's scene as it is, or as it is after something is done `before`."""
-        self._quiet = 0
+        self._quiet = self._slow = 0
         self._best = None
         scene = self.program.scene
         outcome = Outcome.EMPTY if scene.is_empty else Outcome.RUNNING
@@ -167,12 +172,16 @@ class Fit(Iterator[FitState]):
     def _step(self, position: Position) -> FitState:
         after = self._solver.advance(position)
         self._iteration += 1
-        self._quiet = self._quiet + 1 if self._is_quiet(position, after) else 0
+        fall = _fall(position, after)
+        self._quiet = self._quiet + 1 if self._is_quiet(position, after, fall) else 0
+        self._slow = self._slow + 1 if _meets_constraints(after) and fall < ROUGH * position.loss else 0
         outcome = Outcome.RUNNING
         if not np.isfinite(after.loss):
             outcome = self._undefined
+        elif self.settings.stop is StopRule.ROUGH and max(self._quiet, self._slow) >= 2:
+            outcome = Outcome.ROUGHLY
         elif self._quiet >= 2:
-            outcome = Outcome.ROUGHLY if self.settings.stop is StopRule.ROUGH else Outcome.CONVERGED
+            outcome = Outcome.CONVERGED
         elif after.step == 0.0 and after.damping > HIGHEST_DAMPING:
             outcome = Outcome.STUCK
         elif self._iteration - self._edited_at >= self.settings.max_iterations:
@@ -191,20 +200,14 @@ class Fit(Iterator[FitState]):
         if not changes or outcome in (Outcome.STOPPED_AT_LIMIT, self._undefined):
             return state
         with_boxes(self.program, state.scene, after, changes)
-        self._quiet, self._best = 0, None
+        self._quiet, self._slow, self._best = 0, 0, None
         begin = self._solver.start if settles else self._solver.resume
         return self._take(begin(after.damping), Outcome.RUNNING)
 
-    def _is_quiet(self, before: Position, after: Position) -> bool:
-        """Tell whether a step changed neither the loss nor any flux by what matters."""
-        # a step that was cut short is judged by what the whole one had promised
-        fall = max(before.loss - after.loss, after.predicted if after.step < 1.0 else 0.0)
-        if after.split is not None:
-            if not after.split.is_met:
-                return False
-            fall = abs(before.loss - after.loss)
-        if self.settings.stop is StopRule.ROUGH and fall < ROUGH * before.loss:
-            return True
+    def _is_quiet(self, before: Position, after: Position, fall: float) -> bool:
+        """Tell whether a step, with this fall of the loss, changed neither that nor any flux by what matters."""
+        if not _meets_constraints(after):
+            return False
         if fall > self.settings.tolerance * before.loss:
             return False
         # noise is half of χ² per pixel, and no step explains it; what is left over beyond may be nobody's to explain
@@ -282,6 +285,17 @@ def _solver(program: Program, settings: FitSettings, loss: Loss | None, replaces
     if kind is not OptaxSteps:
         raise ValueError(f"A loss of your own needs the solver 'adam' or 'yogi', not {settings.solver.value!r}.")
     return OptaxSteps(program, settings, loss, replaces_data)
+
+
+def _fall(before: Position, after: Position) -> float:
+    """Return by how much a step lowered the loss; one that was cut short, by how much the whole one had promised to."""
+    if after.split is not None:
+        return abs(before.loss - after.loss)
+    return max(before.loss - after.loss, after.predicted if after.step < 1.0 else 0.0)
+
+
+def _meets_constraints(position: Position) -> bool:
+    return position.split is None or position.split.is_met
 
 
 def _with_typical_profiles(scene: Scene) -> Scene:
